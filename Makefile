@@ -1,0 +1,50 @@
+# `make run` and `make test` do all the set-up themselves; they need Python 3.11 or later, make and git.
+#   PYTHON=/path/to/python3.12   which Python to use (otherwise: the best one on PATH)
+#   ARGS="..."                   further arguments of the program that the target runs
+
+VENV  := .venv/bin
+SETUP := @PYTHON='$(PYTHON)' sh tools/setup.sh
+
+.DEFAULT_GOAL := help
+.PHONY: help run test check bench docs format lock
+
+help:
+	@echo "make run     the whole thing: daemon, database, browser, bundled site (ARGS: see orchestrator demo --help)"
+	@echo "make test    all tests (ARGS=tests/test_aio.py for some)"
+	@echo "make check   style, types, structured concurrency, layers"
+	@echo "make bench   figures, with the machine's description"
+	@echo "make format  put the code into shape"
+	@echo "make docs    write the pages of docs/ that are made from the code"
+	@echo "make lock    pin the packages anew (ARGS=--upgrade for newer ones)"
+
+run:
+	$(SETUP) run
+	@exec $(VENV)/orchestrator demo $(ARGS)
+
+test:
+	$(SETUP) test
+	@exec $(VENV)/python -m pytest $(ARGS)
+
+check:
+	$(SETUP) check
+	$(VENV)/ruff check .
+	$(VENV)/ruff format --check .
+	$(VENV)/mypy
+	$(VENV)/flake8
+	$(VENV)/lint-imports --no-logo
+
+bench:
+	$(SETUP) bench
+	@exec $(VENV)/python bench/run.py $(ARGS)
+
+format:
+	$(SETUP) check
+	@$(VENV)/ruff check --fix-only --quiet .
+	@$(VENV)/ruff format .
+
+docs:
+	$(SETUP) check
+	@$(VENV)/python -m tools.settings_reference
+
+lock:
+	$(SETUP) lock $(ARGS)

@@ -1,0 +1,64 @@
+"""What a job declares, and what a run of it gets."""
+
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, replace
+from datetime import time
+
+import structlog
+
+from orchestrator.errors import SettingsError
+from orchestrator.model import Outcome
+from orchestrator.retry import RetryRule
+from orchestrator.settings import JobSettings
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """One try of one job."""
+
+    job: str
+    priority: int
+    trigger: str
+    """Why it runs: schedule, start, "plan is done", "alice asked" …"""
+    attempt: int
+    log: structlog.stdlib.BoundLogger
+
+
+Work = Callable[[Run], Awaitable[Outcome]]
+"""Does the work of one run and says how it ended; raises an OrchestratorError when it failed."""
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """The declaration of a job. Exactly one of `every_s` and `daily_at` is given."""
+
+    name: str
+    work: Work
+    priority: int
+    """0 critical, 1 high, 2–10 background."""
+    every_s: float | None = None
+    """Seconds of the wall clock between the starts of two runs, as an upper bound."""
+    daily_at: time | None = None
+    """Time of day with its zone."""
+    after: tuple[str, ...] = ()
+    """Jobs whose success wakes this one."""
+    uses_browser: bool = False
+    needs_database: bool = True
+    is_upkeep: bool = False
+    """Goes on while everything is paused: it looks after the house itself."""
+    retry: RetryRule = RetryRule(3, 5.0)
+    max_run_s: float = 600.0
+    """Real seconds after which a run is stopped."""
+
+    def with_settings(self, settings: JobSettings) -> "Job":
+        """The job with an operator's changes."""
+        if settings.every_s is not None and settings.daily_at is not None:
+            raise SettingsError(
+                f"jobs.{self.name}: every_s and daily_at are both given", remedy="Give one of them."
+            )
+        if settings.every_s is not None:
+            return replace(self, every_s=settings.every_s, daily_at=None)
+        if settings.daily_at is not None:
+            at = time.fromisoformat(settings.daily_at + "+00:00")
+            return replace(self, every_s=None, daily_at=at)
+        return self

@@ -1,0 +1,146 @@
+"""One for one: a crashed actor is restarted alone, with back-off, within a budget."""
+
+from collections import deque
+from collections.abc import Iterable
+from dataclasses import dataclass
+from random import Random
+
+import structlog
+import trio
+
+from orchestrator.actors.actor import ASKED, Actor, ActorState
+from orchestrator.actors.graph import downstream_of
+from orchestrator.errors import ControlError
+from orchestrator.metrics import Metrics
+from orchestrator.model import Ending, Outcome
+from orchestrator.retry import RetryRule
+
+log = structlog.get_logger("supervisor")
+
+
+@dataclass(frozen=True, slots=True)
+class RestartRule:
+    """More than `budget` crashes within `window_s` seconds and the job is failed until it is resumed."""
+
+    budget: int = 5
+    window_s: float = 600.0
+    delay: RetryRule = RetryRule(retries=0, base_s=1.0, cap_s=60.0)
+
+
+class Supervisor:
+    """All actors of the house."""
+
+    def __init__(
+        self, actors: Iterable[Actor], metrics: Metrics, rng: Random, rule: RestartRule | None = None
+    ) -> None:
+        self.actors = {actor.job.name: actor for actor in actors}
+        self.is_paused = False
+        self._downstream = downstream_of(actor.job for actor in self.actors.values())
+        self._metrics = metrics
+        self._rng = rng
+        self._rule = rule or RestartRule()
+        self._revived = {name: trio.Event() for name in self.actors}
+
+    async def run(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
+        """Keep every actor going; returns when all have drained."""
+        async with trio.open_nursery() as nursery:
+            for actor in self.actors.values():
+                nursery.start_soon(self._keep, actor, name=f"actor:{actor.job.name}")
+            task_status.started()
+
+    # ── events ──────────────────────────────────────────────────────────────────────────────────
+
+    def job_ended(self, name: str, outcome: Outcome) -> None:
+        """Wake whatever comes after a job that is done."""
+        if outcome.ending is Ending.DONE:
+            for follower in self._downstream[name]:
+                self.wake(follower, f"{name} is done")
+
+    def wake(self, name: str, reason: str) -> None:
+        """Make a job run soon; a job that is off stays off."""
+        if name in self.actors:
+            self.actors[name].mailbox.put(reason)
+
+    # ── for operators ───────────────────────────────────────────────────────────────────────────
+
+    def find(self, name: str) -> Actor:
+        try:
+            return self.actors[name]
+        except KeyError:
+            known = ", ".join(sorted(self.actors))
+            raise ControlError(f"there is no job {name!r}", remedy=f"Jobs: {known}.") from None
+
+    def pause(self, name: str | None) -> None:
+        """Pause one job, or all but the upkeep of the house."""
+        for actor in self._meant(name):
+            actor.pause()
+        self.is_paused = self.is_paused or name is None
+
+    def resume(self, name: str | None) -> None:
+        """Resume one job or all; a failed one starts afresh."""
+        if name is None:
+            self.is_paused = False
+        for actor in self._meant(name):
+            actor.resume()
+            if actor.state is ActorState.FAILED:
+                self._revived[actor.job.name].set()
+
+    def run_now(self, name: str, who: str) -> None:
+        actor = self.find(name)
+        if actor.state is ActorState.FAILED:
+            self._revived[name].set()
+        actor.mailbox.put(ASKED + who)
+
+    def drain(self) -> None:
+        """Start no new run; `run` returns when the runs under way have ended."""
+        for name, actor in self.actors.items():
+            actor.drain()
+            self._revived[name].set()
+
+    @property
+    def running(self) -> list[str]:
+        return [name for name, actor in self.actors.items() if actor.state is ActorState.RUNNING]
+
+    def _meant(self, name: str | None) -> list[Actor]:
+        if name is not None:
+            return [self.find(name)]
+        return [actor for actor in self.actors.values() if not actor.job.is_upkeep]
+
+    # ── one for one ─────────────────────────────────────────────────────────────────────────────
+
+    async def _keep(self, actor: Actor) -> None:
+        crashes: deque[float] = deque()
+        while True:
+            try:
+                await actor.run()
+                return
+            except Exception as error:
+                log.exception("actor_crashed", job=actor.job.name)
+                await self._after_crash(actor, crashes, error)
+            if actor.is_draining:
+                return
+
+    async def _after_crash(self, actor: Actor, crashes: deque[float], error: Exception) -> None:
+        now = trio.current_time()
+        self._revived[actor.job.name] = trio.Event()
+        crashes.append(now)
+        while crashes[0] < now - self._rule.window_s:
+            crashes.popleft()
+        self._metrics.job_restarts.labels(job=actor.job.name).inc()
+        what = f"{type(error).__name__}: {error}"
+        if len(crashes) > self._rule.budget:
+            await self._fail(actor, crashes, what)
+            return
+        delay_s = self._rule.delay.delay_s(len(crashes), self._rng)
+        actor.set_state(ActorState.BACKING_OFF, f"{what}; restarts in {delay_s:.0f} s")
+        with trio.move_on_after(delay_s):
+            await self._revived[actor.job.name].wait()
+
+    async def _fail(self, actor: Actor, crashes: deque[float], what: str) -> None:
+        name = actor.job.name
+        actor.set_state(
+            ActorState.FAILED, f"crashed {len(crashes)} times in {self._rule.window_s:.0f} s: {what}"
+        )
+        log.error("job_failed", job=name, crashes=len(crashes), remedy=f"orchestrator ctl resume {name}")
+        await self._revived[name].wait()
+        crashes.clear()

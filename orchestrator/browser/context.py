@@ -1,0 +1,279 @@
+"""One account's open browser context with its one page. All functions run on the asyncio side."""
+
+import hashlib
+import json
+from collections.abc import Awaitable, Callable
+from contextlib import AsyncExitStack, suppress
+from dataclasses import dataclass
+from typing import Any, Generic, TypeVar
+from urllib.parse import urlsplit
+
+import structlog
+from playwright.async_api import (
+    Browser,
+    BrowserContext,
+    Page,
+    StorageState,
+)
+from playwright.async_api import (
+    Error as PlaywrightError,
+)
+from playwright.async_api import (
+    TimeoutError as PlaywrightTimeoutError,
+)
+
+from orchestrator import aio
+from orchestrator.browser.engine import Engine, first_line, killed_after
+from orchestrator.browser.guard import HostRules
+from orchestrator.browser.once import sent_once
+from orchestrator.errors import (
+    BrowserError,
+    ContextBrokenError,
+    HostRefusedError,
+    OrchestratorError,
+    SiteUnavailableError,
+)
+
+T = TypeVar("T")
+
+log = structlog.get_logger("browser.context")
+
+ACTION_TIMEOUT_S = 10
+"""One action on a page (a click, a fill); a visit has a time limit of its own."""
+PING_TIMEOUT_S = 2
+CLOSE_TIMEOUT_S = 5
+HEAP_CHECK_VISITS = 20
+HEAP_LIMIT_BYTES = 100 * 2**20
+
+
+@dataclass(slots=True)
+class OpenContext:
+    """An open context. Written on the asyncio side during a call, read by the pool between calls.
+
+    1. `is_broken` implies that no visit succeeds any more.
+    2. `is_worn` implies that the next use of the slot gets a new context.
+    3. `is_page_spent` implies that the next visit gets a new page.
+    """
+
+    account: str
+    hosts: frozenset[str]
+    rules: HostRules
+    engine: Engine
+    context: BrowserContext
+    page: Page
+    is_broken: bool = False
+    is_worn: bool = False
+    is_page_spent: bool = False
+    visits: int = 0
+    heap_bytes: int = 0
+    saved_digest: str = ""
+    seen_cookies: str = ""
+
+    @property
+    def is_usable(self) -> bool:
+        return not (self.is_broken or self.is_worn) and self.engine.is_alive
+
+
+async def open_context(
+    engine: Engine, account: str, hosts: frozenset[str], state: dict[str, Any] | None, proxy_url: str
+) -> OpenContext:
+    """A new context with its page, signed in with `state`. Raises ContextBrokenError.
+
+    A cancelled call leaves nothing open.
+    """
+    rules = HostRules.parse(hosts)
+    making = _make(engine.browser, rules, state, proxy_url)
+    try:
+        with killed_after(engine.driver, ACTION_TIMEOUT_S):
+            context, page = await aio.make_or_undo(making, lambda made: made[0].close())
+    except PlaywrightError as error:
+        raise ContextBrokenError(f"no new context could be opened: {first_line(error)}") from error
+    opened = OpenContext(account, hosts, rules, engine, context, page)
+    opened.saved_digest = digest(state) if state is not None else ""
+    _listen(opened)
+    opened.seen_cookies = await _cookies_digest(opened)
+    return opened
+
+
+async def _make(
+    browser: Browser, rules: HostRules, state: dict[str, Any] | None, proxy_url: str
+) -> tuple[BrowserContext, Page]:
+    context = await browser.new_context(
+        proxy={"server": proxy_url, "bypass": rules.bypass()},
+        storage_state=StorageState(**state) if state is not None else None,  # type: ignore[typeddict-item]
+        accept_downloads=False,
+        service_workers="block",
+    )
+    try:
+        context.set_default_timeout(ACTION_TIMEOUT_S * 1000)
+        return context, await context.new_page()
+    except BaseException:
+        await context.close()
+        raise
+
+
+def _listen(opened: OpenContext) -> None:
+    def broke(_subject: object = None) -> None:
+        opened.is_broken = True
+
+    async def close_popup(page: Page) -> None:
+        if page is not opened.page and not opened.is_page_spent:
+            with suppress(PlaywrightError):
+                await page.close()
+
+    opened.page.on("crash", broke)
+    opened.context.on("close", broke)
+    opened.context.on("page", close_popup)
+
+
+async def renew_page(opened: OpenContext) -> None:
+    """A fresh page in the same context: what the old one was still doing can't disturb the next visit."""
+    old = opened.page
+    opened.page = await opened.context.new_page()
+    opened.page.on("crash", lambda _page: setattr(opened, "is_broken", True))
+    opened.is_page_spent = False
+    await old.close()
+
+
+@dataclass(frozen=True, slots=True)
+class Visit(Generic[T]):
+    """What to do in a page: `await fn(page, *args)`, within `timeout_s` seconds.
+
+    `has_effect`: what the page sends meanwhile, beyond mere reading, is sent at most once.
+    """
+
+    fn: Callable[..., Awaitable[T]]
+    args: tuple[Any, ...]
+    timeout_s: float
+    has_effect: bool = False
+
+
+async def run_visit(opened: OpenContext, visit: Visit[T]) -> T:
+    """Make a visit, with Playwright's errors translated.
+
+    Raises ContextBrokenError when the page, its browser or the driver died, SiteUnavailableError for a
+    page that hangs, HostRefusedError for one that ended on a host that is not allowed.
+    """
+    opened.visits += 1
+    try:
+        async with aio.timeout(visit.timeout_s):
+            if opened.is_page_spent:
+                await renew_page(opened)
+            async with AsyncExitStack() as stack:
+                if visit.has_effect:
+                    await stack.enter_async_context(
+                        sent_once(opened.engine.playwright, opened.page, opened.rules)
+                    )
+                result = await visit.fn(opened.page, *visit.args)
+        _check_place(opened)
+    except (PlaywrightError, OrchestratorError, TimeoutError) as error:
+        opened.is_page_spent = True
+        await _ping(opened)
+        raise _translate(error, opened, visit.timeout_s) from error
+    except BaseException:
+        # Cancelled, or a bug: whatever the page was doing, nobody waits for it any more.
+        opened.is_worn = True
+        raise
+    return result
+
+
+def _translate(error: Exception, opened: OpenContext, timeout_s: float) -> OrchestratorError:
+    if opened.is_broken or not opened.engine.is_alive:
+        opened.is_broken = True
+        return ContextBrokenError(f"the browser died during the visit: {_brief(error)}")
+    if isinstance(error, OrchestratorError):
+        return error
+    if isinstance(error, PlaywrightTimeoutError):
+        return SiteUnavailableError(f"the page did not answer: {first_line(error)}")
+    if isinstance(error, PlaywrightError):
+        return BrowserError(f"the browser refused: {first_line(error)}")
+    opened.is_worn = True
+    return SiteUnavailableError(f"the visit took longer than {timeout_s:g} s at {opened.page.url}")
+
+
+def _brief(error: Exception) -> str:
+    return first_line(error) if isinstance(error, PlaywrightError) else str(error) or type(error).__name__
+
+
+async def _ping(opened: OpenContext) -> None:
+    """Find out whether the page is dead: the error of a dying page comes before the news of its death."""
+    try:
+        async with aio.timeout(PING_TIMEOUT_S):
+            await opened.page.evaluate("0")
+    except TimeoutError:
+        opened.is_worn = True
+    except PlaywrightError as error:
+        opened.is_broken |= opened.page.is_closed() or "crashed" in error.message or "closed" in error.message
+
+
+def _check_place(opened: OpenContext) -> None:
+    url = opened.page.url
+    if url != "about:blank" and not opened.rules.allows(url):
+        raise HostRefusedError(f"the page went to {urlsplit(url).netloc or url[:60]}, which is not allowed")
+
+
+# ── sign-in state ───────────────────────────────────────────────────────────────────────────────
+
+
+async def changed_cookies(opened: OpenContext) -> bool:
+    """Whether the cookies differ from the last look's; their expiry, which sites move all the time, aside."""
+    seen = await _cookies_digest(opened)
+    has_changed = seen != opened.seen_cookies
+    opened.seen_cookies = seen
+    return has_changed
+
+
+async def _cookies_digest(opened: OpenContext) -> str:
+    try:
+        async with aio.timeout(CLOSE_TIMEOUT_S):
+            cookies = await opened.context.cookies()
+    except (PlaywrightError, TimeoutError) as error:
+        opened.is_broken = True
+        raise ContextBrokenError(f"the context's cookies can't be read: {_brief(error)}") from error
+    return digest(sorted((c["name"], c["domain"], c["path"], c["value"]) for c in cookies if "name" in c))
+
+
+async def read_state(opened: OpenContext) -> dict[str, Any]:
+    """Cookies and local storage as Playwright keeps them. Raises ContextBrokenError."""
+    try:
+        async with aio.timeout(CLOSE_TIMEOUT_S):
+            return dict(await opened.context.storage_state())
+    except (PlaywrightError, TimeoutError) as error:
+        opened.is_broken = True
+        raise ContextBrokenError(f"the sign-in state can't be read: {_brief(error)}") from error
+
+
+def digest(value: object) -> str:
+    return hashlib.sha256(json.dumps(value, sort_keys=True).encode()).hexdigest()
+
+
+# ── wear and end ────────────────────────────────────────────────────────────────────────────────
+
+
+async def check_heap(opened: OpenContext) -> None:
+    """Every `HEAP_CHECK_VISITS` visits: a page whose scripts hold too much memory is worn."""
+    if opened.visits % HEAP_CHECK_VISITS:
+        return
+    with suppress(PlaywrightError, TimeoutError):  # the next visit finds out what is wrong
+        async with aio.timeout(PING_TIMEOUT_S):
+            session = await opened.context.new_cdp_session(opened.page)
+            opened.heap_bytes = int((await session.send("Runtime.getHeapUsage"))["usedSize"])
+            await session.detach()
+    if opened.heap_bytes > HEAP_LIMIT_BYTES:
+        log.info("context_worn", account=opened.account, visits=opened.visits, heap_bytes=opened.heap_bytes)
+        opened.is_worn = True
+
+
+async def close_context(opened: OpenContext) -> None:
+    """Close it; one that can't be closed condemns its engine, since it would live on unseen."""
+    opened.is_broken = True
+    if not opened.engine.is_alive:
+        return
+    try:
+        async with aio.timeout(CLOSE_TIMEOUT_S):
+            await opened.context.close()
+    except TimeoutError:
+        log.error("context_not_closed", account=opened.account, after_s=CLOSE_TIMEOUT_S)
+        opened.engine.is_condemned = True
+    except PlaywrightError as error:
+        log.info("context_gone_before_close", account=opened.account, error=first_line(error))

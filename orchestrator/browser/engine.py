@@ -1,0 +1,214 @@
+"""One Playwright driver and one browser: started, watched and ended. All functions run on the asyncio side.
+
+A killed driver sends no event and leaves `is_connected()` true, so both processes are watched by
+descriptor as well.
+"""
+
+import os
+import signal
+import threading
+from collections.abc import Container, Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import structlog
+from playwright.async_api import Browser, Playwright, async_playwright
+from playwright.async_api import Error as PlaywrightError
+
+from orchestrator import aio
+from orchestrator.browser import processes
+from orchestrator.browser.launcher import FoundBrowser, find_browser, is_sandboxed
+from orchestrator.browser.processes import WatchedProcess
+from orchestrator.errors import BrowserError
+
+log = structlog.get_logger("browser.engine")
+
+SANDBOX_REMEDY = (
+    "Chromium's sandbox needs unprivileged user namespaces: sysctl kernel.unprivileged_userns_clone=1, "
+    "and in systemd RestrictNamespaces=user pid net"
+)
+
+
+@dataclass(frozen=True, slots=True)
+class LaunchPlan:
+    """How to launch: `directory` takes all temporary files, `proxy_url` all that no context lets through."""
+
+    configured: Path | None
+    directory: Path
+    proxy_url: str
+    timeout_s: float
+
+
+@dataclass(slots=True)
+class Engine:
+    """A running driver with a running browser.
+
+    `is_condemned` is set by whoever finds it hung: it is then ended by force, not asked.
+    """
+
+    found: FoundBrowser
+    playwright: Playwright
+    driver: WatchedProcess
+    browser: Browser
+    browser_process: WatchedProcess | None
+    is_condemned: bool = field(default=False)
+
+    @property
+    def is_alive(self) -> bool:
+        return (
+            not self.is_condemned
+            and self.driver.is_alive
+            and self.browser.is_connected()
+            and (self.browser_process is None or self.browser_process.is_alive)
+        )
+
+
+async def launch(plan: LaunchPlan) -> Engine:
+    """Start a driver and a browser. Raises BrowserMissingError or BrowserError."""
+    found = find_browser(plan.configured)
+    with _translated(found):
+        async with aio.timeout(plan.timeout_s):
+            playwright, driver = await _start_driver(plan.directory)
+            try:
+                browser, process = await _start_browser(playwright, driver, found, plan)
+            except BaseException:
+                # Killed rather than asked: a launch that failed or was given up may hang for long.
+                driver.kill()
+                driver.close()
+                raise
+    log.info("browser_launched", path=str(found.path), version=browser.version, sandboxed=is_sandboxed())
+    return Engine(found, playwright, driver, browser, process)
+
+
+async def relaunch(engine: Engine | None, plan: LaunchPlan) -> Engine:
+    """An engine that lives: a new browser on the old driver where that still works, else all anew."""
+    if engine is None:
+        return await launch(plan)
+    log.warning("browser_relaunch", driver_alive=engine.driver.is_alive, condemned=engine.is_condemned)
+    if engine.driver.is_alive and not engine.is_condemned:
+        with suppress(BrowserError):
+            return await _renew_browser(engine, plan)
+    await close(engine, 0)
+    return await launch(plan)
+
+
+async def _renew_browser(engine: Engine, plan: LaunchPlan) -> Engine:
+    _end(engine.browser_process)
+    with _translated(engine.found):
+        async with aio.timeout(plan.timeout_s):
+            browser, process = await _start_browser(engine.playwright, engine.driver, engine.found, plan)
+    return Engine(engine.found, engine.playwright, engine.driver, browser, process)
+
+
+async def close(engine: Engine, patience_s: float) -> None:
+    """End the browser, then the driver: asked to for `patience_s` seconds, then killed."""
+    if patience_s > 0 and engine.is_alive:
+        with suppress(PlaywrightError, TimeoutError):
+            async with aio.timeout(patience_s):
+                await engine.browser.close()
+                await engine.playwright.stop()
+    _end(engine.browser_process)
+    _end(engine.driver)
+
+
+def _end(process: WatchedProcess | None) -> None:
+    if process is not None:
+        process.kill()
+        process.close()
+
+
+async def _start_driver(directory: Path) -> tuple[Playwright, WatchedProcess]:
+    before = processes.children(os.getpid())
+    try:
+        with _temporary_files_in(directory):
+            playwright = await async_playwright().start()
+        (pid,) = _new_drivers(before)
+        return playwright, WatchedProcess(pid)
+    except BaseException as error:
+        # Also when cancelled: what was started half ends here, since nobody else knows of it.
+        for pid in _new_drivers(before):
+            os.kill(pid, signal.SIGKILL)
+        if isinstance(error, ValueError | OSError):
+            raise BrowserError(f"the browser's driver did not start: {error}") from error
+        raise
+
+
+def _new_drivers(before: Container[int]) -> list[int]:
+    now = processes.children(os.getpid())
+    return [pid for pid, arguments in now.items() if pid not in before and "run-driver" in arguments]
+
+
+async def _start_browser(
+    playwright: Playwright, driver: WatchedProcess, found: FoundBrowser, plan: LaunchPlan
+) -> tuple[Browser, WatchedProcess | None]:
+    making = playwright.chromium.launch(
+        executable_path=found.path,
+        args=found.arguments,
+        chromium_sandbox=is_sandboxed(),
+        # What no context accounts for (the browser's own look-ups) ends at the guard too.
+        proxy={"server": plan.proxy_url},
+        handle_sigint=False,
+        handle_sigterm=False,
+        handle_sighup=False,
+        timeout=plan.timeout_s * 1000,
+    )
+    with killed_after(driver, plan.timeout_s):
+        browser = await aio.make_or_undo(making, Browser.close)
+    return browser, _find_browser_process(driver, plan.directory)
+
+
+def _find_browser_process(driver: WatchedProcess, directory: Path) -> WatchedProcess | None:
+    for pid, arguments in processes.children(driver.pid).items():
+        if any(argument.startswith(f"--user-data-dir={directory}") for argument in arguments):
+            processes.remember_session(directory, pid)
+            with suppress(ProcessLookupError):
+                return WatchedProcess(pid)
+    return None
+
+
+@contextmanager
+def killed_after(driver: WatchedProcess, seconds: float) -> Iterator[None]:
+    """Kill the driver if the block takes longer: for waits that must not be cut short but may hang.
+
+    Whatever waits for a killed driver gets an error at once, so the block ends then.
+    """
+    timer = threading.Timer(seconds, driver.kill)
+    timer.daemon = True
+    timer.start()
+    try:
+        yield
+    finally:
+        timer.cancel()
+
+
+@contextmanager
+def _temporary_files_in(directory: Path) -> Iterator[None]:
+    """Playwright passes this process' environment to its driver and offers no other way to set TMPDIR."""
+    before = os.environ.get("TMPDIR")
+    os.environ["TMPDIR"] = str(directory)
+    try:
+        yield
+    finally:
+        if before is None:
+            del os.environ["TMPDIR"]
+        else:
+            os.environ["TMPDIR"] = before
+
+
+@contextmanager
+def _translated(found: FoundBrowser) -> Iterator[None]:
+    try:
+        yield
+    except TimeoutError as error:
+        raise BrowserError(
+            f"{found.path} did not start in time", remedy="look at the machine's load and memory"
+        ) from error
+    except PlaywrightError as error:
+        remedy = SANDBOX_REMEDY if "sandbox" in error.message else ""
+        raise BrowserError(f"{found.path} did not start: {first_line(error)}", remedy=remedy) from error
+
+
+def first_line(error: PlaywrightError) -> str:
+    """What Playwright says, without its call log."""
+    return error.message.partition("\n")[0]

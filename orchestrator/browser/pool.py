@@ -1,0 +1,364 @@
+"""The pool: one open context a slot, kept between uses, made anew when it is worn or broken.
+
+All state here is written on the trio side. The driver and the browser are shared by all slots; whoever
+needs them and finds them dead launches them again, one at a time.
+"""
+
+import shutil
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypeVar
+
+import structlog
+import trio
+
+from orchestrator import aio
+from orchestrator.browser import context as contexts
+from orchestrator.browser import engine as engines
+from orchestrator.browser import processes
+from orchestrator.browser.context import OpenContext, Visit
+from orchestrator.browser.engine import Engine, LaunchPlan
+from orchestrator.browser.guard import Guard, open_guard
+from orchestrator.browser.launcher import is_sandboxed
+from orchestrator.browser.page import open_url
+from orchestrator.browser.sessions import SessionStore, SessionVault, find_keys
+from orchestrator.errors import BrowserError, ContextBrokenError, OrchestratorError
+from orchestrator.settings import BrowserSettings
+
+T = TypeVar("T")
+
+log = structlog.get_logger("browser.pool")
+
+DIRECTORY = "browser"
+END_OF_USE_S = 8
+"""Looking at cookies and saving them when a use ends; the lease is held for that long at most."""
+CLOSE_S = 10
+PROBE_ACCOUNT = "(probe)"
+
+
+@dataclass(slots=True)
+class _Place:
+    """What a slot holds.
+
+    1. `is_used` implies that exactly one `use` block runs over it.
+    2. `is_broken` implies that visits fail until the next use or rebuild.
+    """
+
+    slot: int
+    opened: OpenContext | None = None
+    is_used: bool = False
+    is_broken: bool = False
+    renewals: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class SlotStatistics:
+    """One slot: whose context it holds, and how worn that is."""
+
+    slot: int
+    account: str | None
+    is_used: bool
+    is_broken: bool
+    visits: int
+    heap_bytes: int
+    renewals: int
+    """Contexts opened in this slot beyond the first."""
+
+
+@dataclass(frozen=True, slots=True)
+class PoolStatistics:
+    """The pool at one moment."""
+
+    slots: tuple[SlotStatistics, ...]
+    browser: str | None
+    """Kind and version, or None while no browser runs."""
+    is_sandboxed: bool
+    launches: int
+    refused: dict[str, int]
+    """Requests that the host guard refused, by host."""
+
+
+@dataclass(frozen=True, slots=True)
+class BrowserMemory:
+    """Memory with shared pages in proportion."""
+
+    driver_bytes: int
+    browser_bytes: int
+
+
+class BrowserSession:
+    """The right to visit pages as one account while a `use` block runs."""
+
+    def __init__(self, pool: "ContextPool", place: _Place, account: str, hosts: frozenset[str]) -> None:
+        self._pool = pool
+        self._place = place
+        self._account = account
+        self._hosts = hosts
+
+    async def visit(self, fn: Callable[..., Awaitable[T]], *args: Any) -> T:
+        """Run `await fn(page, *args)` on the asyncio side within `browser.visit_timeout_s`.
+
+        `fn` gets a Playwright page; the same one as the last visit got, as a rule. Raises
+        ContextBrokenError (the slot is then broken), SiteUnavailableError, HostRefusedError, BrowserError
+        and whatever else `fn` raises.
+        """
+        return await self._run(Visit(fn, args, self._pool._settings.visit_timeout_s))
+
+    async def visit_with_effect(self, fn: Callable[..., Awaitable[T]], *args: Any) -> T:
+        """As `visit`, for what must not happen twice: each request beyond mere reading is sent at most once.
+
+        A failure does not tell whether the effect took place.
+        """
+        return await self._run(Visit(fn, args, self._pool._settings.visit_timeout_s, has_effect=True))
+
+    async def _run(self, visit: Visit[T]) -> T:
+        if self._place.is_broken:
+            raise ContextBrokenError(f"the context of slot {self._place.slot} is broken")
+        opened = await self._pool._ready(self._place, self._account, self._hosts)
+        try:
+            return await aio.call(contexts.run_visit, opened, visit)
+        finally:
+            self._place.is_broken |= opened.is_broken
+
+    async def save(self) -> None:
+        """Store the sign-in state now. Raises ContextBrokenError or the store's own errors."""
+        if self._place.opened is not None:
+            await self._pool._save(self._place.opened)
+
+
+class ContextPool:
+    """Contexts over slots 0 to `capacity` - 1; `open_pool` makes one."""
+
+    def __init__(
+        self, settings: BrowserSettings, capacity: int, plan: LaunchPlan, guard: Guard, vault: SessionVault
+    ) -> None:
+        self._settings = settings
+        self._plan = plan
+        self._guard = guard
+        self._vault = vault
+        self._places = [_Place(slot) for slot in range(capacity)]
+        self._engine: Engine | None = None
+        self._engine_lock = trio.Lock()
+        self._launches = 0
+
+    # ── for jobs ────────────────────────────────────────────────────────────────────────────────
+
+    @asynccontextmanager
+    async def use(self, slot: int, account: str, hosts: frozenset[str]) -> AsyncIterator[BrowserSession]:
+        """Visit pages on `hosts` as `account` with the context of `slot`.
+
+        The open context is used again when it is this account's; else its sign-in state is saved and
+        another is opened. Raises BrowserError when there is no browser. Two uses of a slot at once are a
+        bug of the caller: RuntimeError.
+        """
+        place = self._places[slot]
+        if place.is_used:
+            raise RuntimeError(f"slot {slot} is in use")
+        place.is_used = True
+        try:
+            place.is_broken = False
+            await self._ready(place, account, hosts)
+            try:
+                yield BrowserSession(self, place, account, hosts)
+            finally:
+                with trio.CancelScope(shield=True):
+                    await self._end_use(place)
+        finally:
+            place.is_used = False
+
+    # ── for whoever watches over the slots ──────────────────────────────────────────────────────
+
+    def is_broken(self, slot: int) -> bool:
+        """Whether the slot's context died and has not been made anew."""
+        return self._places[slot].is_broken
+
+    async def rebuild(self, slot: int) -> None:
+        """Make a slot whole that is not in use: what is dead is launched, and its account's context opened.
+
+        Raises BrowserError when that fails; the slot stays broken then.
+        """
+        place = self._places[slot]
+        if place.is_used:
+            raise RuntimeError(f"slot {slot} is in use")
+        place.is_used = True
+        try:
+            opened = place.opened
+            if opened is not None:
+                await self._ready(place, opened.account, opened.hosts)
+            else:
+                await self._live_engine()
+            place.is_broken = False
+        finally:
+            place.is_used = False
+
+    async def probe(self) -> None:
+        """Open a page of our own in a context of its own; launches what is dead. Raises BrowserError."""
+        engine = await self._live_engine()
+        hosts = frozenset({self._guard.address})
+        opened = await aio.call(contexts.open_context, engine, PROBE_ACCOUNT, hosts, None, self._guard.url)
+        try:
+            look = Visit(self._read_title, (opened,), self._settings.visit_timeout_s)
+            title = await aio.call(contexts.run_visit, opened, look)
+        except OrchestratorError as error:
+            raise BrowserError(f"the browser can't show a page: {error}") from error
+        finally:
+            with trio.CancelScope(shield=True):
+                await aio.call(contexts.close_context, opened)
+        if title != self._guard.probe_mark:
+            raise BrowserError(f"the browser shows another page than it was told to: {title!r}")
+
+    async def _read_title(self, page: Any, opened: OpenContext) -> str:
+        await open_url(page, self._guard.probe_url, opened.rules)
+        title: str = await page.title()
+        return title
+
+    def statistics(self) -> PoolStatistics:
+        engine = self._engine if self._engine is not None and self._engine.is_alive else None
+        return PoolStatistics(
+            slots=tuple(_describe(place) for place in self._places),
+            browser=f"{engine.found.kind} {engine.browser.version}" if engine else None,
+            is_sandboxed=is_sandboxed(),
+            launches=self._launches,
+            refused=dict(self._guard.refused),
+        )
+
+    async def memory(self) -> BrowserMemory:
+        """What driver and browser weigh; takes some milliseconds a process, in a thread."""
+        engine = self._engine
+        if engine is None:
+            return BrowserMemory(0, 0)
+        browser_pid = engine.browser_process.pid if engine.browser_process is not None else 0
+        both = await trio.to_thread.run_sync(processes.memory_bytes, engine.driver.pid)
+        browser = await trio.to_thread.run_sync(processes.memory_bytes, browser_pid) if browser_pid else 0
+        return BrowserMemory(max(0, both - browser), browser)
+
+    def process_ids(self) -> tuple[int, int]:
+        """The driver's and the browser's process ids; 0 for one that is not there."""
+        engine = self._engine
+        if engine is None:
+            return 0, 0
+        return engine.driver.pid, engine.browser_process.pid if engine.browser_process is not None else 0
+
+    # ── inside ──────────────────────────────────────────────────────────────────────────────────
+
+    async def _live_engine(self) -> Engine:
+        if self._engine is not None and self._engine.is_alive:
+            return self._engine
+        async with self._engine_lock:
+            if self._engine is None or not self._engine.is_alive:
+                self._engine = await aio.call(engines.relaunch, self._engine, self._plan)
+                self._launches += 1
+            return self._engine
+
+    async def _ready(self, place: _Place, account: str, hosts: frozenset[str]) -> OpenContext:
+        """The place's context, usable and this account's."""
+        opened = place.opened
+        if opened is not None and opened.is_usable and opened.account == account and opened.hosts == hosts:
+            return opened
+        if opened is not None:
+            with trio.CancelScope(shield=True):
+                await self._discard(place, opened)
+            place.renewals += 1
+        engine = await self._live_engine()
+        state = await self._vault.load(account)
+        place.opened = await aio.call(
+            contexts.open_context, engine, account, hosts, state, self._guard.url
+        )
+        return place.opened
+
+    async def _discard(self, place: _Place, opened: OpenContext) -> None:
+        with trio.move_on_after(END_OF_USE_S):
+            if opened.is_usable:
+                await self._save_if_changed(opened, always_look=True)
+            await aio.call(contexts.close_context, opened)
+        place.opened = None
+
+    async def _end_use(self, place: _Place) -> None:
+        opened = place.opened
+        if opened is None or not opened.is_usable:
+            return
+        with trio.move_on_after(END_OF_USE_S) as scope:
+            await self._save_if_changed(opened, always_look=False)
+            await aio.call(contexts.check_heap, opened)
+        if scope.cancelled_caught:
+            log.warning("end_of_use_cut_short", slot=place.slot, after_s=END_OF_USE_S)
+        place.is_broken |= opened.is_broken
+
+    async def _save_if_changed(self, opened: OpenContext, *, always_look: bool) -> None:
+        try:
+            if await aio.call(contexts.changed_cookies, opened) or always_look:
+                await self._save(opened)
+        except OrchestratorError as error:
+            # The use itself went well; its account signs in once more if the state is lost.
+            log.warning("session_not_saved", account=opened.account, error=error.line())
+
+    async def _save(self, opened: OpenContext) -> None:
+        state = await aio.call(contexts.read_state, opened)
+        digest = contexts.digest(state)
+        if digest != opened.saved_digest:
+            await self._vault.save(opened.account, state)
+            opened.saved_digest = digest
+
+    async def _close(self) -> None:
+        with trio.move_on_after(CLOSE_S) as scope:
+            async with trio.open_nursery() as nursery:
+                for place in self._places:
+                    if place.opened is not None:
+                        nursery.start_soon(self._discard, place, place.opened)
+            if self._engine is not None:
+                await aio.call(engines.close, self._engine, CLOSE_S / 2)
+        if scope.cancelled_caught:
+            log.warning("browser_close_cut_short", after_s=CLOSE_S)
+
+
+def _describe(place: _Place) -> SlotStatistics:
+    opened = place.opened
+    return SlotStatistics(
+        slot=place.slot,
+        account=opened.account if opened else None,
+        is_used=place.is_used,
+        is_broken=place.is_broken,
+        visits=opened.visits if opened else 0,
+        heap_bytes=opened.heap_bytes if opened else 0,
+        renewals=place.renewals,
+    )
+
+
+@asynccontextmanager
+async def open_pool(
+    settings: BrowserSettings, *, state_dir: Path, store: SessionStore, capacity: int
+) -> AsyncIterator[ContextPool]:
+    """A pool that launches its browser at the first probe or use, and leaves no process when it closes.
+
+    What an earlier run left in the state directory, processes and files, is cleared first. Needs an open
+    bridge. Raises SessionKeyError for unusable keys; a missing browser is no error here.
+    """
+    vault = SessionVault(store, find_keys(settings, state_dir))
+    directory = (state_dir / DIRECTORY).absolute()
+    await trio.to_thread.run_sync(_clear, directory)
+    if not is_sandboxed():
+        log.warning("browser_sandbox_off", why="running as root", remedy="run the daemon as an ordinary user")
+    async with open_guard() as guard:
+        plan = LaunchPlan(settings.executable, directory, guard.url, settings.launch_timeout_s)
+        pool = ContextPool(settings, capacity, plan, guard, vault)
+        try:
+            yield pool
+        finally:
+            with trio.CancelScope(shield=True):
+                try:
+                    await pool._close()
+                finally:
+                    await trio.to_thread.run_sync(_sweep_and_remove, directory)
+
+
+def _clear(directory: Path) -> None:
+    _sweep_and_remove(directory)
+    directory.mkdir(mode=0o700, parents=True)
+
+
+def _sweep_and_remove(directory: Path) -> None:
+    if directory.exists():
+        processes.sweep(directory)
+        shutil.rmtree(directory)

@@ -1,0 +1,57 @@
+"""Finds the control socket of the daemon that a person most likely means."""
+
+import tomllib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from orchestrator.control.client import no_daemon, reach
+from orchestrator.errors import ControlError, NoDaemonError, SettingsError
+
+SOCKET_NAME = "control.sock"
+DEMO_STATE_DIR = Path(".state")
+"""Below the working directory, where `orchestrator demo` keeps its state unless told otherwise."""
+SERVICE_STATE_DIR = Path("/var/lib/orchestrator")
+
+
+def find_socket(
+    environment: Mapping[str, str],
+    config: Path | None = None,
+    known: tuple[Path, ...] = (DEMO_STATE_DIR / SOCKET_NAME, SERVICE_STATE_DIR / SOCKET_NAME),
+) -> Path:
+    """The socket that the environment or the TOML file names; else the `known` one that answers.
+
+    The daemon's other settings are not looked at: they may be the very thing that is wrong. Raises
+    NoDaemonError when no known one answers, ControlError when several do, SettingsError for a file that
+    can't be read.
+    """
+    file = config or (Path(name) if (name := environment.get("ORCHESTRATOR_CONFIG")) else None)
+    settings = _read(file) if file else {}
+    control = settings.get("control")
+    in_file = control.get("socket") if isinstance(control, dict) else None
+    if socket := environment.get("ORCHESTRATOR_CONTROL__SOCKET") or in_file:
+        return Path(socket)
+    if state_dir := environment.get("ORCHESTRATOR_STATE_DIR") or settings.get("state_dir"):
+        return Path(state_dir) / SOCKET_NAME
+    return _choose(known)
+
+
+def _read(file: Path) -> dict[str, Any]:
+    try:
+        return tomllib.loads(file.read_text("utf-8"))
+    except (OSError, ValueError) as error:
+        raise SettingsError(f"the settings file {file} can't be read: {error}") from error
+
+
+def _choose(known: tuple[Path, ...]) -> Path:
+    errors = {path: reach(path) for path in known}
+    answering = [path for path, error in errors.items() if error is None]
+    if len(answering) > 1:
+        places = " and at ".join(map(str, answering))
+        raise ControlError(f"daemons are listening at {places}", remedy="Choose one with --socket")
+    if answering:
+        return answering[0]
+    for error in errors.values():
+        if error is not None and not isinstance(error, NoDaemonError):
+            raise error
+    raise no_daemon(" or ".join(map(str, known)))

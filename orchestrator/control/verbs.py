@@ -1,0 +1,106 @@
+"""What may be asked on the control socket: the fixed table of verbs."""
+
+import pwd
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Any
+
+from orchestrator.actors.supervisor import Supervisor
+from orchestrator.control.peers import Caller, Level
+from orchestrator.control.server import Verb
+from orchestrator.db import runs
+from orchestrator.db.pool import Database
+from orchestrator.errors import ControlError
+from orchestrator.health.status import House, allocator_rows, read_live, read_status, why
+
+
+def verbs_of(house: House, drain: Callable[[str], None]) -> Mapping[str, Verb]:
+    """The verbs of a running daemon; `drain(who)` begins the end."""
+    desk = _Desk(house, drain)
+    job = {"job": str}
+    table = (
+        Verb("status", Level.VIEW, desk.status),
+        Verb("jobs", Level.VIEW, desk.jobs),
+        Verb("queue", Level.VIEW, desk.queue),
+        Verb("why", Level.VIEW, desk.why, job, required=frozenset(job)),
+        Verb("pause", Level.OPERATE, desk.pause, job),
+        Verb("resume", Level.OPERATE, desk.resume, job),
+        Verb("run", Level.OPERATE, desk.run, job, required=frozenset(job)),
+        Verb("drain", Level.ADMIN, desk.drain),
+    )
+    return {verb.name: verb for verb in table}
+
+
+Args = dict[str, Any]
+
+
+class _Desk:
+    def __init__(self, house: House, drain: Callable[[str], None]) -> None:
+        self._house = house
+        self._drain = drain
+
+    async def status(self, _caller: Caller, _args: Args) -> Args:
+        return await read_status(self._house)
+
+    async def jobs(self, _caller: Caller, _args: Args) -> Args:
+        return {"jobs": read_live(self._house)["jobs"]}
+
+    async def queue(self, _caller: Caller, _args: Args) -> Args:
+        return allocator_rows(self._house.allocator.snapshot())
+
+    async def why(self, _caller: Caller, args: Args) -> Args:
+        actor = self._supervisor.find(args["job"])
+        reason = self._house.modes.why_not(actor.job)
+        lines = why(actor, self._house.allocator.snapshot())
+        if reason is not None:
+            lines.insert(0, f"It would be skipped now: {reason}.")
+        return {"job": actor.job.name, "lines": lines}
+
+    async def pause(self, caller: Caller, args: Args) -> Args:
+        job = args.get("job")
+        who, now = name_of(caller), self._house.clock.now()
+        self._supervisor.pause(job)
+        await self._remember(
+            lambda database: database.run(runs.pause, job or runs.EVERYTHING, who, now),
+            f"pause of {job or 'all'}",
+        )
+        what = f"job {job}" if job else "all jobs but the upkeep"
+        return {"message": f"Paused {what}; runs under way end by themselves."}
+
+    async def resume(self, _caller: Caller, args: Args) -> Args:
+        job = args.get("job")
+        self._supervisor.resume(job)
+        await self._remember(
+            lambda database: database.run(runs.resume, job or runs.EVERYTHING), f"resume of {job or 'all'}"
+        )
+        return {"message": f"Resumed {f'job {job}' if job else 'all jobs'}."}
+
+    async def run(self, caller: Caller, args: Args) -> Args:
+        self._supervisor.run_now(args["job"], name_of(caller))
+        return {
+            "message": f"Job {args['job']} runs as soon as it may; see: orchestrator ctl why {args['job']}"
+        }
+
+    async def drain(self, caller: Caller, _args: Args) -> Args:
+        self._drain(name_of(caller))
+        running = ", ".join(self._supervisor.running) or "none"
+        return {"message": f"Draining; the daemon ends when the runs under way have ended (now: {running})."}
+
+    async def _remember(self, write: Callable[[Database], Awaitable[None]], what: str) -> None:
+        """Keep an order across restarts. Raises ControlError, which says what holds, when that fails."""
+        if self._house.database is None:
+            raise ControlError(f"the {what} holds, but not across a restart: there is no database yet")
+        await write(self._house.database)
+
+    @property
+    def _supervisor(self) -> Supervisor:
+        if self._house.supervisor is None:
+            raise ControlError("the daemon is still starting", remedy="See: orchestrator ctl status")
+        return self._house.supervisor
+
+
+def name_of(caller: Caller) -> str:
+    """The caller's login name, or its uid."""
+    try:
+        return pwd.getpwuid(caller.uid).pw_name
+    except KeyError:
+        return f"uid {caller.uid}"

@@ -1,0 +1,72 @@
+"""The daemon's hold on the database: taken at start, renewed for ever, checked before each effect."""
+
+import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+import structlog
+import trio
+
+from orchestrator.db import lease
+from orchestrator.db.pool import Database
+from orchestrator.errors import DatabaseUnavailableError, FenceLostError
+
+RENEWALS_PER_TTL = 4
+"""So many tries to renew fit in the lease's time, so that a short outage loses nothing."""
+RELEASE_PATIENCE_S = 2.0
+
+log = structlog.get_logger("fence")
+
+
+class Fence:
+    """A number that grows with each change of owner, and until when it is ours for sure."""
+
+    def __init__(self, number: int, ttl_s: float) -> None:
+        self.number = number
+        self.ttl_s = ttl_s
+        self._sure_until = _boot_time() + ttl_s
+
+    def check(self) -> None:
+        """Raises FenceLostError when the lease may have passed to another daemon by now."""
+        if _boot_time() >= self._sure_until:
+            raise FenceLostError(
+                f"the lease on the database was not renewed for {self.ttl_s:g} s; another daemon may have it"
+            )
+
+    async def keep(self, database: Database) -> None:
+        """Renew for ever. Raises FenceLostError when another daemon has taken over."""
+        while True:
+            await trio.sleep(self.ttl_s / RENEWALS_PER_TTL)
+            asked_at = _boot_time()
+            try:
+                await database.run(lease.renew, self.number, self.ttl_s)
+            except DatabaseUnavailableError as error:
+                log.warning("lease_not_renewed", error=str(error))
+            else:
+                self._sure_until = asked_at + self.ttl_s
+
+
+@asynccontextmanager
+async def open_fence(database: Database, owner: str, ttl_s: float) -> AsyncIterator[Fence]:
+    """Wait until the database is ours, and hand it on at the end.
+
+    `owner` is the same for every daemon that works in one state directory, whose lock admits one at
+    a time; so a daemon that was killed gets its own lease back at once.
+    """
+    while isinstance(found := await database.run(lease.claim, owner, ttl_s), float):
+        log.warning("waiting_for_lease", reason="another daemon owns this database", left_s=round(found, 1))
+        await trio.sleep(min(found, ttl_s))
+    fence = Fence(found, ttl_s)
+    try:
+        yield fence
+    finally:
+        with trio.CancelScope(shield=True), trio.move_on_after(RELEASE_PATIENCE_S):
+            try:
+                await database.run(lease.release, fence.number)
+            except DatabaseUnavailableError as error:
+                log.warning("lease_not_released", error=str(error))
+
+
+def _boot_time() -> float:
+    """Seconds that go on while the machine sleeps, unlike trio's clock."""
+    return time.clock_gettime(time.CLOCK_BOOTTIME)

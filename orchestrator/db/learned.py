@@ -1,0 +1,121 @@
+"""The bandit's arms, and the outcomes that they were learned from."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+from orchestrator.db import lease
+from orchestrator.db.pool import Connection
+from orchestrator.model import Arms, PostMetrics
+
+ArmRow = tuple[str, str, float, float]
+"""Dimension, value, alpha, beta."""
+
+
+@dataclass(frozen=True, slots=True)
+class Candidate:
+    """A published post that was not learned from yet, with its latest metrics."""
+
+    post_id: int
+    account: str
+    arms: Arms
+    published_at: datetime
+    metrics: PostMetrics
+
+
+@dataclass(frozen=True, slots=True)
+class Lesson:
+    """What one post taught."""
+
+    post_id: int
+    reward: float
+    metrics: PostMetrics
+
+
+async def arms(connection: Connection, scope: str) -> list[ArmRow]:
+    """All arms of a site that were ever tried."""
+    rows = await connection.fetch(
+        "SELECT dimension, value, alpha, beta FROM arms WHERE scope = $1 ORDER BY dimension, value", scope
+    )
+    return [(row["dimension"], row["value"], row["alpha"], row["beta"]) for row in rows]
+
+
+async def candidates(
+    connection: Connection, accounts: Sequence[str], published_before: datetime, limit: int
+) -> list[Candidate]:
+    """Posts of `accounts` older than `published_before` to learn from, oldest first."""
+    rows = await connection.fetch(
+        """
+        SELECT p.id, p.account, p.topic, p.format, p.hour, p.published_at, m.likes, m.replies, m.views
+        FROM posts p
+        CROSS JOIN LATERAL (SELECT likes, replies, views FROM post_metrics
+                            WHERE post_id = p.id ORDER BY read_at DESC LIMIT 1) m
+        WHERE p.state = 'published' AND p.learned_at IS NULL AND p.account = ANY ($1) AND p.published_at <= $2
+        ORDER BY p.published_at LIMIT $3
+        """,
+        list(accounts),
+        published_before,
+        limit,
+    )
+    return [
+        Candidate(
+            post_id=row["id"],
+            account=row["account"],
+            arms=Arms(row["topic"], row["format"], row["hour"]),
+            published_at=row["published_at"],
+            metrics=PostMetrics(row["likes"], row["replies"], row["views"]),
+        )
+        for row in rows
+    ]
+
+
+async def history(connection: Connection, account: str, limit: int) -> list[PostMetrics]:
+    """What the account's latest learned posts had reached, newest first."""
+    rows = await connection.fetch(
+        """
+        SELECT o.likes, o.replies, o.views FROM outcomes o JOIN posts p ON p.id = o.post_id
+        WHERE p.account = $1 ORDER BY o.learned_at DESC, o.post_id DESC LIMIT $2
+        """,
+        account,
+        limit,
+    )
+    return [PostMetrics(row["likes"], row["replies"], row["views"]) for row in rows]
+
+
+async def store(
+    connection: Connection,
+    scope: str,
+    lessons: Sequence[Lesson],
+    updated: Sequence[ArmRow],
+    fence: int,
+    now: datetime,
+) -> None:
+    """Lessons and the arms that they moved, in one transaction: no post teaches twice.
+
+    Raises asyncpg.UniqueViolationError (a DatabaseError outside) when one was learned from already.
+    """
+    await lease.check(connection, fence)
+    await connection.executemany(
+        """
+        INSERT INTO outcomes (post_id, scope, reward, likes, replies, views, learned_at)
+        VALUES ($1, $2, $3, $4, $5, $6, $7)
+        """,
+        [
+            (x.post_id, scope, x.reward, x.metrics.likes, x.metrics.replies, x.metrics.views, now)
+            for x in lessons
+        ],
+    )
+    await connection.execute(
+        "UPDATE posts SET learned_at = $2 WHERE id = ANY ($1)", [x.post_id for x in lessons], now
+    )
+    await connection.executemany(
+        """
+        INSERT INTO arms (scope, dimension, value, alpha, beta) VALUES ($1, $2, $3, $4, $5)
+        ON CONFLICT (scope, dimension, value) DO UPDATE SET alpha = excluded.alpha, beta = excluded.beta
+        """,
+        [(scope, *row) for row in updated],
+    )
+
+
+async def count_outcomes(connection: Connection) -> int:
+    return int(await connection.fetchval("SELECT count(*) FROM outcomes"))

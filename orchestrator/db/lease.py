@@ -1,0 +1,59 @@
+"""Which daemon may write: one lease per database, with a fence that grows at each change of owner.
+
+Every change of a post carries the fence of the daemon that makes it; a daemon that lost the lease
+while it was stopped finds out at its next write.
+"""
+
+from orchestrator.db.pool import Connection
+from orchestrator.errors import FenceLostError
+
+
+async def claim(connection: Connection, owner: str, ttl_s: float) -> int | float:
+    """Take the lease: the new fence as an int, or as a float how many seconds the present owner has left.
+
+    The same owner gets it at once: its state directory's lock proves that its earlier self is gone.
+    """
+    row = await connection.fetchrow(
+        """
+        INSERT INTO daemon_lease AS l (id, fence, owner, expires_at)
+        VALUES (1, 1, $1, clock_timestamp() + make_interval(secs => $2))
+        ON CONFLICT (id) DO UPDATE
+            SET fence = l.fence + 1, owner = excluded.owner, expires_at = excluded.expires_at
+            WHERE l.owner = excluded.owner OR l.expires_at < clock_timestamp()
+        RETURNING fence
+        """,
+        owner,
+        ttl_s,
+    )
+    if row is not None:
+        return int(row["fence"])
+    left_s = await connection.fetchval(
+        "SELECT extract(epoch FROM expires_at - clock_timestamp()) FROM daemon_lease"
+    )
+    return max(0.1, float(left_s))
+
+
+async def renew(connection: Connection, fence: int, ttl_s: float) -> None:
+    """Hold the lease for another `ttl_s`. Raises FenceLostError when another daemon has it."""
+    done = await connection.execute(
+        "UPDATE daemon_lease SET expires_at = clock_timestamp() + make_interval(secs => $2) WHERE fence = $1",
+        fence,
+        ttl_s,
+    )
+    if done != "UPDATE 1":
+        raise FenceLostError("another daemon has taken over this database")
+
+
+async def release(connection: Connection, fence: int) -> None:
+    """Let a waiting daemon take over at once."""
+    await connection.execute("UPDATE daemon_lease SET expires_at = '-infinity' WHERE fence = $1", fence)
+
+
+async def check(connection: Connection, fence: int) -> None:
+    """Hold the lease's row against a change of owner until the transaction ends.
+
+    Raises FenceLostError when `fence` is no longer the valid one.
+    """
+    held = await connection.fetchval("SELECT fence FROM daemon_lease FOR SHARE")
+    if held != fence:
+        raise FenceLostError("another daemon has taken over this database")

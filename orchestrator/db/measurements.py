@@ -1,0 +1,83 @@
+"""What posts' pages showed: which posts are due for a look, and what was seen."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from orchestrator.db.pool import Connection
+from orchestrator.model import PostMetrics
+
+
+@dataclass(frozen=True, slots=True)
+class Tier:
+    """Posts younger than `max_age` are measured every `every` (A8.1)."""
+
+    max_age: timedelta
+    every: timedelta
+
+
+TIERS = (
+    Tier(timedelta(hours=24), timedelta(minutes=20)),
+    Tier(timedelta(days=7), timedelta(hours=2)),
+    Tier(timedelta(days=36_500), timedelta(hours=24)),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class DuePost:
+    id: int
+    reference: str
+
+
+async def due(connection: Connection, account: str, now: datetime, limit: int) -> list[DuePost]:
+    """Published posts of `account` to look at now: never measured ones first, then the most overdue."""
+    fresh = await connection.fetch(
+        """
+        SELECT id, reference FROM posts
+        WHERE state = 'published' AND measured_at IS NULL AND account = $1 ORDER BY published_at LIMIT $2
+        """,
+        account,
+        limit,
+    )
+    found = [DuePost(row["id"], row["reference"]) for row in fresh]
+    youngest = timedelta()
+    for tier in TIERS:
+        if len(found) < limit:
+            found += await _due_in(connection, account, now, (youngest, tier), limit - len(found))
+        youngest = tier.max_age
+    return found
+
+
+async def _due_in(
+    connection: Connection, account: str, now: datetime, span: tuple[timedelta, Tier], limit: int
+) -> list[DuePost]:
+    min_age, tier = span
+    rows = await connection.fetch(
+        """
+        SELECT id, reference FROM posts
+        WHERE state = 'published' AND account = $1 AND measured_at <= $2
+          AND published_at > $3 AND published_at <= $4
+        ORDER BY measured_at LIMIT $5
+        """,
+        account,
+        now - tier.every,
+        now - tier.max_age,
+        now - min_age,
+        limit,
+    )
+    return [DuePost(row["id"], row["reference"]) for row in rows]
+
+
+async def record(
+    connection: Connection, seen: Sequence[tuple[int, PostMetrics]], gone: Sequence[int], now: datetime
+) -> None:
+    """Store what was seen at `now`; posts that are gone from the site count as looked at."""
+    await connection.executemany(
+        """
+        INSERT INTO post_metrics (post_id, read_at, likes, replies, views) VALUES ($1, $2, $3, $4, $5)
+        ON CONFLICT DO NOTHING
+        """,
+        [(post_id, now, m.likes, m.replies, m.views) for post_id, m in seen],
+    )
+    looked_at = [post_id for post_id, _ in seen] + list(gone)
+    await connection.execute("UPDATE posts SET measured_at = $2 WHERE id = ANY ($1)", looked_at, now)

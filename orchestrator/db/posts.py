@@ -1,0 +1,347 @@
+"""Posts and their states. Each function is one step of `model.POST_TRANSITIONS`.
+
+A step names the state that it leaves and the fence of the daemon that makes it; when either does not
+hold, nothing changes and PostStateError or FenceLostError is raised. Moments are given by the caller.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import date, datetime
+
+import asyncpg
+
+from orchestrator.db import lease
+from orchestrator.db.pool import Connection
+from orchestrator.errors import PostStateError
+from orchestrator.model import POST_TRANSITIONS, Arms, Draft, Post, PostState, fingerprint
+
+_COLUMNS = (
+    "id, account, text, fingerprint, state, topic, format, hour, source, due_at, attempt, reference, "
+    "submitted_at, published_at, missed_at, detail"
+)
+
+
+@dataclass(frozen=True, slots=True)
+class QueueDepth:
+    """What an account has on its way."""
+
+    waiting: int
+    published: int
+
+
+@dataclass(frozen=True, slots=True)
+class Recovered:
+    """What `recover` found from an earlier daemon."""
+
+    requeued: int
+    ambiguous: int
+
+
+async def add(connection: Connection, draft: Draft, fence: int, now: datetime) -> int | None:
+    """Queue a draft; its id, or None when the account has the same text already."""
+    await lease.check(connection, fence)
+    post_id: int | None = await connection.fetchval(
+        """
+        INSERT INTO posts (account, text, fingerprint, state, topic, format, hour, source, due_at,
+                           created_at, state_since, fence)
+        VALUES ($1, $2, $3, 'queued', $4, $5, $6, $7, $8, $9, $9, $10)
+        ON CONFLICT DO NOTHING RETURNING id
+        """,
+        draft.account,
+        draft.text,
+        fingerprint(draft.text),
+        draft.arms.topic,
+        draft.arms.format,
+        draft.arms.hour,
+        draft.source,
+        draft.due_at,
+        now,
+        fence,
+    )
+    return post_id
+
+
+async def claim_due(
+    connection: Connection, accounts: Sequence[str], fence: int, now: datetime
+) -> Post | None:
+    """The oldest due post of `accounts`, now claimed; None when nothing is due.
+
+    One task at a time claims, so a post that is claimed already was left by a run whose end could not
+    be recorded: nothing was pressed, and it goes back first.
+    """
+    await lease.check(connection, fence)
+    await connection.execute(
+        "UPDATE posts SET state = 'queued', state_since = $2, fence = $1 WHERE state = 'claimed'", fence, now
+    )
+    row = await connection.fetchrow(
+        f"""
+        UPDATE posts SET state = 'claimed', state_since = $3, fence = $2
+        WHERE id = (SELECT id FROM posts WHERE state = 'queued' AND due_at <= $3 AND account = ANY ($1)
+                    ORDER BY due_at, id LIMIT 1 FOR UPDATE SKIP LOCKED)
+        RETURNING {_COLUMNS}
+        """,
+        list(accounts),
+        fence,
+        now,
+    )
+    return None if row is None else _post(row)
+
+
+async def intend(
+    connection: Connection, post_id: int, fence: int, now: datetime, day: date, limit: int
+) -> bool:
+    """Claimed → submitting, counted on `day`, in one transaction; committed before anything is pressed.
+
+    False when the account has reached `limit` posts on that day: then nothing changes.
+    """
+    account = await connection.fetchval("SELECT account FROM posts WHERE id = $1", post_id)
+    counted = await connection.fetchval(
+        """
+        INSERT INTO daily_counters AS c (account, day, posts) SELECT $1::text, $2::date, 1 WHERE $3::int > 0
+        ON CONFLICT (account, day) DO UPDATE SET posts = c.posts + 1 WHERE c.posts < $3
+        RETURNING posts
+        """,
+        account,
+        day,
+        limit,
+    )
+    if counted is None:
+        return False
+    await _step(connection, post_id, PostState.CLAIMED, PostState.SUBMITTING, fence, now)
+    await connection.execute(
+        "UPDATE posts SET attempt = attempt + 1, submitted_at = $2, counted_on = $3, missed_at = NULL WHERE id = $1",
+        post_id,
+        now,
+        day,
+    )
+    return True
+
+
+async def publish(
+    connection: Connection, post_id: int, came_from: PostState, reference: str, fence: int, now: datetime
+) -> None:
+    """Submitting or ambiguous → published. Saying it twice is no error: a lost answer is asked again."""
+    recorded = await connection.fetchval(
+        "SELECT reference FROM posts WHERE id = $1 AND state = 'published'", post_id
+    )
+    if recorded == reference:
+        return
+    await _step(connection, post_id, came_from, PostState.PUBLISHED, fence, now, reference=reference)
+
+
+async def put_back(
+    connection: Connection, post_id: int, fence: int, now: datetime, due_at: datetime, detail: str
+) -> None:
+    """Claimed or submitting → queued, for whoever knows that nothing was pressed; due at `due_at`."""
+    state = await connection.fetchval("SELECT state FROM posts WHERE id = $1 FOR UPDATE", post_id)
+    came_from = PostState.SUBMITTING if state == PostState.SUBMITTING else PostState.CLAIMED
+    await requeue(connection, post_id, came_from, fence, now, due_at, detail)
+
+
+async def requeue(
+    connection: Connection,
+    post_id: int,
+    came_from: PostState,
+    fence: int,
+    now: datetime,
+    due_at: datetime,
+    detail: str,
+) -> None:
+    """Back to queued: it is certain that the site did not take the post."""
+    await _step(connection, post_id, came_from, PostState.QUEUED, fence, now, detail)
+    await connection.execute("UPDATE posts SET due_at = $2 WHERE id = $1", post_id, due_at)
+    await _refund(connection, post_id)
+
+
+async def fail(
+    connection: Connection, post_id: int, came_from: PostState, fence: int, now: datetime, detail: str
+) -> None:
+    """Submitting or ambiguous → failed: the site said no for good."""
+    await _step(connection, post_id, came_from, PostState.FAILED, fence, now, detail)
+    await _refund(connection, post_id)
+
+
+async def doubt(connection: Connection, post_id: int, fence: int, now: datetime, detail: str) -> None:
+    """Submitting → ambiguous: it was pressed and nobody knows what came of it."""
+    await _step(connection, post_id, PostState.SUBMITTING, PostState.AMBIGUOUS, fence, now, detail)
+
+
+async def recover(connection: Connection, fence: int, now: datetime) -> Recovered:
+    """Settle what earlier daemons left: claimed → queued, submitting → ambiguous."""
+    await lease.check(connection, fence)
+    requeued = await connection.fetch(
+        """
+        UPDATE posts SET state = 'queued', state_since = $2, fence = $1
+        WHERE state = 'claimed' AND fence < $1 RETURNING id
+        """,
+        fence,
+        now,
+    )
+    ambiguous = await connection.fetch(
+        """
+        UPDATE posts SET state = 'ambiguous', state_since = $2, fence = $1,
+                         detail = 'the daemon ended between pressing submit and the record of it'
+        WHERE state = 'submitting' AND fence < $1 RETURNING id
+        """,
+        fence,
+        now,
+    )
+    return Recovered(len(requeued), len(ambiguous))
+
+
+async def doubt_stuck(connection: Connection, fence: int, now: datetime, since: datetime) -> int:
+    """Submitting since before `since` → ambiguous; how many."""
+    await lease.check(connection, fence)
+    rows = await connection.fetch(
+        """
+        UPDATE posts SET state = 'ambiguous', state_since = $2, fence = $1, detail = 'stuck while submitting'
+        WHERE state = 'submitting' AND state_since < $3 RETURNING id
+        """,
+        fence,
+        now,
+        since,
+    )
+    return len(rows)
+
+
+async def note_missed(connection: Connection, post_id: int, now: datetime) -> None:
+    """A full look at the account's timeline did not show the ambiguous post."""
+    await connection.execute(
+        "UPDATE posts SET missed_at = $2 WHERE id = $1 AND state = 'ambiguous' AND missed_at IS NULL",
+        post_id,
+        now,
+    )
+
+
+async def note_unreadable(connection: Connection, post_id: int, detail: str) -> None:
+    """Say why reconciliation can't settle an ambiguous post: a person decides."""
+    await connection.execute(
+        "UPDATE posts SET detail = $2 WHERE id = $1 AND state = 'ambiguous'", post_id, detail
+    )
+
+
+async def ambiguous(connection: Connection, limit: int) -> list[tuple[Post, datetime | None]]:
+    """Ambiguous posts, oldest first, each with the moment at which it was first missed on the site."""
+    rows = await connection.fetch(
+        f"SELECT {_COLUMNS} FROM posts WHERE state = 'ambiguous' ORDER BY state_since, id LIMIT $1", limit
+    )
+    return [(_post(row), row["missed_at"]) for row in rows]
+
+
+async def known_references(connection: Connection, account: str, references: Sequence[str]) -> set[str]:
+    """Which of `references` belong to recorded posts of the account."""
+    rows = await connection.fetch(
+        "SELECT reference FROM posts WHERE account = $1 AND reference = ANY ($2)", account, list(references)
+    )
+    return {row["reference"] for row in rows}
+
+
+async def depth(connection: Connection, account: str) -> QueueDepth:
+    row = await connection.fetchrow(
+        """
+        SELECT count(*) FILTER (WHERE state IN ('draft', 'queued', 'claimed', 'submitting', 'ambiguous')) AS waiting,
+               count(*) FILTER (WHERE state = 'published') AS published
+        FROM posts WHERE account = $1
+        """,
+        account,
+    )
+    return QueueDepth(row["waiting"], row["published"])
+
+
+async def recent_texts(connection: Connection, account: str, limit: int) -> list[str]:
+    """The account's latest texts that did not fail, newest first."""
+    rows = await connection.fetch(
+        "SELECT text FROM posts WHERE account = $1 AND state <> 'failed' ORDER BY id DESC LIMIT $2",
+        account,
+        limit,
+    )
+    return [row["text"] for row in rows]
+
+
+async def count_by_state(connection: Connection) -> dict[PostState, int]:
+    rows = await connection.fetch("SELECT state, count(*) AS n FROM posts GROUP BY state")
+    counts = {PostState(row["state"]): row["n"] for row in rows}
+    return {state: counts.get(state, 0) for state in PostState}
+
+
+async def recent(connection: Connection, limit: int) -> list[tuple[Post, tuple[int, int, int] | None]]:
+    """The posts that changed last, newest first, each with its latest likes, replies and views."""
+    rows = await connection.fetch(
+        f"""
+        SELECT p.*, m.likes, m.replies, m.views
+        FROM (SELECT {_COLUMNS} FROM posts ORDER BY id DESC LIMIT $1) p
+        LEFT JOIN LATERAL (SELECT likes, replies, views FROM post_metrics
+                           WHERE post_id = p.id ORDER BY read_at DESC LIMIT 1) m ON true
+        ORDER BY coalesce(p.published_at, p.due_at) DESC, p.id DESC
+        """,
+        limit,
+    )
+    return [
+        (_post(row), None if row["likes"] is None else (row["likes"], row["replies"], row["views"]))
+        for row in rows
+    ]
+
+
+async def _step(
+    connection: Connection,
+    post_id: int,
+    came_from: PostState,
+    goes_to: PostState,
+    fence: int,
+    now: datetime,
+    detail: str = "",
+    reference: str | None = None,
+) -> None:
+    assert goes_to in POST_TRANSITIONS[came_from]
+    await lease.check(connection, fence)
+    done = await connection.execute(
+        """
+        UPDATE posts SET state = $3, state_since = $5::timestamptz, fence = $4, detail = $6, reference = $7,
+                         published_at = CASE WHEN $3::text = 'published' THEN $5::timestamptz END
+        WHERE id = $1 AND state = $2
+        """,
+        post_id,
+        came_from,
+        goes_to,
+        fence,
+        now,
+        detail,
+        reference,
+    )
+    if done != "UPDATE 1":
+        state = await connection.fetchval("SELECT state FROM posts WHERE id = $1", post_id)
+        raise PostStateError(f"post {post_id} is {state or 'not there'}, not {came_from}")
+
+
+async def _refund(connection: Connection, post_id: int) -> None:
+    """Give back the count of the attempt, once: `counted_on` is emptied in the same transaction."""
+    await connection.execute(
+        """
+        WITH counted AS (
+            SELECT account, counted_on FROM posts WHERE id = $1 AND counted_on IS NOT NULL FOR UPDATE
+        ), refunded AS (
+            UPDATE daily_counters d SET posts = posts - 1 FROM counted c
+            WHERE d.account = c.account AND d.day = c.counted_on
+        )
+        UPDATE posts SET counted_on = NULL WHERE id = $1 AND counted_on IS NOT NULL
+        """,
+        post_id,
+    )
+
+
+def _post(row: asyncpg.Record) -> Post:
+    return Post(
+        id=row["id"],
+        account=row["account"],
+        text=row["text"],
+        fingerprint=row["fingerprint"],
+        state=PostState(row["state"]),
+        arms=Arms(row["topic"], row["format"], row["hour"]),
+        source=row["source"],
+        due_at=row["due_at"],
+        attempt=row["attempt"],
+        reference=row["reference"],
+        submitted_at=row["submitted_at"],
+        published_at=row["published_at"],
+        detail=row["detail"],
+    )

@@ -1,0 +1,109 @@
+"""One row for each run of a job, and which jobs operators have paused."""
+
+from collections import Counter
+from dataclasses import dataclass, field
+from datetime import datetime
+
+from orchestrator.db.pool import Connection
+from orchestrator.model import Ending, Outcome
+
+EVERYTHING = "*"
+"""The name under which a pause of all jobs is kept."""
+
+
+@dataclass(slots=True)
+class StoredHistory:
+    """What the database knows of a job's runs."""
+
+    started_at: datetime | None = None
+    finished_at: datetime | None = None
+    outcome: Outcome | None = None
+    last_success_at: datetime | None = None
+    endings: Counter[Ending] = field(default_factory=Counter)
+
+
+async def begin(
+    connection: Connection, job: str, trigger: str, attempt: int, fence: int, started_at: datetime
+) -> int:
+    """A run has started; its id."""
+    run_id: int = await connection.fetchval(
+        "INSERT INTO job_runs (job, trigger, attempt, fence, started_at) VALUES ($1, $2, $3, $4, $5) RETURNING id",
+        job,
+        trigger,
+        attempt,
+        fence,
+        started_at,
+    )
+    return run_id
+
+
+async def finish(connection: Connection, run_id: int, outcome: Outcome, finished_at: datetime) -> None:
+    await connection.execute(
+        "UPDATE job_runs SET finished_at = $2, ending = $3, detail = $4, figures = $5 WHERE id = $1",
+        run_id,
+        finished_at,
+        outcome.ending,
+        outcome.detail,
+        outcome.figures,
+    )
+
+
+async def interrupt_orphans(connection: Connection, fence: int, now: datetime) -> int:
+    """Close the runs that an earlier daemon did not live to finish; how many."""
+    rows = await connection.fetch(
+        """
+        UPDATE job_runs SET finished_at = $2, ending = 'interrupted', detail = 'the daemon ended'
+        WHERE finished_at IS NULL AND fence < $1 RETURNING id
+        """,
+        fence,
+        now,
+    )
+    return len(rows)
+
+
+async def histories(connection: Connection) -> dict[str, StoredHistory]:
+    """The latest run, the latest success and the count of endings of each job."""
+    found: dict[str, StoredHistory] = {}
+    for row in await connection.fetch(
+        """
+        SELECT job, ending, count(*) AS n, max(finished_at) AS at FROM job_runs
+        WHERE ending IS NOT NULL GROUP BY job, ending
+        """
+    ):
+        history = found.setdefault(row["job"], StoredHistory())
+        ending = Ending(row["ending"])
+        history.endings[ending] = row["n"]
+        if ending in (Ending.DONE, Ending.NOTHING_TO_DO):
+            history.last_success_at = max(filter(None, (history.last_success_at, row["at"])))
+    for row in await connection.fetch(
+        """
+        SELECT DISTINCT ON (job) job, started_at, finished_at, ending, detail FROM job_runs
+        WHERE ending IS NOT NULL ORDER BY job, started_at DESC, id DESC
+        """
+    ):
+        history = found[row["job"]]
+        history.started_at, history.finished_at = row["started_at"], row["finished_at"]
+        history.outcome = Outcome(Ending(row["ending"]), row["detail"])
+    return found
+
+
+async def pause(connection: Connection, job: str, who: str, now: datetime) -> None:
+    """Remember a pause, so that it outlives the daemon."""
+    await connection.execute(
+        """
+        INSERT INTO paused_jobs (job, paused_by, paused_at) VALUES ($1, $2, $3)
+        ON CONFLICT (job) DO NOTHING
+        """,
+        job,
+        who,
+        now,
+    )
+
+
+async def resume(connection: Connection, job: str) -> None:
+    """Forget a pause; `EVERYTHING` forgets them all."""
+    await connection.execute("DELETE FROM paused_jobs WHERE job = $1 OR $1 = $2", job, EVERYTHING)
+
+
+async def paused(connection: Connection) -> set[str]:
+    return {row["job"] for row in await connection.fetch("SELECT job FROM paused_jobs")}

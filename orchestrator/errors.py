@@ -1,0 +1,213 @@
+"""Every error that crosses a module boundary.
+
+The first line of an error says what is wrong and names the thing; `remedy` says what to do about it.
+`failure` says what a job may do about it: try again, give up, or stop because the budget is spent.
+"""
+
+from enum import StrEnum
+from typing import ClassVar
+
+
+class Failure(StrEnum):
+    """What a failure means for the run that met it."""
+
+    TRANSIENT = "transient"
+    """Likely to pass by itself: the run is tried again by the job's retry rule."""
+    PERMANENT = "permanent"
+    """Will not pass by itself: the run is given up."""
+    BUDGET = "budget"
+    """A limit is reached: the run ends and waits for the next period."""
+
+
+class OrchestratorError(Exception):
+    """Base of all errors of this program."""
+
+    failure: ClassVar[Failure] = Failure.PERMANENT
+    costs_attempt: ClassVar[bool] = True
+    """False when the run is not to blame: it is tried again without using up one of its tries."""
+
+    def __init__(self, message: str, *, remedy: str = "") -> None:
+        super().__init__(message)
+        self.remedy = remedy
+
+    def line(self) -> str:
+        """The error and its remedy as one line for a person."""
+        return f"{self}. {self.remedy}" if self.remedy else str(self)
+
+
+class SettingsError(OrchestratorError):
+    """A setting is unknown, missing or out of range."""
+
+
+class StateDirectoryError(OrchestratorError):
+    """The state directory can't be used: not writable, or another daemon works in it."""
+
+
+class AddressInUseError(OrchestratorError):
+    """A port or socket is taken by another program."""
+
+
+class SiteStartError(OrchestratorError):
+    """The bundled site's process did not start."""
+
+
+class ProfileError(OrchestratorError):
+    """A site profile is broken; the message names file, line and reason."""
+
+
+# ── database ────────────────────────────────────────────────────────────────────────────────────
+
+
+class DatabaseError(OrchestratorError):
+    """The database answered with an error that is a fault of this program or of its data."""
+
+
+class DatabaseUnavailableError(DatabaseError):
+    """The database can't be reached, or does not take writes now."""
+
+    failure = Failure.TRANSIENT
+
+
+class DatabaseRefusedError(DatabaseError):
+    """The database refuses us for good: wrong password, unknown database, missing rights."""
+
+
+class DatabaseTooNewError(DatabaseError):
+    """The database was migrated by a newer version of this program."""
+
+
+class MigrationChangedError(DatabaseError):
+    """A migration that was applied before has another text now."""
+
+
+class FenceLostError(DatabaseError):
+    """Another daemon has taken over this database; this one must not write any more."""
+
+
+class PostStateError(DatabaseError):
+    """A post is not in the state that the step needs."""
+
+
+# ── browser ─────────────────────────────────────────────────────────────────────────────────────
+
+
+class BrowserError(OrchestratorError):
+    """The browser failed."""
+
+    failure = Failure.TRANSIENT
+
+
+class BrowserMissingError(BrowserError):
+    """No browser that can be used was found on this machine."""
+
+
+class ContextBrokenError(BrowserError):
+    """The context, its renderer, the browser or its driver died during the visit; the slot is broken."""
+
+    costs_attempt = False
+
+
+class HostRefusedError(OrchestratorError):
+    """A page outside the site profile's hosts was asked for."""
+
+
+class SessionKeyError(OrchestratorError):
+    """A stored sign-in state can't be decrypted with the keys at hand."""
+
+
+# ── sites ───────────────────────────────────────────────────────────────────────────────────────
+
+
+class SiteError(OrchestratorError):
+    """The site did not do what its profile says."""
+
+
+class SiteUnavailableError(SiteError):
+    """The site did not answer, or answered with a server error."""
+
+    failure = Failure.TRANSIENT
+
+
+class SiteRateLimitedError(SiteError):
+    """The site asks for patience (429). `retry_in_s` is its own figure, or None."""
+
+    failure = Failure.TRANSIENT
+
+    def __init__(self, message: str, *, retry_in_s: float | None = None) -> None:
+        super().__init__(message)
+        self.retry_in_s = retry_in_s
+
+
+class PageUnexpectedError(SiteError):
+    """The page lacks an element that the profile names: the site is broken or the profile is out of date."""
+
+    failure = Failure.TRANSIENT
+
+
+class SignedOutError(SiteError):
+    """The site wants a sign-in."""
+
+    failure = Failure.TRANSIENT
+
+
+class SignInRefusedError(SiteError):
+    """The site refuses the account's name or password."""
+
+
+class PostRefusedError(SiteError):
+    """The site said no to this post, for good; nothing was published."""
+
+
+class PostUnclearError(SiteError):
+    """Submit was pressed and no clear answer came: the post may or may not be published."""
+
+    failure = Failure.TRANSIENT
+
+
+class PostMissingError(SiteError):
+    """The post is not on the site any more (404, 410)."""
+
+
+# ── content ─────────────────────────────────────────────────────────────────────────────────────
+
+
+class ContentError(OrchestratorError):
+    """A content file is broken; the message names file, line and reason."""
+
+
+# ── allocator, actors, faces ────────────────────────────────────────────────────────────────────
+
+
+class QueueFullError(OrchestratorError):
+    """A lane's queue holds as many requests as it may."""
+
+    failure = Failure.TRANSIENT
+
+
+class LeaseEndedError(OrchestratorError):
+    """The lease ended under its holder: held too long (expired) or called back (revoked)."""
+
+    failure = Failure.TRANSIENT
+    costs_attempt = False
+
+
+class GraphError(OrchestratorError):
+    """The jobs' dependencies have a cycle or name a job that is not there."""
+
+
+class ControlError(OrchestratorError):
+    """A request on the control socket can't be carried out."""
+
+
+class NotAllowedError(ControlError):
+    """The caller's level does not allow this verb."""
+
+
+class NoDaemonError(ControlError):
+    """Nobody listens on the control socket."""
+
+
+class BridgeClosedError(OrchestratorError):
+    """The asyncio thread is closed or closing."""
+
+    failure = Failure.TRANSIENT

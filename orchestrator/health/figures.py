@@ -1,0 +1,75 @@
+"""Keeps the metrics in step with the house."""
+
+import psutil
+import structlog
+import trio
+
+from orchestrator.actors.job import Job
+from orchestrator.allocator import Lease, LeaseEnd
+from orchestrator.browser.pool import ContextPool
+from orchestrator.db import posts
+from orchestrator.errors import DatabaseError
+from orchestrator.health.modes import DATABASE
+from orchestrator.health.status import House
+from orchestrator.metrics import LANES, SLOT_STATES, Metrics
+from orchestrator.model import Ending, Outcome
+
+log = structlog.get_logger("figures")
+
+
+def lease_granted(metrics: Metrics, lease: Lease) -> None:
+    metrics.pool_wait.labels(lane=lease.lane.label).observe(lease.waited_s)
+
+
+def lease_ended(metrics: Metrics, lease: Lease, how: LeaseEnd) -> None:
+    metrics.leases.labels(lane=lease.lane.label, outcome=how).inc()
+    metrics.pool_hold.labels(job=lease.holder).observe(trio.current_time() - lease.granted_at)
+
+
+def run_ended(metrics: Metrics, house: House, job: Job, outcome: Outcome, duration_s: float) -> None:
+    """`duration_s` in real seconds."""
+    metrics.job_runs.labels(job=job.name, outcome=outcome.ending).inc()
+    metrics.job_run.labels(job=job.name).observe(duration_s)
+    if outcome.ending in (Ending.DONE, Ending.NOTHING_TO_DO):
+        metrics.job_last_success.labels(job=job.name).set(house.clock.timestamp())
+
+
+def observe(metrics: Metrics, house: House) -> None:
+    """Set what follows from the present state; cheap, so it is done whenever somebody asks."""
+    house.modes.publish()
+    snapshot = house.allocator.snapshot()
+    for state in SLOT_STATES:
+        metrics.pool_slots.labels(state=state).set(sum(slot.state == state for slot in snapshot.slots))
+    leased = [slot.lease.lane for slot in snapshot.slots if slot.lease is not None]
+    waiting = [waiter.lane for waiter in snapshot.queue]
+    for lane in LANES:
+        metrics.pool_leases.labels(lane=lane).set(leased.count(lane))
+        metrics.queue_depth.labels(lane=lane).set(waiting.count(lane))
+    if house.supervisor is not None:
+        for name, actor in house.supervisor.actors.items():
+            metrics.job_paused.labels(job=name).set(actor.is_paused)
+    if house.database is not None:
+        found = house.database.statistics()
+        metrics.db_connections.labels(state="used").set(found.in_use)
+        metrics.db_connections.labels(state="idle").set(found.idle)
+
+
+async def measure(metrics: Metrics, house: House, pool: ContextPool) -> None:
+    """Figures that take a while to get: memory by part, posts by state."""
+    daemon_bytes = await trio.to_thread.run_sync(lambda: psutil.Process().memory_full_info().pss)
+    browser = await pool.memory()
+    house.memory = {
+        "daemon": daemon_bytes,
+        "driver": browser.driver_bytes,
+        "browser": browser.browser_bytes,
+    }
+    for part, size_bytes in house.memory.items():
+        metrics.memory.labels(part=part).set(size_bytes)
+    if house.database is not None and not house.checks.is_down(DATABASE):
+        try:
+            counts = await house.database.run(posts.count_by_state)
+        except DatabaseError as error:
+            log.warning("posts_not_counted", error=str(error))
+            return
+        for state, count in counts.items():
+            metrics.posts.labels(state=state).set(count)

@@ -1,0 +1,189 @@
+"""Job `posting`: publishes at most one due post a run; never twice, never lost.
+
+The order of steps is the safety (`docs/reliability.md`): claim → write the text into the page →
+commit the intent → check the fence → press submit → record. Whatever goes wrong before the intent
+puts the post back; whatever goes wrong after it, short of a plain answer by the site, leaves the post
+ambiguous, and only reconciliation moves it on.
+"""
+
+from collections.abc import Awaitable, Callable
+from datetime import datetime, timedelta
+
+import trio
+
+from orchestrator.actors.job import Job, Run
+from orchestrator.db import posts
+from orchestrator.db.pool import Database
+from orchestrator.errors import (
+    DatabaseError,
+    DatabaseUnavailableError,
+    Failure,
+    OrchestratorError,
+    PostRefusedError,
+    SiteRateLimitedError,
+)
+from orchestrator.jobs import reconciliation
+from orchestrator.jobs.tools import Account, Tools
+from orchestrator.model import Outcome, Post, PostState, done, nothing_to_do, over_budget
+from orchestrator.retry import RetryRule
+from orchestrator.sites.session import SiteSession
+
+NAME = "posting"
+RECORD_PATIENCE_S = 5.0
+"""How long a record may take after the run itself was cancelled."""
+RECORD_RETRY = RetryRule(retries=6, base_s=0.5, cap_s=5.0)
+"""For the record of the site's answer, while the database restarts."""
+RATE_LIMIT_PAUSE_S = 300.0
+"""A rate-limited post is due again after this, when the site names no time itself."""
+SETBACK_S = 3600.0
+"""A post whose account can't be used for good is put off, so that the other accounts' posts go on."""
+
+
+def job(tools: Tools) -> Job:
+    async def work(run: Run) -> Outcome:
+        return await post_one(run, tools)
+
+    return Job(
+        NAME,
+        work,
+        priority=0,
+        every_s=300,
+        after=("plan",),
+        uses_browser=True,
+        retry=RetryRule(3, 1.0),
+        max_run_s=120,
+    )
+
+
+async def post_one(run: Run, tools: Tools) -> Outcome:
+    """Publish the oldest due post, if there is one."""
+    now = tools.clock.now()
+    post = await tools.database.run(posts.claim_due, list(tools.accounts), tools.fence.number, now)
+    if post is None:
+        return nothing_to_do("no post is due")
+    account = tools.accounts[post.account]
+    attempt = _Attempt(run, tools, account, post)
+    try:
+        async with tools.visit(run, account) as visit:
+            return await attempt.make(visit.site)
+    except OrchestratorError as error:
+        if error.failure is not Failure.TRANSIENT:
+            attempt.setback_s = SETBACK_S
+        raise
+    finally:
+        await attempt.settle()
+
+
+class _Attempt:
+    """One try to publish one post. `state` is what the database says of the post, as far as we know."""
+
+    def __init__(self, run: Run, tools: Tools, account: Account, post: Post) -> None:
+        self._run = run
+        self._tools = tools
+        self._account = account
+        self._post = post
+        self._fence = tools.fence.number
+        self.state = PostState.CLAIMED
+        self._is_pressed = False
+        self.setback_s = 0.0
+        """How long the post is put off if the attempt ends before anything is pressed."""
+
+    async def make(self, site: SiteSession) -> Outcome:
+        post = self._post
+        await site.write_post(post.text)
+        if not await self._intend():
+            return over_budget(f"{post.account} has reached its posts for the day")
+        self._tools.fence.check()
+        self._is_pressed = True
+        try:
+            reference = await site.submit_post()
+        except PostRefusedError as error:
+            await self._fail(str(error))
+            return done(f"the site refused post {post.id}: {error}", refused=1)
+        except SiteRateLimitedError as error:
+            await self._requeue(error.retry_in_s or RATE_LIMIT_PAUSE_S, str(error))
+            return over_budget(str(error))
+        await self._publish(reference)
+        return done(f"post {post.id} is {reference}", published=1)
+
+    async def settle(self) -> None:
+        """What must be said of the post when the attempt ended early, for whatever reason."""
+        if self.state not in (PostState.CLAIMED, PostState.SUBMITTING):
+            return
+        with trio.CancelScope(shield=True), trio.move_on_after(RECORD_PATIENCE_S):
+            try:
+                if self._is_pressed:
+                    await self._doubt()
+                else:
+                    due_at = self._now() + timedelta(seconds=self.setback_s)
+                    await self._put_back(due_at, "the attempt ended before anything was pressed")
+            except DatabaseError as error:
+                # The row still says claimed or submitting, which recovery and reconciliation settle.
+                self._run.log.error("post_not_settled", post=self._post.id, error=str(error))
+
+    async def _intend(self) -> bool:
+        """Commit the intent; False, with the post put back to the next day, at the daily limit."""
+        tools, account = self._tools, self._account
+        now, today = self._now(), tools.today(account)
+        limit = account.settings.posts_per_day
+        if await tools.database.run(posts.intend, self._post.id, self._fence, now, today, limit):
+            self.state = PostState.SUBMITTING
+            return True
+        tomorrow = (now.astimezone(account.zone) + timedelta(days=1)).replace(hour=0, minute=0, second=0)
+        await self._put_back(tomorrow, f"the limit of {limit} posts a day is reached")
+        return False
+
+    async def _publish(self, reference: str) -> None:
+        now = self._now()
+        await self._insist(
+            lambda db: db.run(posts.publish, self._post.id, PostState.SUBMITTING, reference, self._fence, now)
+        )
+        self.state = PostState.PUBLISHED
+        self._tools.metrics.post_delay.observe(max(0.0, (now - self._post.due_at).total_seconds()))
+        self._run.log.info(
+            "post_published", post=self._post.id, account=self._post.account, reference=reference
+        )
+
+    async def _fail(self, detail: str) -> None:
+        now = self._now()
+        await self._insist(
+            lambda db: db.run(posts.fail, self._post.id, PostState.SUBMITTING, self._fence, now, detail)
+        )
+        self.state = PostState.FAILED
+        self._run.log.warning("post_refused", post=self._post.id, reason=detail)
+
+    async def _requeue(self, pause_s: float, detail: str) -> None:
+        now = self._now()
+        due_at = now + timedelta(seconds=pause_s)
+        await self._insist(
+            lambda db: db.run(
+                posts.requeue, self._post.id, PostState.SUBMITTING, self._fence, now, due_at, detail
+            )
+        )
+        self.state = PostState.QUEUED
+
+    async def _doubt(self) -> None:
+        detail = "submit was pressed and no clear answer came"
+        await self._tools.database.run(posts.doubt, self._post.id, self._fence, self._now(), detail)
+        self.state = PostState.AMBIGUOUS
+        self._run.log.error("post_ambiguous", post=self._post.id, reason=detail)
+        self._tools.wake(reconciliation.NAME, f"post {self._post.id} is ambiguous")
+
+    async def _put_back(self, due_at: datetime, detail: str) -> None:
+        now = self._now()
+        await self._tools.database.run(posts.put_back, self._post.id, self._fence, now, due_at, detail)
+        self.state = PostState.QUEUED
+
+    async def _insist(self, write: Callable[[Database], Awaitable[None]]) -> None:
+        """Record what the site has answered, also when the database is away for a moment."""
+        for tried in range(1, RECORD_RETRY.retries + 1):
+            try:
+                await write(self._tools.database)
+                return
+            except DatabaseUnavailableError as error:
+                self._run.log.warning("answer_not_recorded", post=self._post.id, error=str(error))
+                await trio.sleep(RECORD_RETRY.delay_s(tried, self._tools.rng))
+        await write(self._tools.database)
+
+    def _now(self) -> datetime:
+        return self._tools.clock.now()

@@ -1,0 +1,96 @@
+"""Job `reconciliation`: settles ambiguous posts by what the account's own timeline shows.
+
+Found: published, with the site's reference. Not found in two full looks, the second at least
+`posting.settle_s` after the first: certainly not taken, so it is queued again. Not readable, or the
+timeline is longer than what was read: it stays ambiguous, and says why, for a person to decide.
+"""
+
+from datetime import datetime, timedelta
+from itertools import groupby
+
+from orchestrator.actors.job import Job, Run
+from orchestrator.db import posts
+from orchestrator.jobs.tools import Account, Tools
+from orchestrator.model import Outcome, Post, PostState, TimelineItem, done, fingerprint, nothing_to_do
+from orchestrator.retry import RetryRule
+
+NAME = "reconciliation"
+BATCH = 50
+"""Ambiguous posts settled in one run."""
+TIMELINE_ITEMS = 100
+"""How much of the account's own timeline is read."""
+
+Doubtful = tuple[Post, datetime | None]
+
+
+def job(tools: Tools) -> Job:
+    async def work(run: Run) -> Outcome:
+        return await reconcile(run, tools)
+
+    return Job(NAME, work, priority=2, every_s=600, uses_browser=True, retry=RetryRule(5, 5.0))
+
+
+async def reconcile(run: Run, tools: Tools) -> Outcome:
+    """One look at the timeline of each account that has ambiguous posts."""
+    now = tools.clock.now()
+    since = now - timedelta(seconds=tools.settings.posting.stuck_s)
+    await tools.database.run(posts.doubt_stuck, tools.fence.number, now, since)
+    doubtful = await tools.database.run(posts.ambiguous, BATCH)
+    if not doubtful:
+        return nothing_to_do("no post is ambiguous")
+    settled = 0
+    for name, group in groupby(sorted(doubtful, key=lambda x: x[0].account), key=lambda x: x[0].account):
+        if name in tools.accounts:
+            settled += await _reconcile_account(run, tools, tools.accounts[name], list(group))
+    return done(f"{settled} of {len(doubtful)} settled", settled=settled, left=len(doubtful) - settled)
+
+
+async def _reconcile_account(run: Run, tools: Tools, account: Account, doubtful: list[Doubtful]) -> int:
+    async with tools.visit(run, account) as visit:
+        items = await visit.site.own_posts(TIMELINE_ITEMS)
+    references = [item.reference for item in items]
+    known = await tools.database.run(posts.known_references, account.name, references)
+    free = [item for item in items if item.reference not in known]
+    settled = 0
+    for post, missed_at in doubtful:
+        match = next((item for item in free if fingerprint(item.text) == post.fingerprint), None)
+        if match is not None:
+            free.remove(match)
+            await _publish(run, tools, post, match)
+            settled += 1
+        else:
+            settled += await _miss(run, tools, post, missed_at, is_whole=len(items) < TIMELINE_ITEMS)
+    return settled
+
+
+async def _publish(run: Run, tools: Tools, post: Post, item: TimelineItem) -> None:
+    now = tools.clock.now()
+    await tools.database.run(
+        posts.publish, post.id, PostState.AMBIGUOUS, item.reference, tools.fence.number, now
+    )
+    run.log.info("post_found", post=post.id, account=post.account, reference=item.reference)
+
+
+async def _miss(run: Run, tools: Tools, post: Post, missed_at: datetime | None, *, is_whole: bool) -> bool:
+    """The post was not seen; True when that settles it."""
+    now = tools.clock.now()
+    if not is_whole:
+        detail = f"not among the latest {TIMELINE_ITEMS} posts of the account; a person has to look"
+        await tools.database.run(posts.note_unreadable, post.id, detail)
+        return False
+    if missed_at is None:
+        await tools.database.run(posts.note_missed, post.id, now)
+        return False
+    if now - missed_at < timedelta(seconds=tools.settings.posting.settle_s):
+        return False
+    if post.attempt >= tools.settings.posting.attempts:
+        detail = f"not on the site after {post.attempt} tries"
+        await tools.database.run(posts.fail, post.id, PostState.AMBIGUOUS, tools.fence.number, now, detail)
+        run.log.error("post_given_up", post=post.id, attempts=post.attempt)
+        return True
+    detail = "not on the site in two looks"
+    await tools.database.run(
+        posts.requeue, post.id, PostState.AMBIGUOUS, tools.fence.number, now, now, detail
+    )
+    run.log.info("post_requeued", post=post.id, account=post.account)
+    return True

@@ -1,0 +1,81 @@
+"""What the jobs work with, handed to each of them."""
+
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from datetime import date
+from random import Random
+from zoneinfo import ZoneInfo
+
+from orchestrator.actors.job import Run
+from orchestrator.allocator import Allocator, Lease
+from orchestrator.browser.pool import ContextPool
+from orchestrator.clock import Clock
+from orchestrator.content.writer import Writer
+from orchestrator.db.fence import Fence
+from orchestrator.db.pool import Database
+from orchestrator.errors import ContextBrokenError
+from orchestrator.metrics import Metrics
+from orchestrator.settings import AccountSettings, Settings
+from orchestrator.sites.session import SiteAccount, SiteSession, open_site
+
+
+@dataclass(frozen=True, slots=True)
+class Account:
+    """An account to post for: its settings and how its site is driven."""
+
+    settings: AccountSettings
+    site: SiteAccount
+
+    @property
+    def name(self) -> str:
+        return self.settings.name
+
+    @property
+    def zone(self) -> ZoneInfo:
+        return ZoneInfo(self.settings.time_zone)
+
+
+@dataclass(frozen=True, slots=True)
+class Visit:
+    """An account's site in a leased context."""
+
+    site: SiteSession
+    lease: Lease
+
+
+@dataclass(frozen=True, slots=True)
+class Tools:
+    """Collaborators of the jobs; one for the whole house."""
+
+    settings: Settings
+    clock: Clock
+    rng: Random
+    database: Database
+    fence: Fence
+    allocator: Allocator
+    pool: ContextPool
+    writer: Writer
+    accounts: Mapping[str, Account]
+    metrics: Metrics
+    wake: Callable[[str, str], None]
+    """`wake(job, reason)` makes another job run soon."""
+
+    @asynccontextmanager
+    async def visit(self, run: Run, account: Account) -> AsyncIterator[Visit]:
+        """Wait for a slot and open the account's context in it.
+
+        A context that breaks under the visit breaks its slot, which is then rebuilt.
+        """
+        async with self.allocator.lease(run.job, priority=run.priority) as lease:
+            run.log.debug("lease", lease=lease.id, slot=lease.slot, waited_s=round(lease.waited_s, 3))
+            try:
+                async with open_site(self.pool, lease.slot, account.site) as site:
+                    yield Visit(site, lease)
+            except ContextBrokenError:
+                lease.mark_broken()
+                raise
+
+    def today(self, account: Account) -> date:
+        """The date in the account's time zone."""
+        return self.clock.now().astimezone(account.zone).date()

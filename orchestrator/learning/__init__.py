@@ -1,0 +1,1 @@
+"""What the daemon learns from its posts: which topic, format and hour people like."""

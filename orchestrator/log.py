@@ -1,0 +1,235 @@
+"""Logging: how events are rendered, where they go, and what is kept out of them.
+
+Events of structlog and of the standard library go the same way: through a handler for the stream (and
+one for the file), each with its own renderer, and through one `Redactor`.
+"""
+
+import json
+import logging
+import math
+import os
+import re
+import sys
+from collections.abc import Iterable, Mapping
+from datetime import date
+from pathlib import Path
+from typing import Any, TextIO
+
+import structlog
+from pydantic import SecretBytes, SecretStr
+from structlog.processors import ExceptionRenderer, StackInfoRenderer, TimeStamper, format_exc_info
+from structlog.stdlib import ExtraAdder, ProcessorFormatter
+from structlog.tracebacks import ExceptionDictTransformer
+from structlog.typing import EventDict, Processor, WrappedLogger
+
+from orchestrator.errors import SettingsError
+from orchestrator.settings import LogSettings
+
+HIDDEN = "(hidden)"
+MIN_SECRET_CHARS = 4
+"""A shorter secret is not searched for in texts: it would blot out half of every line."""
+MAX_FRAMES = 30
+MAX_DEPTH = 8
+
+_SECRET_KEY = re.compile(
+    r"pass(word|wd|phrase)|secret|token|cookie|credential|authorization|dsn|(session|api|private|fernet)_?key",
+    re.IGNORECASE,
+)
+_URL_PASSWORD = re.compile(r"(://[^\s/:@]*:)[^\s/@]+(?=@)")
+_CONTROL = {code: f"\\x{code:02x}" for code in (*range(32), *range(127, 160)) if chr(code) != "\t"}
+_CONTROL_BUT_NEWLINE = {code: sign for code, sign in _CONTROL.items() if chr(code) != "\n"}
+_LONG_KEYS = frozenset({"exception", "stack"})
+_FIRST_KEYS = ("timestamp", "level", "logger", "event")
+_SYSLOG_PRIORITY = {"debug": 7, "info": 6, "warning": 4, "error": 3, "critical": 2}
+
+
+def configure(
+    settings: LogSettings,
+    stream: TextIO | None = None,
+    *,
+    secrets: Iterable[SecretStr] = (),
+    environ: Mapping[str, str] | None = None,
+) -> "Redactor":
+    """Set up logging for this process: to `stream` (default: standard error) and to the settings' file.
+
+    Called again it replaces its own earlier set-up. The redactor that it returns can be told of further
+    secrets. Raises SettingsError when the file can't be written.
+    """
+    stream = sys.stderr if stream is None else stream
+    redactor = Redactor()
+    for secret in secrets:
+        redactor.hide(secret)
+    level = logging.getLevelNamesMapping()[settings.level.upper()]
+    handlers = [_stream_handler(settings, stream, redactor, os.environ if environ is None else environ)]
+    if settings.file is not None:
+        handlers.append(_file_handler(settings, settings.file, redactor))
+    unconfigure()
+    for handler in handlers:
+        logging.root.addHandler(handler)
+    logging.root.setLevel(level)
+    logging.captureWarnings(True)
+    structlog.configure(
+        processors=[
+            structlog.contextvars.merge_contextvars,
+            *_common(),
+            ProcessorFormatter.wrap_for_formatter,
+        ],
+        wrapper_class=structlog.make_filtering_bound_logger(level),
+        logger_factory=structlog.stdlib.LoggerFactory(),
+    )
+    return redactor
+
+
+def unconfigure() -> None:
+    """Undo `configure`: close and remove its handlers, and give structlog its defaults back."""
+    for handler in list(logging.root.handlers):
+        if isinstance(handler.formatter, _Formatter):
+            logging.root.removeHandler(handler)
+            handler.close()
+    logging.captureWarnings(False)
+    structlog.reset_defaults()
+
+
+class Redactor:
+    """The processor that keeps secrets out of events, whatever brought them there.
+
+    Hidden are `SecretStr` values, values under keys that name a secret, passwords in URLs, and every
+    occurrence of a secret that it was told of, also inside texts of exceptions. Everything that is no
+    plain value becomes text here, so that no renderer calls a `repr` that was not looked at.
+    """
+
+    def __init__(self) -> None:
+        self._secrets: set[str] = set()
+
+    def hide(self, secret: SecretStr | str) -> None:
+        """From now on, hide this secret wherever it appears. One that is too short is ignored."""
+        text = secret if isinstance(secret, str) else secret.get_secret_value()
+        if len(text) >= MIN_SECRET_CHARS:
+            self._secrets.add(text)
+
+    def __call__(self, _logger: WrappedLogger, _method: str, event: EventDict) -> EventDict:
+        return {key: self._clean(value, key, MAX_DEPTH) for key, value in event.items()}
+
+    def _clean(self, value: Any, key: str, depth: int) -> Any:
+        if value is None or isinstance(value, bool | int):
+            return value
+        if isinstance(value, float):
+            return value if math.isfinite(value) else str(value)
+        if isinstance(value, SecretStr | SecretBytes) or _SECRET_KEY.search(key):
+            return HIDDEN
+        if isinstance(value, Mapping | list | tuple | set | frozenset):
+            return self._clean_many(value, key, depth - 1) if depth else "…"
+        is_plain = isinstance(value, str | Path | date)
+        return self._clean_text(str(value) if is_plain else repr(value))
+
+    def _clean_many(self, value: Any, key: str, depth: int) -> Any:
+        if isinstance(value, Mapping):
+            return {self._clean_text(str(k)): self._clean(v, str(k), depth) for k, v in value.items()}
+        return [self._clean(item, key, depth) for item in value]
+
+    def _clean_text(self, text: str) -> str:
+        for secret in self._secrets:
+            if secret in text:
+                text = text.replace(secret, HIDDEN)
+        return _URL_PASSWORD.sub(rf"\1{HIDDEN}", text)
+
+
+# ── handlers and renderers ──────────────────────────────────────────────────────────────────────
+
+
+class _Formatter(ProcessorFormatter):
+    """The formatter of our own handlers, by which `unconfigure` knows them."""
+
+
+def _stream_handler(
+    settings: LogSettings, stream: TextIO, redactor: Redactor, environ: Mapping[str, str]
+) -> logging.Handler:
+    is_terminal = stream.isatty()
+    is_console = settings.format == "console" or (settings.format == "auto" and is_terminal)
+    is_journal = _is_journal(stream, environ)
+    if is_console:
+        renderer = _console(redactor, is_coloured=is_terminal and "NO_COLOR" not in environ)
+    else:
+        renderer = _json(redactor)
+    if is_journal and not is_console:
+        renderer.append(_add_priority)
+    stamp: list[Processor] = [] if is_journal else [_timestamp(is_console)]
+    return _with_formatter(logging.StreamHandler(stream), [*stamp, *renderer])
+
+
+def _file_handler(settings: LogSettings, path: Path, redactor: Redactor) -> logging.Handler:
+    from logging.handlers import RotatingFileHandler
+
+    try:
+        handler = RotatingFileHandler(
+            path,
+            maxBytes=settings.file_max_bytes,
+            backupCount=settings.file_backups,
+            encoding="utf-8",
+            errors="backslashreplace",
+        )
+    except OSError as error:
+        raise SettingsError(f"log.file = '{path}': can't be written: {error.strerror}") from error
+    return _with_formatter(handler, [_timestamp(False), *_json(redactor)])
+
+
+def _with_formatter(handler: logging.Handler, renderer: list[Processor]) -> logging.Handler:
+    handler.setFormatter(
+        _Formatter(
+            processors=[ProcessorFormatter.remove_processors_meta, *renderer],
+            foreign_pre_chain=[*_common(), ExtraAdder()],
+        )
+    )
+    return handler
+
+
+def _common() -> list[Processor]:
+    """What is added to every event, ours or the standard library's."""
+    return [structlog.stdlib.add_log_level, structlog.stdlib.add_logger_name, StackInfoRenderer()]
+
+
+def _timestamp(is_console: bool) -> Processor:
+    return TimeStamper("%H:%M:%S", utc=False) if is_console else TimeStamper("iso", utc=True)
+
+
+def _json(redactor: Redactor) -> list[Processor]:
+    # Without local variables: they are where secrets live.
+    exceptions = ExceptionRenderer(ExceptionDictTransformer(show_locals=False, max_frames=MAX_FRAMES))
+    return [exceptions, redactor, _to_json]
+
+
+def _console(redactor: Redactor, *, is_coloured: bool) -> list[Processor]:
+    renderer = structlog.dev.ConsoleRenderer(
+        colors=is_coloured, pad_event_to=0, exception_formatter=structlog.dev.plain_traceback
+    )
+    return [format_exc_info, redactor, _without_control_characters, renderer]
+
+
+def _to_json(_logger: WrappedLogger, _method: str, event: EventDict) -> str:
+    first = {key: event.pop(key) for key in _FIRST_KEYS if key in event}
+    return json.dumps({**first, **event})
+
+
+def _add_priority(_logger: WrappedLogger, _method: str, line: Any) -> str:
+    """journald takes the level from this prefix (and strips it), so that `journalctl -p` works."""
+    level: str = json.loads(line)["level"]
+    return f"<{_SYSLOG_PRIORITY.get(level, 6)}>{line}"
+
+
+def _without_control_characters(_logger: WrappedLogger, _method: str, event: EventDict) -> EventDict:
+    """A text from outside must not draw on the terminal, nor pass for a line of its own."""
+    return {
+        key: value.translate(_CONTROL if key not in _LONG_KEYS else _CONTROL_BUT_NEWLINE)
+        if isinstance(value, str)
+        else value
+        for key, value in event.items()
+    }
+
+
+def _is_journal(stream: TextIO, environ: Mapping[str, str]) -> bool:
+    """Whether `stream` is the journal's socket (see JOURNAL_STREAM in systemd.exec(5))."""
+    try:
+        status = os.fstat(stream.fileno())
+    except (OSError, ValueError):  # not a real file
+        return False
+    return environ.get("JOURNAL_STREAM") == f"{status.st_dev}:{status.st_ino}"

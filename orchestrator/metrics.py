@@ -1,0 +1,101 @@
+"""Every metric, declared once.
+
+Base units, `_total` on counters, label values from closed sets (never an account, a URL or an id)
+and set to zero at start, so that a rate over the first event is right.
+"""
+
+import itertools
+from collections.abc import Iterable
+from typing import TypeVar
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, disable_created_metrics, generate_latest
+
+from orchestrator.model import Ending, Mode, PostState
+
+M = TypeVar("M", Gauge, Counter, Histogram)
+
+LANES = ("critical", "high", "background")
+SLOT_STATES = ("free", "leased", "broken")
+LEASE_ENDS = ("released", "expired", "revoked", "cancelled", "broken")
+MEMORY_PARTS = ("daemon", "driver", "browser")
+
+WAIT_BUCKETS_S = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 20, 30, 45, 60)
+RUN_BUCKETS_S = (0.01, 0.05, 0.1, 0.5, 1, 2.5, 5, 10, 30, 60, 120, 300, 600, 1800)
+DELAY_BUCKETS_S = (1, 5, 15, 60, 300, 900, 1800, 3600, 7200)
+
+
+class Metrics:
+    """The metrics of one daemon, in a registry of their own."""
+
+    def __init__(self) -> None:
+        disable_created_metrics()  # they double the series and no rule here needs them
+        self.registry = CollectorRegistry()
+        self.pool_slots = self._gauge("pool_slots", "Slots by state.", state=SLOT_STATES)
+        self.pool_leases = self._gauge("pool_leases", "Leases held, by lane.", lane=LANES)
+        self.queue_depth = self._gauge("queue_depth", "Requests waiting for a slot.", lane=LANES)
+        self.pool_wait = self._histogram(
+            "pool_wait_seconds", "From a request to its lease.", WAIT_BUCKETS_S, lane=LANES
+        )
+        self.leases = self._counter(
+            "leases_total", "Leases by lane and how they ended.", lane=LANES, outcome=LEASE_ENDS
+        )
+        self.mode = self._gauge("mode", "1 for the mode that the daemon is in.", mode=tuple(Mode))
+        self.posts = self._gauge("posts", "Posts by state.", state=tuple(PostState))
+        self.post_delay = self._histogram(
+            "post_delay_seconds", "From the due time of a post to its publication.", DELAY_BUCKETS_S
+        )
+        self.memory = self._gauge("memory_bytes", "Memory, shared pages in proportion.", part=MEMORY_PARTS)
+        self.check_up = self._gauge("check_up", "1 while the check holds.", check=())
+        self.check_seconds = self._histogram("check_seconds", "Duration of checks.", WAIT_BUCKETS_S, check=())
+        self.pool_hold = self._histogram(
+            "pool_hold_seconds", "How long a lease was held.", RUN_BUCKETS_S, job=()
+        )
+        self.job_runs = self._counter("job_runs_total", "Runs by ending.", job=(), outcome=())
+        self.job_run = self._histogram("job_run_seconds", "Duration of runs.", RUN_BUCKETS_S, job=())
+        self.job_last_success = self._gauge(
+            "job_last_success_timestamp_seconds", "When a run last ended well; 0 for never.", job=()
+        )
+        self.job_paused = self._gauge("job_paused", "1 while an operator has paused the job.", job=())
+        self.job_restarts = self._counter("job_restarts_total", "Restarts after a crash.", job=())
+        self.db_connections = self._gauge(
+            "db_pool_connections", "Database connections.", state=("used", "idle")
+        )
+
+    def declare_job(self, job: str) -> None:
+        """The series of one job."""
+        self.pool_hold.labels(job=job)
+        for ending in Ending:
+            self.job_runs.labels(job=job, outcome=ending)
+        self.job_run.labels(job=job)
+        self.job_last_success.labels(job=job)
+        self.job_paused.labels(job=job)
+        self.job_restarts.labels(job=job)
+
+    def declare_check(self, check: str) -> None:
+        """The series of one health check."""
+        self.check_up.labels(check=check).set(0)
+        self.check_seconds.labels(check=check)
+
+    def render(self) -> bytes:
+        """All metrics in Prometheus' text format."""
+        return generate_latest(self.registry)
+
+    def _gauge(self, name: str, text: str, **labels: Iterable[str]) -> Gauge:
+        return _at_zero(Gauge(f"orchestrator_{name}", text, list(labels), registry=self.registry), labels)
+
+    def _counter(self, name: str, text: str, **labels: Iterable[str]) -> Counter:
+        return _at_zero(Counter(f"orchestrator_{name}", text, list(labels), registry=self.registry), labels)
+
+    def _histogram(
+        self, name: str, text: str, buckets: tuple[float, ...], **labels: Iterable[str]
+    ) -> Histogram:
+        return _at_zero(
+            Histogram(f"orchestrator_{name}", text, list(labels), buckets=buckets, registry=self.registry),
+            labels,
+        )
+
+
+def _at_zero(metric: M, labels: dict[str, Iterable[str]]) -> M:
+    for values in itertools.product(*labels.values()) if labels else ():
+        metric.labels(*values)
+    return metric

@@ -1,0 +1,167 @@
+"""Records and states that more than one room of the house speaks of."""
+
+import hashlib
+from dataclasses import dataclass, field
+from datetime import datetime
+from enum import StrEnum
+
+
+class PostState(StrEnum):
+    """Where a post stands; `POST_TRANSITIONS` has every way from one to the next."""
+
+    DRAFT = "draft"
+    QUEUED = "queued"
+    CLAIMED = "claimed"
+    SUBMITTING = "submitting"
+    PUBLISHED = "published"
+    AMBIGUOUS = "ambiguous"
+    FAILED = "failed"
+
+
+#   draft ──► queued ──► claimed ──► submitting ──► published
+#                ▲          │             │
+#                │          │             ├──► failed
+#                ├──────────┘             ├──► queued     (the site said: not now, nothing was taken)
+#                │                        └──► ambiguous ──► published | queued | failed
+#                └───────────────────────────────────┘
+POST_TRANSITIONS: dict[PostState, frozenset[PostState]] = {
+    PostState.DRAFT: frozenset({PostState.QUEUED, PostState.FAILED}),
+    PostState.QUEUED: frozenset({PostState.CLAIMED}),
+    PostState.CLAIMED: frozenset({PostState.SUBMITTING, PostState.QUEUED}),
+    PostState.SUBMITTING: frozenset(
+        {PostState.PUBLISHED, PostState.FAILED, PostState.AMBIGUOUS, PostState.QUEUED}
+    ),
+    PostState.AMBIGUOUS: frozenset({PostState.PUBLISHED, PostState.QUEUED, PostState.FAILED}),
+    PostState.PUBLISHED: frozenset(),
+    PostState.FAILED: frozenset(),
+}
+
+
+def fingerprint(text: str) -> str:
+    """How a text is recognised wherever it is shown: sha256 of it with white space folded, in hex."""
+    return hashlib.sha256(" ".join(text.split()).encode()).hexdigest()
+
+
+@dataclass(frozen=True, slots=True)
+class Arms:
+    """What the bandit chose for a post: one value for each dimension."""
+
+    topic: str
+    format: str
+    hour: int
+    """Hour of day, 0–23, in the account's time zone."""
+
+
+@dataclass(frozen=True, slots=True)
+class Draft:
+    """A text that passed the gates and waits to be queued."""
+
+    account: str
+    text: str
+    arms: Arms
+    source: str
+    """Where the text came from: a file's name or a template's."""
+    due_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Post:
+    """One row of `posts`."""
+
+    id: int
+    account: str
+    text: str
+    fingerprint: str
+    """`fingerprint(text)`: how the post is recognised on the site."""
+    state: PostState
+    arms: Arms
+    source: str
+    due_at: datetime
+    attempt: int
+    reference: str | None = None
+    """The site's own name of the published post."""
+    submitted_at: datetime | None = None
+    published_at: datetime | None = None
+    detail: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class PostMetrics:
+    """What a post's page shows at one moment; counts of people's reactions."""
+
+    likes: int
+    replies: int
+    views: int
+
+
+@dataclass(frozen=True, slots=True)
+class TimelineItem:
+    """One post as an account's own timeline lists it."""
+
+    reference: str
+    text: str
+
+
+class Ending(StrEnum):
+    """How a run of a job ended."""
+
+    DONE = "done"
+    NOTHING_TO_DO = "nothing_to_do"
+    RETRY = "retry"
+    GIVEN_UP = "given_up"
+    OVER_BUDGET = "over_budget"
+    SKIPPED = "skipped"
+    INTERRUPTED = "interrupted"
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """The value a run ends with. `figures` are counts for the run's record, such as `pages`."""
+
+    ending: Ending
+    detail: str = ""
+    figures: dict[str, int | float] = field(default_factory=dict)
+
+
+def done(detail: str = "", **figures: int | float) -> Outcome:
+    return Outcome(Ending.DONE, detail, figures)
+
+
+def nothing_to_do(detail: str = "") -> Outcome:
+    return Outcome(Ending.NOTHING_TO_DO, detail)
+
+
+def over_budget(detail: str) -> Outcome:
+    return Outcome(Ending.OVER_BUDGET, detail)
+
+
+def skipped(detail: str) -> Outcome:
+    return Outcome(Ending.SKIPPED, detail)
+
+
+class Mode(StrEnum):
+    """What the daemon as a whole is doing."""
+
+    STARTING = "starting"
+    READY = "ready"
+    DEGRADED = "degraded"
+    DRAINING = "draining"
+
+
+class CheckState(StrEnum):
+    PENDING = "pending"
+    UP = "up"
+    DOWN = "down"
+
+
+@dataclass(frozen=True, slots=True)
+class CheckResult:
+    """One look at one part of the house."""
+
+    name: str
+    state: CheckState
+    is_critical: bool
+    """A daemon with a critical check down is not ready; with another one down it is degraded."""
+    duration_s: float = 0.0
+    detail: str = ""
+    remedy: str = ""

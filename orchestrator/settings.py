@@ -1,0 +1,374 @@
+"""Every setting, with its default, unit and allowed values.
+
+A setting comes from, in this order: command line, environment (`ORCHESTRATOR_DATABASE__DSN`), TOML
+file (`ORCHESTRATOR_CONFIG` or `--config`), default. Wrong settings stop the program at once, each with
+one line that names the setting, its value, where it came from and what is allowed.
+"""
+
+import difflib
+import os
+import zoneinfo
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    PrivateAttr,
+    SecretStr,
+    ValidationError,
+    model_validator,
+)
+
+from orchestrator.errors import SettingsError
+from orchestrator.settings_words import Complaints, Schema, SettingRow, not_json, rows, unknown_variable
+from orchestrator.sources import Layer, Route, merge_all, read_toml, read_variables
+
+PREFIX = "ORCHESTRATOR_"
+CONFIG_VARIABLE = "ORCHESTRATOR_CONFIG"
+
+Seconds = Annotated[float, Field(gt=0)]
+Share = Annotated[float, Field(ge=0, le=1)]
+
+
+class Section(BaseModel):
+    """A group of settings. It never changes, and refuses names and figures that it does not know."""
+
+    # hide_input_in_errors: a value that is refused may be a secret in the wrong place.
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False, hide_input_in_errors=True)
+
+
+class HttpSettings(Section):
+    """Where `/livez`, `/readyz` and `/metrics` answer."""
+
+    host: str = Field("127.0.0.1", description="address to listen on")
+    port: int = Field(8700, ge=0, le=65535, description="TCP port; 0 takes any free one")
+    allowed_hosts: list[str] = Field(
+        [], description="names that a request's Host may have, besides those of the loopback"
+    )
+
+
+class ControlSettings(Section):
+    """The control socket, and who may do what on it."""
+
+    socket: Path | None = Field(None, description="default: control.sock in the state directory")
+    view_groups: list[str] = Field([], description="Unix groups that may look")
+    operate_groups: list[str] = Field([], description="Unix groups that may pause, resume and run")
+    idle_timeout_s: Seconds = Field(60, description="a silent connection is closed after so long")
+    max_connections: int = Field(32, ge=1, le=1024, description="connections at once")
+
+
+class DatabaseSettings(Section):
+    """PostgreSQL: our own embedded server, or the one that `dsn` names."""
+
+    dsn: SecretStr | None = Field(
+        None, description="postgresql://user:password@host/name; default: our own embedded server"
+    )
+    pool_size: int = Field(10, ge=2, le=100, description="connections at most")
+    connect_timeout_s: Seconds = Field(10, description="one attempt to connect")
+    statement_timeout_s: Seconds = Field(30, description="longest statement")
+    lease_ttl_s: Seconds = Field(10, description="a daemon silent for so long loses the database")
+
+
+class BrowserSettings(Section):
+    """The browser and its contexts."""
+
+    executable: Path | None = Field(None, description="default: the best one found on this machine")
+    visit_timeout_s: Seconds = Field(30, description="one whole page visit")
+    launch_timeout_s: Seconds = Field(30, description="start of the browser")
+    session_key: SecretStr | None = Field(
+        None,
+        description="Fernet keys for stored sign-ins, newest first, separated by commas; "
+        "default: one is made in the state directory",
+    )
+    session_key_file: Path | None = Field(None, description="a file that holds what session_key would")
+
+    @model_validator(mode="after")
+    def _check_key(self) -> Self:
+        if self.session_key is not None and self.session_key_file is not None:
+            raise ValueError("give session_key or session_key_file, not both")
+        return self
+
+
+class AllocatorSettings(Section):
+    """Who may use a browser context next; `docs/allocator.md` explains each rule."""
+
+    capacity: int = Field(3, ge=1, le=64, description="browser contexts")
+    critical_guarantee: int = Field(1, ge=0, description="contexts kept for critical jobs, never lent")
+    high_guarantee: int = Field(1, ge=0, description="contexts that jobs of priority 1 can get back")
+    background_guarantee: int = Field(1, ge=0, description="the same for the other jobs")
+    ageing_s: Seconds = Field(30, description="one level of priority is worth so much waiting")
+    critical_wait_s: Seconds = Field(60, description="critical jobs never wait longer")
+    grace_s: Seconds = Field(15, description="from the call-back of a lease to its end")
+    max_hold_s: Seconds = Field(600, description="longest hold of a lease that names none")
+    queue_limit: int = Field(1000, ge=1, description="waiting requests in each lane")
+
+    @model_validator(mode="after")
+    def _check_guarantees(self) -> Self:
+        total = self.critical_guarantee + self.high_guarantee + self.background_guarantee
+        if total > self.capacity:
+            raise ValueError(
+                f"the guarantees add up to {total} but capacity is {self.capacity}; "
+                "lower a guarantee or raise allocator.capacity"
+            )
+        if self.grace_s >= self.critical_wait_s:
+            raise ValueError(
+                f"grace_s ({self.grace_s:g}) must be below critical_wait_s ({self.critical_wait_s:g})"
+            )
+        return self
+
+
+class JobSettings(Section):
+    """Changes to one job's defaults; `orchestrator ctl jobs` lists the names."""
+
+    enabled: bool = Field(True, description="false switches the job off")
+    every_s: Seconds | None = Field(None, description="seconds between two runs")
+    daily_at: str | None = Field(None, pattern=r"^([01]\d|2[0-3]):[0-5]\d$", description="HH:MM")
+
+
+class SiteSettings(Section):
+    """A site that accounts belong to."""
+
+    profile: str = Field(description="name of a bundled profile, or path of a TOML file")
+    base_url: str | None = Field(None, description="where the site is, if not where the profile says")
+
+
+class AccountSettings(Section):
+    """An account that the daemon posts for."""
+
+    name: str = Field(pattern=r"^[A-Za-z0-9_.@-]{1,64}$", description="what we call it; unique")
+    site: str = Field(description="a name under `sites`")
+    username: str = Field(description="its name at the sign-in of the site")
+    password: SecretStr | None = Field(None, description="this or password_file")
+    password_file: Path | None = Field(
+        None, description="its first line; a relative path is looked up in $CREDENTIALS_DIRECTORY first"
+    )
+    time_zone: str = Field("UTC", description="IANA name; hours of posting are in it")
+    posts_per_day: int = Field(24, ge=0, le=10_000, description="at most, from midnight to midnight")
+
+    @model_validator(mode="after")
+    def _check_password(self) -> Self:
+        if (self.password is None) == (self.password_file is None):
+            raise ValueError("give exactly one of password and password_file")
+        return self
+
+    def read_password(self, environ: Mapping[str, str] | None = None) -> SecretStr:
+        """The password, from the settings or its file. Raises SettingsError that names account and file."""
+        if self.password is not None:
+            return self.password
+        assert self.password_file is not None
+        return _read_secret(self.password_file, f"account {self.name}: password_file", environ)
+
+
+class ContentSettings(Section):
+    """Where texts come from and what they must satisfy."""
+
+    folder: Path | None = Field(None, description="Markdown files; default: the bundled ones")
+    min_chars: int = Field(20, ge=1, description="shorter texts are refused")
+    max_chars: int = Field(280, ge=1, description="longer texts are refused")
+    banned_words: list[str] = Field([], description="texts with one of them are refused")
+    posts_a_run: int = Field(2, ge=1, le=10, description="drafts that one run of `plan` writes")
+    queue_target: int = Field(4, ge=1, description="posts that wait in each account's queue")
+    horizon_h: int = Field(12, ge=1, le=24, description="how far ahead a post is planned")
+
+    @model_validator(mode="after")
+    def _check_chars(self) -> Self:
+        if self.min_chars > self.max_chars:
+            raise ValueError(f"min_chars ({self.min_chars}) must not be above max_chars ({self.max_chars})")
+        return self
+
+
+class LearningSettings(Section):
+    """When an outcome is meaningful, and how much the past counts."""
+
+    settle_h: float = Field(6, gt=0, description="a post is learned from at this age")
+    min_views: int = Field(10, ge=0, description="a post with fewer teaches nothing")
+    history: int = Field(50, ge=5, description="earlier posts that a post is compared with")
+
+
+class PostingSettings(Section):
+    """Safety of posting."""
+
+    settle_s: Seconds = Field(60, description="between the two reads that show a post is not there")
+    stuck_s: Seconds = Field(900, description="a post submitting for so long is ambiguous")
+    attempts: int = Field(5, ge=1, description="tries before a post is failed")
+
+
+class ClockSettings(Section):
+    """A faster wall clock, for demos."""
+
+    speed: float = Field(1.0, gt=0, le=10_000, description="seconds shown for each real one")
+    real_epoch: float = Field(0.0, description="real moment from which it runs, seconds since 1970")
+    shown_epoch: float = Field(0.0, description="what it showed then, seconds since 1970")
+
+
+class GateSettings(Section):
+    """Start-up checks."""
+
+    attempts: int = Field(3, ge=1, description="tries of a failing check before it counts as down")
+    base_s: Seconds = Field(1, description="longest pause after the first failure; doubles each time")
+    cap_s: Seconds = Field(30, description="longest pause at all")
+    database_wait_s: Seconds = Field(30, description="an unreachable database is tried for so long")
+
+
+class LogSettings(Section):
+    """What is logged, and where."""
+
+    level: Literal["debug", "info", "warning", "error"] = Field(
+        "info", description="the least that is logged"
+    )
+    format: Literal["auto", "json", "console"] = Field(
+        "auto", description="auto: console in a terminal, JSON elsewhere"
+    )
+    file: Path | None = Field(None, description="also written here, as JSON")
+    file_max_bytes: int = Field(10_000_000, ge=10_000, description="a larger file is put aside")
+    file_backups: int = Field(5, ge=1, le=100, description="files put aside that are kept")
+
+
+class Settings(Section):
+    """All settings; `Settings.load` is the way to make one from files and environment."""
+
+    state_dir: Path = Field(Path("/var/lib/orchestrator"), description="everything that is kept between runs")
+    shutdown_deadline_s: Seconds = Field(30, description="running jobs get so long to end")
+    http: HttpSettings = HttpSettings()
+    control: ControlSettings = ControlSettings()
+    database: DatabaseSettings = DatabaseSettings()
+    browser: BrowserSettings = BrowserSettings()
+    allocator: AllocatorSettings = AllocatorSettings()
+    jobs: dict[str, JobSettings] = {}
+    sites: dict[str, SiteSettings] = {}
+    accounts: list[AccountSettings] = []
+    content: ContentSettings = ContentSettings()
+    learning: LearningSettings = LearningSettings()
+    posting: PostingSettings = PostingSettings()
+    clock: ClockSettings = ClockSettings()
+    gate: GateSettings = GateSettings()
+    log: LogSettings = LogSettings()
+
+    _layers: tuple[Layer, ...] = PrivateAttr(())
+
+    def secrets(self) -> list[SecretStr]:
+        """Everything that must never be shown, for the log's redactor."""
+        given = [self.database.dsn, self.browser.session_key]
+        passwords = [account.read_password() for account in self.accounts]
+        return [*filter(None, given), *passwords]
+
+    @classmethod
+    def load(
+        cls,
+        config: Path | None = None,
+        overrides: Mapping[str, Any] | None = None,
+        environ: Mapping[str, str] | None = None,
+        defaults: Mapping[str, Any] | None = None,
+    ) -> Self:
+        """Read all sources and check them.
+
+        `overrides` (the command line) and `defaults` (a program's own, below everything else) are trees
+        such as `{"http": {"port": 0}}`. Raises SettingsError with one line for each thing that is wrong.
+        """
+        environ = os.environ if environ is None else environ
+        variables, unknown = _read_environment(cls, environ)
+        file = config or (Path(environ[CONFIG_VARIABLE]) if environ.get(CONFIG_VARIABLE) else None)
+        layers = [
+            *([Layer(dict(overrides), lambda _: "on the command line")] if overrides else []),
+            *variables,
+            *([read_toml(file)] if file else []),
+            *([Layer(dict(defaults), lambda _: "built in")] if defaults else []),
+        ]
+        return cls._check(tuple(layers), unknown)
+
+    @classmethod
+    def _check(cls, layers: tuple[Layer, ...], wrong: list[str]) -> Self:
+        tree = merge_all(layers)
+        complaints = Complaints(Schema(cls), layers, tree)
+        try:
+            settings = cls.model_validate(tree)
+        except ValidationError as error:
+            # Without its cause: that one shows input, which may hold a secret.
+            raise SettingsError("\n".join(wrong + complaints.lines(error))) from None
+        wrong = wrong + [complaints.line(route, problem) for route, problem in _cross_check(settings)]
+        if wrong:
+            raise SettingsError("\n".join(wrong))
+        settings._layers = layers
+        return settings
+
+
+def describe(settings: Settings) -> list[SettingRow]:
+    """Every setting that applies, its value (secrets hidden) and where it came from."""
+    return list(rows(settings, settings._layers))
+
+
+def variable_names(model: type[BaseModel] = Settings) -> list[str]:
+    """The environment variables of all settings that have one name; entries of tables have many."""
+    return [PREFIX + "__".join(route).upper() for route in _names(model)]
+
+
+def _names(model: type[BaseModel], route: tuple[str, ...] = ()) -> Iterator[tuple[str, ...]]:
+    for name, field in model.model_fields.items():
+        yield (*route, name)
+        if isinstance(field.annotation, type) and issubclass(field.annotation, BaseModel):
+            yield from _names(field.annotation, (*route, name))
+
+
+def _read_environment(model: type[Settings], environ: Mapping[str, str]) -> tuple[list[Layer], list[str]]:
+    """The layers of all variables with our prefix, and complaints about those that can't be one."""
+    layers: list[Layer] = []
+    wrong: list[str] = []
+    for variable in read_variables(model, PREFIX, environ):
+        if variable.name == CONFIG_VARIABLE:
+            continue
+        if variable.kind is None:
+            names = [CONFIG_VARIABLE, *variable_names()]
+            wrong.append(unknown_variable(variable, PREFIX, names, Schema(model)))
+            continue
+        try:
+            layers.append(variable.layer())
+        except ValueError:
+            wrong.append(not_json(variable))
+    return layers, wrong
+
+
+def _cross_check(settings: Settings) -> Iterator[tuple[Route, str]]:
+    """What can only be seen of all settings together: the setting's route and what is wrong with it."""
+    names: set[str] = set()
+    for index, account in enumerate(settings.accounts):
+        route = ("accounts", index)
+        if account.name in names:
+            yield (*route, "name"), "another account has this name"
+        names.add(account.name)
+        if account.site not in settings.sites:
+            known = ", ".join(settings.sites) or "none is set; add a table [sites.NAME]"
+            yield (*route, "site"), f"must be one of the sites: {known}"
+        if problem := _time_zone_problem(account.time_zone):
+            yield (*route, "time_zone"), problem
+
+
+def _time_zone_problem(name: str) -> str:
+    """What is wrong with the name of a time zone; empty when nothing is."""
+    try:
+        zoneinfo.ZoneInfo(name)
+    except (zoneinfo.ZoneInfoNotFoundError, ValueError, OSError):
+        known = zoneinfo.available_timezones()
+        if not known:
+            return "this machine has no time zones: install tzdata"
+        near = difflib.get_close_matches(name, known, n=1)
+        hint = f"did you mean {near[0]}?" if near else "such as Europe/Berlin or UTC"
+        return f"must be the IANA name of a time zone; {hint}"
+    return ""
+
+
+def _read_secret(path: Path, what: str, environ: Mapping[str, str] | None) -> SecretStr:
+    directory = (os.environ if environ is None else environ).get("CREDENTIALS_DIRECTORY")
+    if directory and (Path(directory) / path).exists():
+        path = Path(directory) / path
+    try:
+        text = path.read_text("utf-8").partition("\n")[0].rstrip("\r")
+    except OSError as error:
+        raise SettingsError(f"{what}: {path} can't be read: {error.strerror}") from error
+    except UnicodeDecodeError:
+        raise SettingsError(f"{what}: {path} is not UTF-8 text") from None
+    if not text:
+        raise SettingsError(f"{what}: {path} is empty")
+    return SecretStr(text)

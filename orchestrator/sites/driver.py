@@ -1,0 +1,224 @@
+"""Follows a profile in a page. Knows no site: every address and selector comes from the profile.
+
+All functions run on the asyncio side, inside a visit. They raise the errors of `orchestrator.errors`
+under "sites", and Playwright's own, which the visit translates.
+"""
+
+import re
+from dataclasses import dataclass
+from urllib.parse import urlsplit
+
+from playwright.async_api import Page
+
+from orchestrator.browser.page import Answer, open_url
+from orchestrator.errors import (
+    PageUnexpectedError,
+    PostMissingError,
+    PostRefusedError,
+    PostUnclearError,
+    SignedOutError,
+    SignInRefusedError,
+    SiteUnavailableError,
+)
+from orchestrator.model import PostMetrics, TimelineItem
+from orchestrator.sites.answers import check_status, rate_limited
+from orchestrator.sites.pressing import Pressed, Submission, press
+from orchestrator.sites.profile import Profile, Value
+from orchestrator.sites.reading import Seen, Wanted, read_page
+
+SIGN_IN_WITHIN_S = 15
+MISSING = (404, 410)
+
+
+@dataclass(frozen=True, slots=True)
+class AccountFigures:
+    """What an account's own page says of it."""
+
+    followers: int
+    following: int
+    posts: int
+
+
+# ── reading ─────────────────────────────────────────────────────────────────────────────────────
+
+
+async def read_metrics(page: Page, profile: Profile, reference: str) -> PostMetrics:
+    """Raises PostMissingError when the site has no such post."""
+    if not profile.is_reference(reference):
+        raise PostMissingError(f"{reference!r} can't be a reference of {profile.site.name}")
+    answer = await open_url(page, profile.url(profile.post.path, reference=reference), profile.rules)
+    if answer.status in MISSING:
+        raise PostMissingError(f"{profile.site.name} has no post {reference} any more")
+    section = profile.post
+    values = {"likes": section.likes, "replies": section.replies, "views": section.views}
+    root = section.item.replace("{reference}", reference)
+    seen = await _read(page, profile, answer, Wanted(_marks(profile), values, root))
+    return PostMetrics(seen.count("likes"), seen.count("replies"), seen.count("views"))
+
+
+async def read_account(page: Page, profile: Profile, username: str) -> AccountFigures:
+    """Raises PageUnexpectedError when the profile has no [profile] section."""
+    section = profile.profile
+    if section is None:
+        raise PageUnexpectedError(f"the profile {profile.site.name} does not say how to read an account")
+    answer = await open_url(page, profile.url(section.path, username=username), profile.rules)
+    values = {"followers": section.followers, "following": section.following, "posts": section.posts}
+    seen = await _read(page, profile, answer, Wanted(_marks(profile), values))
+    return AccountFigures(seen.count("followers"), seen.count("following"), seen.count("posts"))
+
+
+async def read_timeline(page: Page, profile: Profile, url: str) -> tuple[list[TimelineItem], str | None]:
+    """One page of a timeline, newest first, and the address of the next one.
+
+    A page that is not surely a complete timeline raises PageUnexpectedError, never gives fewer items:
+    whoever looks for a post here takes its absence for a fact.
+    """
+    section = profile.timeline
+    wanted = Wanted(
+        {**_marks(profile), "shown": section.shown},
+        {"next": Value(selector=section.next, attribute="href")} if section.next else {},
+        item=section.item,
+        item_values={"text": section.text, "reference": section.reference},
+    )
+    seen = await _read(page, profile, await open_url(page, url, profile.rules), wanted)
+    if not seen.marks["shown"]:
+        raise PageUnexpectedError(f"{seen.url} is no timeline: it lacks {section.shown!r}")
+    return [_timeline_item(profile, seen, item) for item in seen.items], seen.values.get("next")
+
+
+def timeline_url(profile: Profile, username: str) -> str:
+    return profile.url(profile.timeline.path, username=username)
+
+
+def _timeline_item(profile: Profile, seen: Seen, item: dict[str, str | None]) -> TimelineItem:
+    text, reference = item["text"], item["reference"]
+    if text is None or reference is None or not profile.is_reference(reference):
+        raise PageUnexpectedError(f"{seen.url} lists a post without a text or a reference: {reference!r}")
+    return TimelineItem(reference, " ".join(text.split()))
+
+
+# ── signing in ──────────────────────────────────────────────────────────────────────────────────
+
+
+async def sign_in(page: Page, profile: Profile, username: str, password: str) -> None:
+    """Raises SignInRefusedError when the site says no."""
+    section = profile.sign_in
+    answer = await open_url(page, profile.url(section.path), profile.rules)
+    check_status(answer)
+    if (await read_page(page, Wanted({"signed_in": section.signed_in}, {}))).marks["signed_in"]:
+        return  # another visit signed in meanwhile, and the site led us past the form
+    await _fill(page, section.username, username)
+    await _fill(page, section.password, password)
+    wanted = Wanted(
+        {"signed_in": section.signed_in, "refused": section.refused},
+        {"refusal": Value(selector=section.refused)},
+    )
+    pressed = await press(page, section.submit, wanted, SIGN_IN_WITHIN_S, Submission())
+    _judge_sign_in(profile, username, pressed)
+
+
+def _judge_sign_in(profile: Profile, username: str, pressed: Pressed) -> None:
+    site = profile.site.name
+    if pressed.answer is not None and pressed.answer.status == 429:
+        raise rate_limited(pressed.answer)
+    if pressed.failure or (pressed.answer is not None and pressed.answer.status >= 500):
+        raise SiteUnavailableError(f"{site} did not answer the sign-in: {pressed.say()}")
+    if pressed.marks.get("signed_in"):
+        return
+    if pressed.marks.get("refused"):
+        raise SignInRefusedError(
+            f"{site} refuses the sign-in of {username}: {pressed.refusal()}",
+            remedy="check the account's username and password",
+        )
+    raise PageUnexpectedError(f"{site} shows neither success nor refusal after the sign-in: {pressed.say()}")
+
+
+# ── writing ─────────────────────────────────────────────────────────────────────────────────────
+
+
+async def write_post(page: Page, profile: Profile, text: str) -> None:
+    """Open the compose page and fill in the text; nothing is submitted."""
+    section = profile.compose
+    if len(text) > section.max_chars:
+        raise PostRefusedError(
+            f"the text has {len(text)} characters, {profile.site.name} takes {section.max_chars}"
+        )
+    answer = await open_url(page, profile.url(section.path), profile.rules)
+    await _read(page, profile, answer, Wanted(_marks(profile), {}))
+    await _fill(page, section.text, text)
+    if (await page.input_value(section.text)).split() != text.split():
+        raise PageUnexpectedError(f"{profile.site.name} does not take the text as it is into its form")
+
+
+async def submit_post(page: Page, profile: Profile, submission: Submission) -> str:
+    """Press submit on the page that `write_post` filled; returns the new post's reference.
+
+    Once `submission.is_pressed` only three errors are certain: PostRefusedError and SiteRateLimitedError
+    (nothing was published), and PostUnclearError. The caller turns all others into the last.
+    """
+    section = profile.compose
+    if not await page.locator(section.text).count() or not (await page.input_value(section.text)).strip():
+        raise PageUnexpectedError("there is no filled compose form to submit")
+    values = {"refusal": Value(selector=section.refused)}
+    if section.reference.value is not None:
+        values["reference"] = section.reference.value
+    wanted = Wanted({"accepted": section.accepted, "refused": section.refused}, values)
+    pressed = await press(page, section.submit, wanted, section.answer_within_s, submission)
+    return _judge_submission(profile, pressed)
+
+
+def _judge_submission(profile: Profile, pressed: Pressed) -> str:
+    if pressed.answer is not None and pressed.answer.status == 429 and not pressed.is_redirected:
+        raise rate_limited(pressed.answer)
+    if pressed.failure or (pressed.answer is not None and pressed.answer.status >= 500):
+        raise PostUnclearError(f"{profile.site.name} gave no clear answer: {pressed.say()}")
+    if pressed.marks.get("refused"):
+        raise PostRefusedError(f"{profile.site.name} refuses the post: {pressed.refusal()}")
+    reference = _new_reference(profile, pressed) if pressed.marks.get("accepted") else None
+    if reference is None:
+        raise PostUnclearError(f"{profile.site.name} shows no new post after the submit: {pressed.say()}")
+    return reference
+
+
+def _new_reference(profile: Profile, pressed: Pressed) -> str | None:
+    in_url = profile.compose.reference.url
+    if in_url is not None:
+        match = re.search(in_url, pressed.url)
+        found = match[1] if match is not None else ""
+    else:
+        found = (pressed.values["reference"] or "").strip()
+    return found if profile.is_reference(found) else None
+
+
+# ── what every page has ─────────────────────────────────────────────────────────────────────────
+
+
+def _marks(profile: Profile) -> dict[str, str]:
+    marks = {"signed_in": profile.sign_in.signed_in}
+    if profile.sign_in.signed_out is not None:
+        marks["signed_out"] = profile.sign_in.signed_out
+    if profile.site.complete is not None:
+        marks["complete"] = profile.site.complete
+    return marks
+
+
+async def _read(page: Page, profile: Profile, answer: Answer, wanted: Wanted) -> Seen:
+    """Read a page that somebody who is signed in should see, whole."""
+    if urlsplit(answer.url).path == profile.sign_in.path:
+        raise SignedOutError(f"{profile.site.name} asks for a sign-in")
+    check_status(answer)
+    seen = await read_page(page, wanted)
+    if not seen.marks.get("complete", True):
+        raise PageUnexpectedError(f"{seen.url} is not complete: it lacks {profile.site.complete!r}")
+    if seen.marks.get("signed_out", not seen.marks["signed_in"]):
+        raise SignedOutError(f"{profile.site.name} does not know us any more at {seen.url}")
+    if not seen.marks["signed_in"]:
+        raise PageUnexpectedError(f"{seen.url} shows neither {profile.sign_in.signed_in!r} nor its opposite")
+    return seen
+
+
+async def _fill(page: Page, selector: str, text: str) -> None:
+    field = page.locator(selector)
+    if await field.count() != 1:
+        raise PageUnexpectedError(f"{page.url} has {await field.count()} fields {selector!r} instead of one")
+    await field.fill(text)

@@ -1,0 +1,124 @@
+"""Presses a button that has an effect, and finds out what followed. Asyncio side."""
+
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+
+from playwright.async_api import Error as PlaywrightError
+from playwright.async_api import Page, Response
+from playwright.async_api import TimeoutError as PlaywrightTimeoutError
+
+from orchestrator import aio
+from orchestrator.aio import Timeout
+from orchestrator.browser.page import Answer, broken_off
+from orchestrator.errors import PageUnexpectedError
+from orchestrator.sites.reading import Seen, Wanted, read_page
+
+LOOK_TIMEOUT_S = 5
+MARKS_WITHIN_S = 3
+"""After a document has loaded: how long its scripts may take to show what became of the press."""
+
+
+@dataclass(slots=True)
+class Submission:
+    """Whether the button was pressed: from then on no error means that nothing was published."""
+
+    is_pressed: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Pressed:
+    """What followed a press: the last answer to a navigation, a failure, and what the page shows now."""
+
+    answer: Answer | None
+    is_redirected: bool
+    failure: str
+    url: str
+    marks: dict[str, bool]
+    values: dict[str, str | None]
+
+    def say(self) -> str:
+        if self.failure:
+            return self.failure
+        return f"{f'status {self.answer.status} ' if self.answer is not None else ''}at {self.url}"
+
+    def refusal(self) -> str:
+        """The site's own words, in one line."""
+        return " ".join((self.values.get("refusal") or "").split())[:200]
+
+
+async def press(
+    page: Page, button: str, wanted: Wanted, within_s: float, submission: Submission
+) -> Pressed:
+    """Press `button`, then wait until a wanted mark shows, the site answers with an error, or time is up.
+
+    Raises PageUnexpectedError, with nothing pressed, when the button is not there or a mark shows before.
+    """
+    before = await read_page(page, wanted)
+    if any(before.marks.values()) or not await page.locator(button).count():
+        raise PageUnexpectedError(f"{before.url} is not in the state that {button!r} can be pressed in")
+    marks = ", ".join(wanted.marks.values())
+    answers = _Answers(page)
+    submission.is_pressed = True
+    with suppress(TimeoutError, PlaywrightTimeoutError):
+        async with aio.timeout(within_s) as scope:
+            with answers.watched(scope, within_s):
+                await page.locator(button).first.click(no_wait_after=True, timeout=within_s * 1000)
+                await page.wait_for_selector(marks, state="attached", timeout=within_s * 1000)
+                await page.wait_for_load_state("domcontentloaded", timeout=within_s * 1000)
+    return await _look(page, wanted, answers)
+
+
+class _Answers:
+    """The answers to the page's navigations, and the first failure of one."""
+
+    def __init__(self, page: Page) -> None:
+        self._page = page
+        self.responses: list[Response] = []
+        self.failures: list[str] = []
+
+    @contextmanager
+    def watched(self, scope: Timeout, within_s: float) -> Iterator[None]:
+        """End `scope` early when waiting makes no sense: a failure, an error page, a page without any mark."""
+        loop_ahead_s = (scope.when() or 0) - within_s - time.monotonic()
+
+        def end_in(seconds: float) -> None:
+            moment = time.monotonic() + loop_ahead_s + seconds
+            scope.reschedule(min(moment, scope.when() or moment))
+
+        def on_loaded(_page: Page) -> None:
+            if self.responses:
+                end_in(0 if self.responses[-1].status >= 400 else MARKS_WITHIN_S)
+
+        with broken_off(self._page, self.failures, lambda: end_in(0)):
+            self._page.on("response", self._note)
+            self._page.on("domcontentloaded", on_loaded)
+            try:
+                yield
+            finally:
+                self._page.remove_listener("response", self._note)
+                self._page.remove_listener("domcontentloaded", on_loaded)
+
+    def _note(self, response: Response) -> None:
+        if response.request.is_navigation_request() and response.frame == self._page.main_frame:
+            self.responses.append(response)
+
+
+async def _look(page: Page, wanted: Wanted, answers: _Answers) -> Pressed:
+    failure = answers.failures[0] if answers.failures else ""
+    seen = Seen(page.url, {}, {}, [])
+    try:
+        async with aio.timeout(LOOK_TIMEOUT_S):
+            seen = await read_page(page, wanted)
+    except (PlaywrightError, TimeoutError) as error:
+        failure = failure or str(error).partition("\n")[0] or "the page does not react"
+    last = answers.responses[-1] if answers.responses else None
+    return Pressed(
+        answer=Answer(last.status, last.headers, last.url) if last is not None else None,
+        is_redirected=last is not None and last.request.redirected_from is not None,
+        failure=failure,
+        url=seen.url,
+        marks=seen.marks,
+        values=seen.values,
+    )

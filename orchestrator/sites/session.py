@@ -1,0 +1,129 @@
+"""One account at work on its site while a lease lasts: what jobs call. Trio side."""
+
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+import structlog
+import trio
+from pydantic import SecretStr
+
+from orchestrator.browser.pool import BrowserSession, ContextPool
+from orchestrator.errors import (
+    OrchestratorError,
+    PageUnexpectedError,
+    PostRefusedError,
+    PostUnclearError,
+    SignedOutError,
+    SiteRateLimitedError,
+)
+from orchestrator.model import PostMetrics, TimelineItem
+from orchestrator.sites import driver
+from orchestrator.sites.driver import AccountFigures
+from orchestrator.sites.pressing import Submission
+from orchestrator.sites.profile import Profile
+
+T = TypeVar("T")
+
+log = structlog.get_logger("sites.session")
+
+CERTAIN = (PostRefusedError, SiteRateLimitedError, PostUnclearError)
+TIMELINE_PAGES = 50
+"""A timeline with more pages than this is not read to its end: it may well have none."""
+
+
+@dataclass(frozen=True, slots=True)
+class SiteAccount:
+    """An account on a site."""
+
+    name: str
+    username: str
+    password: SecretStr
+    profile: Profile
+
+
+class SiteSession:
+    """Opens, reads and writes as one account. Signs in by itself, once, when the site asks for it.
+
+    All methods raise BrowserError and its kind, SiteError and its kind, or HostRefusedError.
+    """
+
+    def __init__(self, browser: BrowserSession, account: SiteAccount) -> None:
+        self._browser = browser
+        self._account = account
+        self._next_visit_at = 0.0
+
+    async def write_post(self, text: str) -> None:
+        """Open the compose page and fill in the text; nothing is submitted."""
+        await self._signed_in(driver.write_post, text)
+
+    async def submit_post(self) -> str:
+        """Press submit on what `write_post` filled in; returns the site's reference of the new post.
+
+        PostRefusedError and SiteRateLimitedError mean that nothing was published. PostUnclearError
+        means that it may have been: only the account's timeline tells. Any other error, also one that
+        says to try again, means that submit was not pressed.
+        """
+        submission = Submission()
+        try:
+            return await self._browser.visit_with_effect(
+                driver.submit_post, self._account.profile, submission
+            )
+        except CERTAIN:
+            raise
+        except OrchestratorError as error:
+            if submission.is_pressed:
+                raise PostUnclearError(f"submit was pressed, then: {error}") from error
+            raise
+
+    async def read_metrics(self, reference: str) -> PostMetrics:
+        """Raises PostMissingError when the post is gone."""
+        return await self._signed_in(driver.read_metrics, reference)
+
+    async def read_account(self) -> AccountFigures:
+        return await self._signed_in(driver.read_account, self._account.username)
+
+    async def own_posts(self, limit: int) -> list[TimelineItem]:
+        """The newest posts first, white space folded; fewer than `limit` only when there are no more."""
+        url: str | None = driver.timeline_url(self._account.profile, self._account.username)
+        posts: dict[str, TimelineItem] = {}
+        for _ in range(TIMELINE_PAGES):
+            items, url = await self._signed_in(driver.read_timeline, url)
+            # A post that came in between shifts the pages: what is seen twice counts once.
+            new = {item.reference: item for item in items if item.reference not in posts}
+            posts.update(new)
+            if url is None or len(posts) >= limit:
+                return list(posts.values())[:limit]
+            if not new:
+                break
+        raise PageUnexpectedError(f"the timeline of {self._account.username} leads on without end")
+
+    async def sign_in(self) -> None:
+        """Sign in, whether it is needed or not, and keep the new state. Raises SignInRefusedError."""
+        account = self._account
+        await self._visit(driver.sign_in, account.username, account.password.get_secret_value())
+        log.info("signed_in", account=account.name, site=account.profile.site.name)
+        await self._browser.save()
+
+    async def _signed_in(self, fn: Callable[..., Awaitable[T]], *args: Any) -> T:
+        try:
+            return await self._visit(fn, *args)
+        except SignedOutError as error:
+            log.info("signed_out", account=self._account.name, why=str(error))
+        await self.sign_in()
+        return await self._visit(fn, *args)
+
+    async def _visit(self, fn: Callable[..., Awaitable[T]], *args: Any) -> T:
+        await trio.sleep_until(self._next_visit_at)
+        try:
+            return await self._browser.visit(fn, self._account.profile, *args)
+        finally:
+            self._next_visit_at = trio.current_time() + self._account.profile.limits.min_delay_s
+
+
+@asynccontextmanager
+async def open_site(pool: ContextPool, slot: int, account: SiteAccount) -> AsyncIterator[SiteSession]:
+    """Work as `account` in the browser context of `slot`, which the caller holds a lease on."""
+    async with pool.use(slot, account.name, account.profile.hosts) as browser:
+        yield SiteSession(browser, account)

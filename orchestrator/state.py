@@ -1,0 +1,60 @@
+"""The state directory: ours alone while we run, and the same daemon again after a restart."""
+
+import fcntl
+import os
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from orchestrator.errors import StateDirectoryError
+
+
+@contextmanager
+def hold_state_dir(directory: Path) -> Iterator[str]:
+    """Create and lock the directory; gives the name of the daemon that lives in it.
+
+    The name is made once and stays, so a restarted daemon is known as the one that it was. The lock
+    goes with the process, however it ends. Raises StateDirectoryError.
+    """
+    make_state_dir(directory)
+    lock = os.open(directory / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        _lock(lock, directory)
+        yield _name(directory / "instance")
+    finally:
+        os.close(lock)
+
+
+def make_state_dir(directory: Path) -> None:
+    """Create the directory, and see that it takes writes. Raises StateDirectoryError."""
+    try:
+        directory.mkdir(parents=True, exist_ok=True)
+        os.close(os.open(directory / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
+    except OSError as error:
+        raise StateDirectoryError(
+            f"the state directory {directory} can't be used: {error.strerror}",
+            remedy="Name another one with state_dir (ORCHESTRATOR_STATE_DIR, --state-dir), or mend its rights.",
+        ) from error
+
+
+def _lock(lock: int, directory: Path) -> None:
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError as error:
+        pid = os.pread(lock, 32, 0).decode(errors="replace").strip() or "?"
+        raise StateDirectoryError(
+            f"another daemon (pid {pid}) works in the state directory {directory}",
+            remedy="Stop it, or give this one another state_dir.",
+        ) from error
+    os.ftruncate(lock, 0)
+    os.pwrite(lock, f"{os.getpid()}\n".encode(), 0)
+
+
+def _name(path: Path) -> str:
+    try:
+        return path.read_text().strip()
+    except FileNotFoundError:
+        name = uuid.uuid4().hex
+        path.write_text(name + "\n")
+        return name

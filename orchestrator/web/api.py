@@ -1,0 +1,163 @@
+"""The HTTP endpoints: is the daemon alive, is it ready, and its figures for Prometheus."""
+
+import json
+import time
+from collections.abc import Callable, Collection, Mapping
+from typing import Any
+
+import structlog
+from prometheus_client import CONTENT_TYPE_PLAIN_0_0_4
+from starlette.applications import Starlette
+from starlette.datastructures import Headers, MutableHeaders
+from starlette.middleware import Middleware
+from starlette.requests import Request
+from starlette.responses import JSONResponse, PlainTextResponse, Response
+from starlette.routing import Route
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+log = structlog.get_logger("web")
+
+LOOPBACK_HOSTS = frozenset({"localhost", "127.0.0.1", "[::1]"})
+
+SLOW_S = 1.0
+"""A request that takes longer is logged with its checkpoints."""
+
+_HEADERS = {
+    "Cache-Control": "no-store",
+    "Content-Security-Policy": "default-src 'none'",
+    "X-Content-Type-Options": "nosniff",
+}
+
+_INDEX = """orchestrator
+
+/livez     200 while the daemon's loop runs
+/readyz    200 when it is ready for work, else 503; each check by name
+/metrics   figures for Prometheus
+
+More: orchestrator ctl status
+"""
+
+
+def make_app(
+    *,
+    look: Callable[[], tuple[bool, dict[str, Any]]],
+    metrics: Callable[[], bytes],
+    hosts: Collection[str] = (),
+) -> Starlette:
+    """The endpoints as an ASGI application.
+
+    `look` says whether the daemon is ready, and gives `mode` and `checks`; `metrics` gives Prometheus'
+    text format. `hosts` are names, besides those of the loopback, that a request's Host may have.
+    """
+
+    async def index(_request: Request) -> Response:
+        return PlainTextResponse(_INDEX)
+
+    async def livez(_request: Request) -> Response:
+        return PlainTextResponse("ok\n")
+
+    async def readyz(request: Request) -> Response:
+        is_ready, document = look()
+        mark(request, "look")
+        return _JSON({"ready": is_ready, **document}, status_code=200 if is_ready else 503)
+
+    async def figures(request: Request) -> Response:
+        text = metrics()
+        mark(request, "metrics")
+        return Response(text, headers={"Content-Type": CONTENT_TYPE_PLAIN_0_0_4})
+
+    routes = [
+        Route("/", index),
+        Route("/livez", livez),
+        Route("/readyz", readyz),
+        Route("/metrics", figures),
+    ]
+    allowed = LOOPBACK_HOSTS | {host.lower() for host in hosts}
+    return Starlette(routes=routes, middleware=[Middleware(_Edge, hosts=allowed)])
+
+
+def mark(request: Request, name: str) -> None:
+    """Note that `request` has come to the checkpoint `name`; told in the log when it ends up slow."""
+    request.scope["checkpoints"].append((name, time.perf_counter()))
+
+
+class _JSON(JSONResponse):
+    """Indented: at night a person reads it with curl."""
+
+    def render(self, content: Any) -> bytes:
+        return (json.dumps(content, indent=2, ensure_ascii=False) + "\n").encode()
+
+
+class _Edge:
+    """What holds for every request: its host, its headers, its time, and an end to its errors."""
+
+    def __init__(self, app: ASGIApp, hosts: frozenset[str]) -> None:
+        self._app = app
+        self._hosts = hosts
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        answer = _Answer(send)
+        scope["checkpoints"] = []
+        if not is_host_allowed(Headers(scope=scope), self._hosts):
+            refusal = PlainTextResponse("This host name is not served here.\n", status_code=400)
+            await refusal(scope, receive, answer.send)
+            return
+        await self._run(answer, scope, receive)
+        answer.log_if_slow(scope)
+
+    async def _run(self, answer: "_Answer", scope: Scope, receive: Receive) -> None:
+        try:
+            await self._app(scope, receive, answer.send)
+        except Exception:
+            log.exception("request_failed", method=scope["method"], path=scope["path"])
+            if not answer.has_started:
+                await PlainTextResponse("internal error\n", status_code=500)(scope, receive, answer.send)
+
+
+def is_host_allowed(headers: Headers | Mapping[str, str], hosts: frozenset[str]) -> bool:
+    """Whether the Host header names one of `hosts`, with any port.
+
+    So a page elsewhere that has its own name point at this machine gets nothing. The port may differ,
+    since people reach the daemon through tunnels.
+    """
+    name, colon, port = headers.get("host", "").lower().rpartition(":")
+    if colon and port.isascii() and port.isdigit() and len(port) <= 5:
+        return name in hosts
+    return f"{name}{colon}{port}" in hosts
+
+
+class _Answer:
+    """The way out of one request; adds the headers that every response has."""
+
+    def __init__(self, send: Send) -> None:
+        self._send = send
+        self._started_at = time.perf_counter()
+        self.has_started = False
+
+    async def send(self, message: Message) -> None:
+        if message["type"] == "http.response.start":
+            self.has_started = True
+            headers = MutableHeaders(scope=message)
+            headers["X-Response-Time"] = f"{self._elapsed_s() * 1000:.2f}ms"
+            for name, value in _HEADERS.items():
+                headers.setdefault(name, value)
+        await self._send(message)
+
+    def _elapsed_s(self) -> float:
+        return time.perf_counter() - self._started_at
+
+    def log_if_slow(self, scope: Scope) -> None:
+        duration_s = self._elapsed_s()
+        if duration_s <= SLOW_S:
+            return
+        checkpoints = {name: round(at - self._started_at, 3) for name, at in scope["checkpoints"]}
+        log.warning(
+            "slow_request",
+            method=scope["method"],
+            path=scope["path"],
+            duration_s=round(duration_s, 3),
+            checkpoints=checkpoints,
+        )

@@ -1,0 +1,158 @@
+"""Serves an HTTP application on one port with Hypercorn, and keeps bad clients from doing harm.
+
+Hypercorn's own accept loop lets an error of one connection end the whole server, and a client that
+does not read holds a send, shielded, for ever. So each connection is served here by itself: bounded in
+number, in time, and in what its errors reach.
+"""
+
+import errno
+import socket
+from typing import Any
+
+import structlog
+import trio
+from hypercorn.config import Config
+from hypercorn.trio.tcp_server import TCPServer
+from hypercorn.trio.worker_context import WorkerContext
+from hypercorn.typing import ConnectionState
+from hypercorn.utils import wrap_app
+from starlette.types import ASGIApp
+
+from orchestrator.errors import AddressInUseError, SettingsError
+
+log = structlog.get_logger("web")
+
+MAX_CONNECTIONS = 100
+HEADER_TIMEOUT_S = 5
+"""From the connection, or the last answer, to the end of the next request's headers."""
+BODY_TIMEOUT_S = 10
+"""Longest pause within a request's body."""
+SEND_TIMEOUT_S = 10.0
+"""A client that does not take its answer for so long is dropped."""
+GRACE_S = 2.0
+"""What requests that are under way get when the server ends."""
+BACKLOG = 128
+
+
+async def serve_http(
+    app: ASGIApp,
+    host: str,
+    port: int,
+    *,
+    task_status: trio.TaskStatus[int] = trio.TASK_STATUS_IGNORED,
+) -> None:
+    """Serve until cancelled; `task_status` gets the port (the one found, when `port` is 0).
+
+    Raises AddressInUseError when the port is taken, SettingsError when there is no such address here.
+    """
+    with bind(host, port) as listening:
+        server = _Server(app)
+        listener = trio.SocketListener(trio.socket.from_stdlib_socket(listening))
+        async with trio.open_nursery() as connections:
+            task_status.started(listening.getsockname()[1])
+            try:
+                await trio.serve_listeners(server.serve, [listener], handler_nursery=connections)
+            finally:
+                await server.close_soon()
+
+
+def bind(host: str, port: int) -> socket.socket:
+    """A listening socket; see `serve_http` for the errors."""
+    try:
+        family, kind, protocol, _name, address = socket.getaddrinfo(
+            host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
+        )[0]
+    except socket.gaierror as error:
+        raise SettingsError(
+            f"http.host {host!r} is no address of this machine: {error.strerror}",
+            remedy="Set http.host (ORCHESTRATOR_HTTP__HOST), for instance to 127.0.0.1",
+        ) from error
+    listening = socket.socket(family, kind, protocol)
+    try:
+        listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listening.bind(address)
+        listening.listen(BACKLOG)
+    except OSError as error:
+        listening.close()
+        raise _bind_error(host, port, error) from error
+    return listening
+
+
+def _bind_error(host: str, port: int, error: OSError) -> AddressInUseError | SettingsError:
+    if error.errno == errno.EADDRINUSE:
+        return AddressInUseError(
+            f"port {port} on {host} is in use",
+            remedy=f"Stop the program that has it (ss -ltnp 'sport = :{port}' names it), or choose another "
+            "port with http.port (ORCHESTRATOR_HTTP__PORT; --http-port of the demo)",
+        )
+    return SettingsError(
+        f"http.host {host} and http.port {port} can't be used: {error.strerror}",
+        remedy="Set http.host to an address of this machine and http.port to one above 1023",
+    )
+
+
+class _Server:
+    """The connections of one port; `_scopes` holds one cancel scope for each that is being served."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._config = _config()
+        self._app = wrap_app(app, self._config.wsgi_max_body_size, "asgi")  # type: ignore[arg-type]
+        self._context = WorkerContext(None)
+        self._scopes: set[trio.CancelScope] = set()
+
+    async def serve(self, stream: trio.SocketStream) -> None:
+        """One connection; an error in it ends it alone."""
+        if len(self._scopes) >= MAX_CONNECTIONS:
+            log.warning("http_full", connections=len(self._scopes))
+            await trio.aclose_forcefully(stream)
+            return
+        with trio.CancelScope(shield=True) as scope:  # `close_soon` bounds it
+            self._scopes.add(scope)
+            try:
+                patient: Any = _Stream(stream)
+                await TCPServer(self._app, self._config, self._context, ConnectionState({}), patient)
+            except Exception:
+                log.exception("http_connection_failed")
+            finally:
+                self._scopes.discard(scope)
+                await trio.aclose_forcefully(stream)
+
+    async def close_soon(self) -> None:
+        """End idle connections now and the others after GRACE_S at most."""
+        await self._context.terminated.set()  # has no checkpoint, so it also works when cancelled
+        deadline = trio.current_time() + GRACE_S
+        for scope in self._scopes:
+            scope.deadline = deadline
+
+
+def _config() -> Config:
+    config = Config()
+    config.errorlog = None  # errors are logged here and in the application
+    config.include_server_header = False
+    config.keep_alive_timeout = HEADER_TIMEOUT_S
+    config.read_timeout = BODY_TIMEOUT_S
+    config.h11_max_incomplete_size = 16 * 1024
+    return config
+
+
+class _Stream:
+    """A socket stream whose sends have a deadline, which Hypercorn's shielded ones lack."""
+
+    def __init__(self, stream: trio.SocketStream) -> None:
+        self._stream = stream
+        self.socket = stream.socket
+
+    async def receive_some(self, max_bytes: int) -> bytes:
+        return await self._stream.receive_some(max_bytes)
+
+    async def send_all(self, data: bytes) -> None:
+        with trio.move_on_after(SEND_TIMEOUT_S) as scope:
+            await self._stream.send_all(data)
+        if scope.cancelled_caught:
+            raise trio.BrokenResourceError(f"the client took nothing for {SEND_TIMEOUT_S:g} s")
+
+    async def send_eof(self) -> None:
+        await self._stream.send_eof()
+
+    async def aclose(self) -> None:
+        await self._stream.aclose()

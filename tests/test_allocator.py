@@ -1,0 +1,367 @@
+"""The rules of the allocator, one by one; `docs/allocator.md` has them in words."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from random import Random
+
+import pytest
+import trio
+import trio.testing
+
+from orchestrator.allocator import Allocator, Lease, LeaseEnd
+from orchestrator.errors import LeaseEndedError, QueueFullError
+from orchestrator.settings import AllocatorSettings
+
+CRITICAL, HIGH, BACKGROUND = 0, 1, 5
+
+
+class Bench:
+    """An allocator with tasks that hold leases until told to stop, and a record of what happened."""
+
+    def __init__(self, nursery: trio.Nursery, **settings: float) -> None:
+        self.granted: list[str] = []
+        self.ended: list[tuple[str, LeaseEnd]] = []
+        self.broken: list[int] = []
+        self.errors: dict[str, BaseException] = {}
+        self.leases: dict[str, Lease] = {}
+        self._stops: dict[str, trio.Event] = {}
+        self._scopes: dict[str, trio.CancelScope] = {}
+        self._nursery = nursery
+        self.allocator = Allocator(
+            AllocatorSettings.model_validate(settings),
+            on_grant=lambda lease: self.granted.append(lease.holder),
+            on_end=lambda lease, how: self.ended.append((lease.holder, how)),
+            on_broken=self.broken.append,
+        )
+
+    async def ask(self, holder: str, priority: int, max_hold_s: float | None = None) -> None:
+        """Start a task that asks for a slot and holds it until `stop`; everything settles before we go on."""
+        self._stops[holder] = trio.Event()
+        self._scopes[holder] = trio.CancelScope()
+        self._nursery.start_soon(self._hold, holder, priority, max_hold_s)
+        await trio.testing.wait_all_tasks_blocked()
+
+    async def _hold(self, holder: str, priority: int, max_hold_s: float | None) -> None:
+        with self._scopes[holder]:
+            try:
+                async with self.allocator.lease(holder, priority=priority, max_hold_s=max_hold_s) as lease:
+                    self.leases[holder] = lease
+                    await self._stops[holder].wait()
+            except (LeaseEndedError, QueueFullError) as error:
+                self.errors[holder] = error
+
+    async def stop(self, holder: str) -> None:
+        self._stops[holder].set()
+        await trio.testing.wait_all_tasks_blocked()
+
+    async def cancel(self, holder: str) -> None:
+        self._scopes[holder].cancel()
+        await trio.testing.wait_all_tasks_blocked()
+
+    @property
+    def holders(self) -> list[str]:
+        return [s.lease.holder for s in self.allocator.snapshot().slots if s.lease is not None]
+
+    @property
+    def waiting(self) -> list[str]:
+        return [waiter.holder for waiter in self.allocator.snapshot().queue]
+
+
+@asynccontextmanager
+async def a_bench(**settings: float) -> AsyncIterator[Bench]:
+    async with trio.open_nursery() as nursery:
+        yield Bench(nursery, **settings)
+        nursery.cancel_scope.cancel()
+
+
+async def test_slots_are_never_given_twice_and_capacity_is_never_exceeded(autojump_clock: object) -> None:
+    async with a_bench(capacity=3) as bench:
+        for number in range(6):
+            await bench.ask(f"critical{number}", CRITICAL)
+        slots = [slot.slot for slot in bench.allocator.snapshot().slots if slot.lease is not None]
+        assert slots == [0, 1, 2]
+        assert len(bench.waiting) == 3
+
+
+async def test_the_critical_slot_stands_idle_rather_than_be_used_by_others(autojump_clock: object) -> None:
+    async with a_bench(capacity=3) as bench:
+        for number in range(4):
+            await bench.ask(f"background{number}", BACKGROUND)
+        assert len(bench.holders) == 2
+        await bench.ask("posting", CRITICAL)
+        assert "posting" in bench.holders
+
+
+async def test_a_critical_newcomer_takes_the_reserve_past_everybody_who_waits(autojump_clock: object) -> None:
+    async with a_bench(capacity=2, high_guarantee=0, background_guarantee=0) as bench:
+        await bench.ask("first", BACKGROUND)
+        await bench.ask("second", BACKGROUND)
+        await bench.ask("posting", CRITICAL)
+        assert bench.holders == ["first", "posting"]
+        assert bench.waiting == ["second"]
+
+
+async def test_a_lane_below_its_guarantee_goes_before_a_higher_lane_that_has_its_own(
+    autojump_clock: object,
+) -> None:
+    async with a_bench(capacity=3, grace_s=30) as bench:
+        await bench.ask("metrics", HIGH)
+        await bench.ask("harvest", HIGH)  # borrows what background does not use
+        await bench.ask("late high", HIGH)
+        await bench.ask("news", BACKGROUND)
+        await bench.stop("metrics")
+        assert "news" in bench.holders
+        assert bench.waiting == ["late high"]
+
+
+async def test_an_unused_guarantee_is_lent_to_whoever_waits(autojump_clock: object) -> None:
+    async with a_bench(capacity=3) as bench:
+        await bench.ask("news1", BACKGROUND)
+        await bench.ask("news2", BACKGROUND)
+        assert bench.holders == ["news1", "news2"]
+        assert [s.lease.is_borrowed for s in bench.allocator.snapshot().slots if s.lease] == [False, True]
+
+
+async def test_within_a_lane_a_level_of_priority_is_worth_so_much_waiting(autojump_clock: object) -> None:
+    async with a_bench(capacity=1, critical_guarantee=0, high_guarantee=0, ageing_s=30) as bench:
+        await bench.ask("holder", BACKGROUND)
+        await bench.ask("low, early", 4)
+        await trio.sleep(59)
+        await bench.ask("high, 59 s later", 2)
+        await trio.sleep(2)
+        await bench.ask("high, 61 s later", 2)
+        assert bench.waiting == ["high, 59 s later", "low, early", "high, 61 s later"]
+        for holder in ("holder", "high, 59 s later", "low, early"):
+            await bench.stop(holder)
+        assert bench.granted == ["holder", "high, 59 s later", "low, early", "high, 61 s later"]
+
+
+async def test_nothing_starves_under_a_stream_of_better_requests(autojump_clock: object) -> None:
+    settings = {"capacity": 1, "critical_guarantee": 0, "high_guarantee": 0, "ageing_s": 10}
+    async with a_bench(**settings) as bench:
+        await bench.ask("request 0", 2)
+        await bench.ask("low", 10)
+        for number in range(1, 20):
+            await bench.ask(f"request {number}", 2)
+            await trio.sleep(10)
+            await bench.stop(bench.holders[0])
+            if "low" in bench.holders:
+                break
+        assert number == 9, "eight levels of ten seconds: after eight better ones it is its turn"
+
+
+async def test_equal_requests_are_served_in_the_order_of_their_coming(autojump_clock: object) -> None:
+    async with a_bench(capacity=1, critical_guarantee=0, high_guarantee=0) as bench:
+        names = [f"job{number}" for number in range(8)]
+        for name in names:
+            await bench.ask(name, BACKGROUND)
+        for name in names:
+            await bench.stop(name)
+        assert bench.granted == names
+
+
+async def test_a_newcomer_does_not_barge_past_one_that_waits(autojump_clock: object) -> None:
+    async with a_bench(capacity=1, critical_guarantee=0, high_guarantee=0) as bench:
+        await bench.ask("holder", BACKGROUND)
+        await bench.ask("waiter", BACKGROUND)
+        bench._stops["holder"].set()
+        await bench.ask("newcomer", BACKGROUND)
+        assert bench.granted == ["holder", "waiter"]
+
+
+async def test_a_waiting_guarantee_calls_back_the_newest_borrowed_lease(autojump_clock: object) -> None:
+    async with a_bench(capacity=3, grace_s=15) as bench:
+        await bench.ask("news1", BACKGROUND)
+        await bench.ask("news2", BACKGROUND)
+        await bench.ask("metrics", HIGH)
+        assert bench.leases["news2"].is_called_back
+        assert not bench.leases["news1"].is_called_back
+        await bench.leases["news2"].wait_called_back()
+        assert bench.waiting == ["metrics"], "the holder has grace_s to finish"
+        await trio.sleep(15.1)
+        assert bench.holders == ["news1", "metrics"]
+        assert ("news2", LeaseEnd.REVOKED) in bench.ended
+        assert isinstance(bench.errors["news2"], LeaseEndedError)
+
+
+async def test_the_free_slot_of_the_reserve_does_not_stop_a_call_back(autojump_clock: object) -> None:
+    async with a_bench(capacity=3) as bench:
+        await bench.ask("harvest1", HIGH)
+        await bench.ask("harvest2", HIGH)
+        await bench.ask("news", BACKGROUND)
+        assert bench.leases["harvest2"].is_called_back
+
+
+async def test_critical_work_takes_a_guaranteed_slot_when_its_patience_is_over(
+    autojump_clock: object,
+) -> None:
+    async with a_bench(capacity=3, critical_wait_s=60, grace_s=15) as bench:
+        start = trio.current_time()
+        for holder, priority in (("post", CRITICAL), ("metrics", HIGH), ("news", BACKGROUND)):
+            await bench.ask(holder, priority)
+        await bench.ask("reply", CRITICAL)
+        await trio.sleep(44)
+        assert not bench.leases["news"].is_called_back
+        await trio.sleep(2)
+        assert bench.leases["news"].is_called_back
+        assert not bench.leases["metrics"].is_called_back
+        await bench.ask("other news", BACKGROUND)
+        await trio.sleep(15)
+        assert "reply" in bench.holders, "also past background, which waits below its guarantee"
+        assert bench.leases["reply"].waited_s <= 60
+        assert trio.current_time() - start < 62
+
+
+async def test_a_lease_that_is_held_too_long_expires_and_leaves_a_broken_slot(autojump_clock: object) -> None:
+    async with a_bench(capacity=1, critical_guarantee=0, high_guarantee=0) as bench:
+        await bench.ask("slow", BACKGROUND, max_hold_s=5)
+        await bench.ask("next", BACKGROUND)
+        await trio.sleep(5.1)
+        assert bench.ended == [("slow", LeaseEnd.EXPIRED)]
+        assert isinstance(bench.errors["slow"], LeaseEndedError)
+        assert bench.broken == [0]
+        assert bench.waiting == ["next"], "a broken slot is given to nobody"
+        bench.allocator.mend(0)
+        await trio.testing.wait_all_tasks_blocked()
+        assert bench.holders == ["next"]
+
+
+async def test_a_slot_that_its_holder_marks_broken_waits_to_be_mended(autojump_clock: object) -> None:
+    async with a_bench(capacity=1, critical_guarantee=0, high_guarantee=0) as bench:
+        await bench.ask("unlucky", BACKGROUND)
+        bench.leases["unlucky"].mark_broken()
+        await bench.stop("unlucky")
+        assert bench.ended == [("unlucky", LeaseEnd.BROKEN)]
+        assert [slot.state for slot in bench.allocator.snapshot().slots] == ["broken"]
+        with pytest.raises(KeyError):
+            bench.allocator.mend(1)
+
+
+async def test_a_cancelled_waiter_leaves_the_queue_and_the_next_one_is_served(autojump_clock: object) -> None:
+    async with a_bench(capacity=1, critical_guarantee=0, high_guarantee=0) as bench:
+        for name in ("holder", "leaver", "stayer"):
+            await bench.ask(name, BACKGROUND)
+        await bench.cancel("leaver")
+        assert bench.waiting == ["stayer"]
+        await bench.stop("holder")
+        assert bench.holders == ["stayer"]
+
+
+async def test_a_slot_granted_to_a_task_cancelled_in_the_same_step_goes_to_the_next(
+    autojump_clock: object,
+) -> None:
+    async with a_bench(capacity=1, critical_guarantee=0, high_guarantee=0) as bench:
+        for name in ("holder", "unlucky", "next"):
+            await bench.ask(name, BACKGROUND)
+        bench._stops["holder"].set()
+        bench._scopes["unlucky"].cancel()
+        await trio.testing.wait_all_tasks_blocked()
+        assert bench.holders == ["next"]
+        bench._stops["next"].set()
+        await trio.testing.wait_all_tasks_blocked()
+        assert [slot.state for slot in bench.allocator.snapshot().slots] == ["free"]
+
+
+async def test_a_cancelled_critical_waiter_is_forgotten_in_each_of_its_two_sleeps(
+    autojump_clock: object,
+) -> None:
+    async with a_bench(capacity=1, high_guarantee=0, background_guarantee=0) as bench:
+        await bench.ask("holder", CRITICAL)
+        await bench.ask("early", CRITICAL)
+        await bench.ask("late", CRITICAL)
+        await bench.cancel("early")
+        await trio.sleep(50)
+        await bench.cancel("late")
+        await bench.stop("holder")
+        assert bench.waiting == []
+        assert bench.holders == []
+        await bench.ask("after", CRITICAL)
+        assert bench.holders == ["after"]
+
+
+async def test_a_cancelled_holder_frees_its_slot(autojump_clock: object) -> None:
+    async with a_bench(capacity=1, critical_guarantee=0, high_guarantee=0) as bench:
+        await bench.ask("holder", BACKGROUND)
+        await bench.ask("next", BACKGROUND)
+        await bench.cancel("holder")
+        assert bench.ended == [("holder", LeaseEnd.CANCELLED)]
+        assert bench.holders == ["next"]
+
+
+async def test_an_error_in_the_body_frees_the_slot_and_passes_through(autojump_clock: object) -> None:
+    async with a_bench(capacity=1, critical_guarantee=0, high_guarantee=0) as bench:
+        with pytest.raises(ZeroDivisionError):
+            async with bench.allocator.lease("buggy", priority=BACKGROUND):
+                raise ZeroDivisionError
+        assert bench.ended == [("buggy", LeaseEnd.RELEASED)]
+        await bench.ask("next", BACKGROUND)
+        assert bench.holders == ["next"]
+
+
+async def test_a_request_beyond_the_bound_of_its_queue_fails_at_once(autojump_clock: object) -> None:
+    async with a_bench(capacity=1, critical_guarantee=0, high_guarantee=0, queue_limit=2) as bench:
+        for name in ("holder", "first", "second", "third"):
+            await bench.ask(name, BACKGROUND)
+        assert isinstance(bench.errors["third"], QueueFullError)
+        await bench.ask("posting", CRITICAL)
+        assert "posting" in bench.waiting, "each lane has a queue of its own"
+
+
+async def test_the_snapshot_says_who_holds_what_and_who_waits_for_it(autojump_clock: object) -> None:
+    async with a_bench(capacity=2, high_guarantee=0) as bench:
+        await bench.ask("news", BACKGROUND, max_hold_s=100)
+        await bench.ask("metrics", HIGH)
+        await trio.sleep(10)
+        snapshot = bench.allocator.snapshot()
+        assert [slot.reserved_for for slot in snapshot.slots] == [None, "critical"]
+        lease = snapshot.slots[0].lease
+        assert lease is not None
+        assert (lease.holder, lease.lane, lease.held_s, lease.left_s) == ("news", "background", 10, 90)
+        (waiter,) = snapshot.queue
+        assert (waiter.holder, waiter.ahead, waiter.waited_s) == ("metrics", 0, 10)
+        assert "1 free slot is kept for critical work" in waiter.why
+        assert "news (background) holds slot 0 since 10 s, 90 s at most to go" in waiter.why
+
+
+async def test_taking_a_free_slot_is_a_checkpoint_that_can_be_cancelled(autojump_clock: object) -> None:
+    async with a_bench(capacity=1, critical_guarantee=0, high_guarantee=0) as bench:
+        with trio.CancelScope() as scope:
+            scope.cancel()
+            async with bench.allocator.lease("cancelled", priority=BACKGROUND):
+                pytest.fail("a cancelled task got a lease")
+        assert scope.cancelled_caught
+        assert bench.holders == []
+
+
+@pytest.mark.parametrize("seed", range(20))
+async def test_random_steps_keep_every_invariant(seed: int, autojump_clock: object) -> None:
+    """A short random walk; every step checks I1 to I4 and rule 2."""
+    rng = Random(seed)
+    async with a_bench(capacity=4, critical_guarantee=1, grace_s=5, max_hold_s=30) as bench:
+        for step in range(200):
+            what = rng.random()
+            if what < 0.5:
+                await bench.ask(f"job{step}", rng.choice((CRITICAL, HIGH, 2, 5, 10)))
+            elif what < 0.75 and bench.holders:
+                await bench.stop(rng.choice(bench.holders))
+            elif what < 0.85 and bench.holders + bench.waiting:
+                await bench.cancel(rng.choice(bench.holders + bench.waiting))
+            elif what < 0.95:
+                await trio.sleep(rng.uniform(0, 20))
+            for slot in bench.broken[:]:
+                bench.broken.remove(slot)
+                bench.allocator.mend(slot)
+            await trio.testing.wait_all_tasks_blocked()
+            check_invariants(bench.allocator)
+
+
+def check_invariants(allocator: Allocator) -> None:
+    leases = list(allocator._leases.values())
+    places = [*allocator._free, *allocator._broken, *allocator._leases]
+    assert sorted(places) == list(range(allocator.settings.capacity)), "I1"
+    for lane in range(3):
+        assert allocator._leased[lane] == sum(lease.lane == lane for lease in leases), "I2"
+        alive = [waiter for waiter in allocator._heaps[lane] if not waiter.is_gone]
+        assert allocator._waiting[lane] == len(alive), "I2"
+    assert allocator._next_waiter() is None or not allocator._free, "I4"
+    assert allocator._urgent == sum(w.is_urgent and not w.is_gone for w in allocator._heaps[0])

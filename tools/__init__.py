@@ -1,0 +1,1 @@
+"""Programs that developers run; nothing of the daemon needs them."""
