@@ -6,7 +6,7 @@ VENV  := .venv/bin
 SETUP := @PYTHON='$(PYTHON)' sh tools/setup.sh
 
 .DEFAULT_GOAL := help
-.PHONY: help run test check bench docs format lock
+.PHONY: help run test check bench format docs lock
 
 help:
 	@echo "make run     the whole thing: daemon, database, browser, bundled site (ARGS: see orchestrator demo --help)"

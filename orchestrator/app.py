@@ -7,7 +7,7 @@ in the reverse order.
 
 import itertools
 import signal
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from functools import partial
 from pathlib import Path
@@ -17,8 +17,8 @@ from typing import TextIO
 import structlog
 import trio
 
-from orchestrator import aio, jobs
-from orchestrator.actors.actor import Actor, ActorState, History, LastRun, Surroundings
+from orchestrator import aio, jobs, wiring
+from orchestrator.actors.actor import ActorState, Surroundings
 from orchestrator.actors.job import Job
 from orchestrator.actors.runlog import DatabaseRunLog
 from orchestrator.actors.supervisor import Supervisor
@@ -28,12 +28,9 @@ from orchestrator.clock import Clock
 from orchestrator.content.writer import Writer
 from orchestrator.control.server import serve_control
 from orchestrator.control.verbs import verbs_of
-from orchestrator.db import posts, runs, sessions
-from orchestrator.db.embedded import open_embedded
 from orchestrator.db.fence import Fence, open_fence
 from orchestrator.db.migrate import migrate
-from orchestrator.db.pool import Database, open_database
-from orchestrator.db.runs import StoredHistory
+from orchestrator.db.pool import Database
 from orchestrator.errors import BrowserError, ControlError, DatabaseUnavailableError, SettingsError
 from orchestrator.health import figures
 from orchestrator.health.checks import Check, Checks, look_at_disk
@@ -46,17 +43,12 @@ from orchestrator.metrics import Metrics
 from orchestrator.model import CheckResult, Ending, Mode, Outcome
 from orchestrator.retry import RetryRule
 from orchestrator.settings import Settings
-from orchestrator.sites.profile import load_profile
-from orchestrator.sites.session import SiteAccount
 from orchestrator.state import hold_state_dir
 from orchestrator.web.api import make_app
 from orchestrator.web.serve import serve_http
 
 REBUILD_DELAY = RetryRule(retries=0, base_s=0.2, cap_s=10.0)
 """Between two tries to rebuild a broken slot; there is no last one."""
-CONNECT_DELAY = RetryRule(retries=0, base_s=0.2, cap_s=5.0)
-"""Between two tries to reach the database at start."""
-
 log = structlog.get_logger("app")
 
 Face = Callable[[House], Awaitable[None]]
@@ -104,7 +96,6 @@ class _Daemon:
         self._scope = trio.CancelScope()
         self._drains = trio.Event()
         self._browser_tried = trio.Event()
-        self._is_in_doubt = False
 
     # ── ends ────────────────────────────────────────────────────────────────────────────────────
 
@@ -158,32 +149,32 @@ class _Daemon:
     async def live(self) -> None:
         """Everything behind HTTP, until drained."""
         settings = self._settings
-        store = _SessionTable(self.house)
+        pool_of_contexts = open_pool(
+            settings.browser,
+            state_dir=settings.state_dir,
+            store=wiring.SessionTable(self.house),
+            capacity=settings.allocator.capacity,
+        )
+        accounts = wiring.make_accounts(settings)
         with self._scope:
-            async with (
-                aio.open_bridge(),
-                open_pool(
-                    settings.browser,
-                    state_dir=settings.state_dir,
-                    store=store,
-                    capacity=settings.allocator.capacity,
-                ) as pool,
-                trio.open_nursery() as starting,
-            ):
+            async with aio.open_bridge(), pool_of_contexts as pool, trio.open_nursery() as starting:
                 self._add_checks(pool)
                 starting.start_soon(self._try_browser)  # beside the database: each takes a while
                 async with self._open_database() as database:
-                    await self._live_with(database, pool)
+                    await self._live_with(database, pool, accounts)
         if self._scope.cancelled_caught:
             log.warning("cut_off", reason="the deadline has passed, or a second signal came")
 
-    async def _live_with(self, database: Database, pool: ContextPool) -> None:
+    async def _live_with(
+        self, database: Database, pool: ContextPool, accounts: Mapping[str, Account]
+    ) -> None:
         settings = self._settings
         async with open_fence(database, self._owner, settings.database.lease_ttl_s) as fence:
-            with self._step("records of the last run"):
-                await self._settle_the_past(database, fence)
-            tools = self._make_tools(database, pool, fence)
-            supervisor = await self._make_supervisor(tools)
+            with self._step("records"):
+                is_in_doubt = await wiring.settle_the_past(database, fence, self.house.clock.now())
+                supervisor = await self._make_supervisor(database, pool, fence, accounts)
+            if is_in_doubt:
+                supervisor.wake(reconciliation.NAME, "an earlier daemon left ambiguous posts")
             async with trio.open_nursery() as keepers:
                 keepers.start_soon(fence.keep, database)
                 keepers.start_soon(self._rebuild_slots, pool)
@@ -248,102 +239,42 @@ class _Daemon:
 
     @asynccontextmanager
     async def _open_database(self) -> AsyncIterator[Database]:
-        settings = self._settings.database
         async with AsyncExitStack() as stack:
             with self._step("database"):
-                if settings.dsn is None:
-                    server = await stack.enter_async_context(
-                        open_embedded(self._settings.state_dir / "postgres")
-                    )
-                    dsn = server.dsn
-                else:
-                    dsn = settings.dsn.get_secret_value()
-                database = await self._connect(stack, dsn)
+                database = await stack.enter_async_context(wiring.open_storage(self._settings, self._rng))
             with self._step("migrations"):
                 await migrate(database)
             self.house.database = database
             yield database
 
-    async def _connect(self, stack: AsyncExitStack, dsn: str) -> Database:
-        """Try for `gate.database_wait_s`; then what can't be reached is a fault that ends the start."""
-        give_up_at = trio.current_time() + self._settings.gate.database_wait_s
-        for tried in itertools.count(1):
-            try:
-                return await stack.enter_async_context(open_database(dsn, self._settings.database))
-            except DatabaseUnavailableError as error:
-                delay_s = CONNECT_DELAY.delay_s(tried, self._rng)
-                if trio.current_time() + delay_s > give_up_at:
-                    raise
-                log.warning("database_unreachable", error=str(error), retry_in_s=round(delay_s, 2))
-                await trio.sleep(delay_s)
-        raise AssertionError("unreachable")
-
-    async def _settle_the_past(self, database: Database, fence: Fence) -> None:
-        """What an earlier daemon did not live to finish."""
-        now = self.house.clock.now()
-        interrupted = await database.run(runs.interrupt_orphans, fence.number, now)
-        recovered = await database.run(posts.recover, fence.number, now)
-        if interrupted or recovered.requeued or recovered.ambiguous:
-            log.warning(
-                "settled_the_past",
-                runs_interrupted=interrupted,
-                posts_requeued=recovered.requeued,
-                posts_ambiguous=recovered.ambiguous,
-            )
-        self._is_in_doubt = recovered.ambiguous > 0
-
-    def _make_tools(self, database: Database, pool: ContextPool, fence: Fence) -> Tools:
-        settings = self._settings
-        profiles = {
-            name: load_profile(site.profile, base_url=site.base_url) for name, site in settings.sites.items()
-        }
-        accounts = {
-            account.name: Account(
-                account,
-                SiteAccount(account.name, account.username, account.read_password(), profiles[account.site]),
-            )
-            for account in settings.accounts
-        }
-        self.house.scopes = tuple(sorted({account.site for account in settings.accounts}))
-        return Tools(
+    async def _make_supervisor(
+        self, database: Database, pool: ContextPool, fence: Fence, accounts: Mapping[str, Account]
+    ) -> Supervisor:
+        house, settings = self.house, self._settings
+        house.scopes = tuple(sorted({account.settings.site for account in accounts.values()}))
+        tools = Tools(
             settings=settings,
-            clock=self.house.clock,
+            clock=house.clock,
             rng=self._rng,
             database=database,
             fence=fence,
-            allocator=self.house.allocator,
+            allocator=house.allocator,
             pool=pool,
             writer=Writer(settings.content),
             accounts=accounts,
             metrics=self._metrics,
             wake=self._wake,
         )
-
-    async def _make_supervisor(self, tools: Tools) -> Supervisor:
-        listed = jobs.with_settings(
-            jobs.all_jobs(tools, partial(self._look, tools.pool)), self._settings.jobs
-        )
         surroundings = Surroundings(
-            clock=self.house.clock,
+            clock=house.clock,
             rng=self._rng,
-            run_log=DatabaseRunLog(tools.database, tools.fence.number),
-            why_not=self.house.modes.why_not,
+            run_log=DatabaseRunLog(database, fence.number),
+            why_not=house.modes.why_not,
             on_end=self._on_run_end,
         )
-        stored = await tools.database.run(runs.histories)
-        actors = [Actor(job, surroundings, _history(stored.get(job.name))) for job in listed]
-        supervisor = Supervisor(actors, self._metrics, self._rng)
-        for name in sorted(await tools.database.run(runs.paused)):
-            if name == runs.EVERYTHING:
-                supervisor.pause(None)
-            elif name in supervisor.actors:
-                supervisor.pause(name)
-        for job in listed:
-            self._metrics.declare_job(job.name)
-        self.house.supervisor = supervisor
-        if self._is_in_doubt:
-            self._wake(reconciliation.NAME, "an earlier daemon left ambiguous posts")
-        return supervisor
+        listed = jobs.with_settings(jobs.all_jobs(tools, partial(self._look, pool)), settings.jobs)
+        house.supervisor = await wiring.make_supervisor(listed, surroundings, database, self._metrics)
+        return house.supervisor
 
     async def _serve_control(self, *, task_status: trio.TaskStatus[Path] = trio.TASK_STATUS_IGNORED) -> None:
         settings = self._settings
@@ -418,32 +349,3 @@ class _Daemon:
     def _render_metrics(self) -> bytes:
         figures.observe(self._metrics, self.house)
         return self._metrics.render()
-
-
-class _SessionTable:
-    """The pool's store of sign-in states: the database, once there is one."""
-
-    def __init__(self, house: House) -> None:
-        self._house = house
-
-    async def load(self, account: str) -> bytes | None:
-        return await self._database.run(sessions.load, account)
-
-    async def save(self, account: str, state: bytes) -> None:
-        await self._database.run(sessions.save, account, state, self._house.clock.now())
-
-    @property
-    def _database(self) -> Database:
-        if self._house.database is None:
-            raise DatabaseUnavailableError("not connected yet")
-        return self._house.database
-
-
-def _history(stored: StoredHistory | None) -> History:
-    if stored is None:
-        return History()
-    last = None
-    if stored.outcome is not None and stored.started_at is not None and stored.finished_at is not None:
-        duration_s = (stored.finished_at - stored.started_at).total_seconds()
-        last = LastRun(stored.outcome, stored.started_at, duration_s)
-    return History(last, stored.started_at, stored.last_success_at, stored.endings)

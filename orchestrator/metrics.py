@@ -8,7 +8,14 @@ import itertools
 from collections.abc import Iterable
 from typing import TypeVar
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, disable_created_metrics, generate_latest
+from prometheus_client import (
+    CollectorRegistry,
+    Counter,
+    Gauge,
+    Histogram,
+    disable_created_metrics,
+    generate_latest,
+)
 
 from orchestrator.model import Ending, Mode, PostState
 
@@ -28,7 +35,7 @@ class Metrics:
     """The metrics of one daemon, in a registry of their own."""
 
     def __init__(self) -> None:
-        disable_created_metrics()  # they double the series and no rule here needs them
+        disable_created_metrics()  # type: ignore[no-untyped-call]  # they double the series for nothing
         self.registry = CollectorRegistry()
         self.pool_slots = self._gauge("pool_slots", "Slots by state.", state=SLOT_STATES)
         self.pool_leases = self._gauge("pool_leases", "Leases held, by lane.", lane=LANES)

@@ -149,6 +149,8 @@ class Mode(StrEnum):
 
 
 class CheckState(StrEnum):
+    """What the latest look at a part showed."""
+
     PENDING = "pending"
     UP = "up"
     DOWN = "down"

@@ -110,7 +110,8 @@ def _clock(path: Path, speed: float) -> Clock:
 async def _keep_clock(clock: Clock, path: Path) -> None:
     """Note now and then how far the clock has come."""
     while True:
-        path.write_text(f"{clock.timestamp() + 2 * CLOCK_AHEAD_S * clock.speed}\n")
+        mark = clock.timestamp() + 2 * CLOCK_AHEAD_S * clock.speed
+        await trio.Path(path).write_text(f"{mark}\n")
         await trio.sleep(CLOCK_AHEAD_S)
 
 

@@ -34,7 +34,7 @@ def make_state_dir(directory: Path) -> None:
     except OSError as error:
         raise StateDirectoryError(
             f"the state directory {directory} can't be used: {error.strerror}",
-            remedy="Name another one with state_dir (ORCHESTRATOR_STATE_DIR, --state-dir), or mend its rights.",
+            remedy="Mend its rights, or name another one (ORCHESTRATOR_STATE_DIR, --state-dir).",
         ) from error
 
 

@@ -46,7 +46,7 @@ class HostRule:
         Raises ValueError for all else: Chromium's bypass list gives a meaning to commas, slashes,
         and words in angle brackets, so nothing of that kind may get in.
         """
-        head, _, port = _split_port(text.strip().lower())
+        head, port = _split_port(text.strip().lower())
         is_wildcard = head.startswith("*.")
         host = head.removeprefix("*.")
         is_name = NAME.fullmatch(host) is not None and not host.rpartition(".")[2].isdecimal()
@@ -67,11 +67,12 @@ class HostRule:
         return f"{'*.' if self.is_wildcard else ''}{host}{f':{self.port}' if self.port else ''}"
 
 
-def _split_port(text: str) -> tuple[str, str, str]:
-    if text.startswith("["):
-        host, _, rest = text[1:].partition("]")
-        return host, *rest.rpartition(":")[1:]
-    return text.partition(":")
+def _split_port(text: str) -> tuple[str, str]:
+    bracketed = re.fullmatch(r"\[([^]]*)\](?::(.*))?", text)
+    if bracketed is not None:
+        return bracketed[1], bracketed[2] or ""
+    host, _, port = text.partition(":")
+    return host, port
 
 
 def _is_address(host: str) -> bool:

@@ -8,9 +8,10 @@ effect is on its way such requests are handed to the driver, which sends each on
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from itertools import groupby
+from typing import cast
 
 import structlog
-from playwright.async_api import APIResponse, Page, Playwright, Request, Route
+from playwright.async_api import APIResponse, Page, Playwright, Request, Route, StorageState
 from playwright.async_api import Error as PlaywrightError
 
 from orchestrator.browser.engine import first_line
@@ -48,9 +49,8 @@ async def sent_once(playwright: Playwright, page: Page, rules: HostRules) -> Asy
 
 async def _send(playwright: Playwright, page: Page, route: Route, request: Request) -> None:
     cookies = await page.context.cookies(request.url)
-    sender = await playwright.request.new_context(
-        storage_state={"cookies": cookies, "origins": []},  # type: ignore[typeddict-item]
-    )
+    state = cast("StorageState", {"cookies": cookies, "origins": []})
+    sender = await playwright.request.new_context(storage_state=state)
     try:
         response = await sender.fetch(
             request,

@@ -24,6 +24,7 @@ from orchestrator.browser.guard import Guard, open_guard
 from orchestrator.browser.launcher import is_sandboxed
 from orchestrator.browser.page import open_url
 from orchestrator.browser.sessions import SessionStore, SessionVault, find_keys
+from orchestrator.browser.statistics import BrowserMemory, PoolStatistics, SlotStatistics
 from orchestrator.errors import BrowserError, ContextBrokenError, OrchestratorError
 from orchestrator.settings import BrowserSettings
 
@@ -51,41 +52,6 @@ class _Place:
     is_used: bool = False
     is_broken: bool = False
     renewals: int = 0
-
-
-@dataclass(frozen=True, slots=True)
-class SlotStatistics:
-    """One slot: whose context it holds, and how worn that is."""
-
-    slot: int
-    account: str | None
-    is_used: bool
-    is_broken: bool
-    visits: int
-    heap_bytes: int
-    renewals: int
-    """Contexts opened in this slot beyond the first."""
-
-
-@dataclass(frozen=True, slots=True)
-class PoolStatistics:
-    """The pool at one moment."""
-
-    slots: tuple[SlotStatistics, ...]
-    browser: str | None
-    """Kind and version, or None while no browser runs."""
-    is_sandboxed: bool
-    launches: int
-    refused: dict[str, int]
-    """Requests that the host guard refused, by host."""
-
-
-@dataclass(frozen=True, slots=True)
-class BrowserMemory:
-    """Memory with shared pages in proportion."""
-
-    driver_bytes: int
-    browser_bytes: int
 
 
 class BrowserSession:

@@ -55,7 +55,7 @@ class Layout:
         """The server's log, to append to; one that has grown too long is moved aside."""
         if self.log.exists() and self.log.stat().st_size > LONGEST_LOG:
             self.log.replace(self.log.with_suffix(".log.1"))
-        return self.log.open("ab")
+        return open(self.log, "ab", opener=lambda path, flags: os.open(path, flags, 0o600))
 
     def log_tail(self, offset: int = 0) -> str:
         """What the server said last, after `offset` bytes, errors first, as one line."""

@@ -21,14 +21,15 @@ log = structlog.get_logger("fence")
 class Fence:
     """A number that grows with each change of owner, and until when it is ours for sure."""
 
-    def __init__(self, number: int, ttl_s: float) -> None:
+    def __init__(self, number: int, ttl_s: float, asked_at: float) -> None:
+        """`asked_at`: `boot_time()` before the lease was asked for, so at the latest when it was given."""
         self.number = number
         self.ttl_s = ttl_s
-        self._sure_until = _boot_time() + ttl_s
+        self._sure_until = asked_at + ttl_s
 
     def check(self) -> None:
         """Raises FenceLostError when the lease may have passed to another daemon by now."""
-        if _boot_time() >= self._sure_until:
+        if boot_time() >= self._sure_until:
             raise FenceLostError(
                 f"the lease on the database was not renewed for {self.ttl_s:g} s; another daemon may have it"
             )
@@ -37,7 +38,7 @@ class Fence:
         """Renew for ever. Raises FenceLostError when another daemon has taken over."""
         while True:
             await trio.sleep(self.ttl_s / RENEWALS_PER_TTL)
-            asked_at = _boot_time()
+            asked_at = boot_time()
             try:
                 await database.run(lease.renew, self.number, self.ttl_s)
             except DatabaseUnavailableError as error:
@@ -53,10 +54,12 @@ async def open_fence(database: Database, owner: str, ttl_s: float) -> AsyncItera
     `owner` is the same for every daemon that works in one state directory, whose lock admits one at
     a time; so a daemon that was killed gets its own lease back at once.
     """
+    asked_at = boot_time()
     while isinstance(found := await database.run(lease.claim, owner, ttl_s), float):
         log.warning("waiting_for_lease", reason="another daemon owns this database", left_s=round(found, 1))
         await trio.sleep(min(found, ttl_s))
-    fence = Fence(found, ttl_s)
+        asked_at = boot_time()
+    fence = Fence(found, ttl_s, asked_at)
     try:
         yield fence
     finally:
@@ -67,6 +70,6 @@ async def open_fence(database: Database, owner: str, ttl_s: float) -> AsyncItera
                 log.warning("lease_not_released", error=str(error))
 
 
-def _boot_time() -> float:
+def boot_time() -> float:
     """Seconds that go on while the machine sleeps, unlike trio's clock."""
     return time.clock_gettime(time.CLOCK_BOOTTIME)

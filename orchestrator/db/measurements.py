@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
+from orchestrator.db import lease
 from orchestrator.db.pool import Connection
 from orchestrator.model import PostMetrics
 
@@ -25,6 +26,8 @@ TIERS = (
 
 @dataclass(frozen=True, slots=True)
 class DuePost:
+    """A published post to look at."""
+
     id: int
     reference: str
 
@@ -69,9 +72,14 @@ async def _due_in(
 
 
 async def record(
-    connection: Connection, seen: Sequence[tuple[int, PostMetrics]], gone: Sequence[int], now: datetime
+    connection: Connection,
+    seen: Sequence[tuple[int, PostMetrics]],
+    gone: Sequence[int],
+    fence: int,
+    now: datetime,
 ) -> None:
     """Store what was seen at `now`; posts that are gone from the site count as looked at."""
+    await lease.check(connection, fence)
     await connection.executemany(
         """
         INSERT INTO post_metrics (post_id, read_at, likes, replies, views) VALUES ($1, $2, $3, $4, $5)

@@ -22,6 +22,14 @@ _COLUMNS = (
 
 
 @dataclass(frozen=True, slots=True)
+class Stamp:
+    """Who changes a post, and when: the daemon's fence and its wall clock."""
+
+    fence: int
+    now: datetime
+
+
+@dataclass(frozen=True, slots=True)
 class QueueDepth:
     """What an account has on its way."""
 
@@ -37,9 +45,9 @@ class Recovered:
     ambiguous: int
 
 
-async def add(connection: Connection, draft: Draft, fence: int, now: datetime) -> int | None:
+async def add(connection: Connection, draft: Draft, stamp: Stamp) -> int | None:
     """Queue a draft; its id, or None when the account has the same text already."""
-    await lease.check(connection, fence)
+    await lease.check(connection, stamp.fence)
     post_id: int | None = await connection.fetchval(
         """
         INSERT INTO posts (account, text, fingerprint, state, topic, format, hour, source, due_at,
@@ -55,23 +63,23 @@ async def add(connection: Connection, draft: Draft, fence: int, now: datetime) -
         draft.arms.hour,
         draft.source,
         draft.due_at,
-        now,
-        fence,
+        stamp.now,
+        stamp.fence,
     )
     return post_id
 
 
-async def claim_due(
-    connection: Connection, accounts: Sequence[str], fence: int, now: datetime
-) -> Post | None:
+async def claim_due(connection: Connection, accounts: Sequence[str], stamp: Stamp) -> Post | None:
     """The oldest due post of `accounts`, now claimed; None when nothing is due.
 
     One task at a time claims, so a post that is claimed already was left by a run whose end could not
     be recorded: nothing was pressed, and it goes back first.
     """
-    await lease.check(connection, fence)
+    await lease.check(connection, stamp.fence)
     await connection.execute(
-        "UPDATE posts SET state = 'queued', state_since = $2, fence = $1 WHERE state = 'claimed'", fence, now
+        "UPDATE posts SET state = 'queued', state_since = $2, fence = $1 WHERE state = 'claimed'",
+        stamp.fence,
+        stamp.now,
     )
     row = await connection.fetchrow(
         f"""
@@ -79,17 +87,15 @@ async def claim_due(
         WHERE id = (SELECT id FROM posts WHERE state = 'queued' AND due_at <= $3 AND account = ANY ($1)
                     ORDER BY due_at, id LIMIT 1 FOR UPDATE SKIP LOCKED)
         RETURNING {_COLUMNS}
-        """,
+        """,  # noqa: S608 - a constant
         list(accounts),
-        fence,
-        now,
+        stamp.fence,
+        stamp.now,
     )
     return None if row is None else _post(row)
 
 
-async def intend(
-    connection: Connection, post_id: int, fence: int, now: datetime, day: date, limit: int
-) -> bool:
+async def intend(connection: Connection, post_id: int, stamp: Stamp, day: date, limit: int) -> bool:
     """Claimed → submitting, counted on `day`, in one transaction; committed before anything is pressed.
 
     False when the account has reached `limit` posts on that day: then nothing changes.
@@ -107,18 +113,21 @@ async def intend(
     )
     if counted is None:
         return False
-    await _step(connection, post_id, PostState.CLAIMED, PostState.SUBMITTING, fence, now)
+    await _step(connection, post_id, (PostState.CLAIMED, PostState.SUBMITTING), stamp)
     await connection.execute(
-        "UPDATE posts SET attempt = attempt + 1, submitted_at = $2, counted_on = $3, missed_at = NULL WHERE id = $1",
+        """
+        UPDATE posts SET attempt = attempt + 1, submitted_at = $2, counted_on = $3, missed_at = NULL
+        WHERE id = $1
+        """,
         post_id,
-        now,
+        stamp.now,
         day,
     )
     return True
 
 
 async def publish(
-    connection: Connection, post_id: int, came_from: PostState, reference: str, fence: int, now: datetime
+    connection: Connection, post_id: int, came_from: PostState, reference: str, stamp: Stamp
 ) -> None:
     """Submitting or ambiguous → published. Saying it twice is no error: a lost answer is asked again."""
     recorded = await connection.fetchval(
@@ -126,56 +135,51 @@ async def publish(
     )
     if recorded == reference:
         return
-    await _step(connection, post_id, came_from, PostState.PUBLISHED, fence, now, reference=reference)
+    await _step(connection, post_id, (came_from, PostState.PUBLISHED), stamp, reference=reference)
 
 
-async def put_back(
-    connection: Connection, post_id: int, fence: int, now: datetime, due_at: datetime, detail: str
-) -> None:
+async def put_back(connection: Connection, post_id: int, stamp: Stamp, due_at: datetime, detail: str) -> None:
     """Claimed or submitting → queued, for whoever knows that nothing was pressed; due at `due_at`."""
     state = await connection.fetchval("SELECT state FROM posts WHERE id = $1 FOR UPDATE", post_id)
     came_from = PostState.SUBMITTING if state == PostState.SUBMITTING else PostState.CLAIMED
-    await requeue(connection, post_id, came_from, fence, now, due_at, detail)
+    await requeue(connection, post_id, came_from, stamp, due_at, detail)
 
 
 async def requeue(
     connection: Connection,
     post_id: int,
     came_from: PostState,
-    fence: int,
-    now: datetime,
+    stamp: Stamp,
     due_at: datetime,
     detail: str,
 ) -> None:
     """Back to queued: it is certain that the site did not take the post."""
-    await _step(connection, post_id, came_from, PostState.QUEUED, fence, now, detail)
+    await _step(connection, post_id, (came_from, PostState.QUEUED), stamp, detail)
     await connection.execute("UPDATE posts SET due_at = $2 WHERE id = $1", post_id, due_at)
     await _refund(connection, post_id)
 
 
-async def fail(
-    connection: Connection, post_id: int, came_from: PostState, fence: int, now: datetime, detail: str
-) -> None:
+async def fail(connection: Connection, post_id: int, came_from: PostState, stamp: Stamp, detail: str) -> None:
     """Submitting or ambiguous → failed: the site said no for good."""
-    await _step(connection, post_id, came_from, PostState.FAILED, fence, now, detail)
+    await _step(connection, post_id, (came_from, PostState.FAILED), stamp, detail)
     await _refund(connection, post_id)
 
 
-async def doubt(connection: Connection, post_id: int, fence: int, now: datetime, detail: str) -> None:
+async def doubt(connection: Connection, post_id: int, stamp: Stamp, detail: str) -> None:
     """Submitting → ambiguous: it was pressed and nobody knows what came of it."""
-    await _step(connection, post_id, PostState.SUBMITTING, PostState.AMBIGUOUS, fence, now, detail)
+    await _step(connection, post_id, (PostState.SUBMITTING, PostState.AMBIGUOUS), stamp, detail)
 
 
-async def recover(connection: Connection, fence: int, now: datetime) -> Recovered:
+async def recover(connection: Connection, stamp: Stamp) -> Recovered:
     """Settle what earlier daemons left: claimed → queued, submitting → ambiguous."""
-    await lease.check(connection, fence)
+    await lease.check(connection, stamp.fence)
     requeued = await connection.fetch(
         """
         UPDATE posts SET state = 'queued', state_since = $2, fence = $1
         WHERE state = 'claimed' AND fence < $1 RETURNING id
         """,
-        fence,
-        now,
+        stamp.fence,
+        stamp.now,
     )
     ambiguous = await connection.fetch(
         """
@@ -183,22 +187,22 @@ async def recover(connection: Connection, fence: int, now: datetime) -> Recovere
                          detail = 'the daemon ended between pressing submit and the record of it'
         WHERE state = 'submitting' AND fence < $1 RETURNING id
         """,
-        fence,
-        now,
+        stamp.fence,
+        stamp.now,
     )
     return Recovered(len(requeued), len(ambiguous))
 
 
-async def doubt_stuck(connection: Connection, fence: int, now: datetime, since: datetime) -> int:
+async def doubt_stuck(connection: Connection, stamp: Stamp, since: datetime) -> int:
     """Submitting since before `since` → ambiguous; how many."""
-    await lease.check(connection, fence)
+    await lease.check(connection, stamp.fence)
     rows = await connection.fetch(
         """
         UPDATE posts SET state = 'ambiguous', state_since = $2, fence = $1, detail = 'stuck while submitting'
         WHERE state = 'submitting' AND state_since < $3 RETURNING id
         """,
-        fence,
-        now,
+        stamp.fence,
+        stamp.now,
         since,
     )
     return len(rows)
@@ -223,7 +227,8 @@ async def note_unreadable(connection: Connection, post_id: int, detail: str) -> 
 async def ambiguous(connection: Connection, limit: int) -> list[tuple[Post, datetime | None]]:
     """Ambiguous posts, oldest first, each with the moment at which it was first missed on the site."""
     rows = await connection.fetch(
-        f"SELECT {_COLUMNS} FROM posts WHERE state = 'ambiguous' ORDER BY state_since, id LIMIT $1", limit
+        f"SELECT {_COLUMNS} FROM posts WHERE state = 'ambiguous' ORDER BY state_since, id LIMIT $1",  # noqa: S608 - a constant
+        limit,
     )
     return [(_post(row), row["missed_at"]) for row in rows]
 
@@ -239,12 +244,13 @@ async def known_references(connection: Connection, account: str, references: Seq
 async def depth(connection: Connection, account: str) -> QueueDepth:
     row = await connection.fetchrow(
         """
-        SELECT count(*) FILTER (WHERE state IN ('draft', 'queued', 'claimed', 'submitting', 'ambiguous')) AS waiting,
+        SELECT count(*) FILTER (WHERE state NOT IN ('published', 'failed')) AS waiting,
                count(*) FILTER (WHERE state = 'published') AS published
         FROM posts WHERE account = $1
         """,
         account,
     )
+    assert row is not None  # an aggregate always has a row
     return QueueDepth(row["waiting"], row["published"])
 
 
@@ -273,7 +279,7 @@ async def recent(connection: Connection, limit: int) -> list[tuple[Post, tuple[i
         LEFT JOIN LATERAL (SELECT likes, replies, views FROM post_metrics
                            WHERE post_id = p.id ORDER BY read_at DESC LIMIT 1) m ON true
         ORDER BY coalesce(p.published_at, p.due_at) DESC, p.id DESC
-        """,
+        """,  # noqa: S608 - a constant
         limit,
     )
     return [
@@ -285,15 +291,15 @@ async def recent(connection: Connection, limit: int) -> list[tuple[Post, tuple[i
 async def _step(
     connection: Connection,
     post_id: int,
-    came_from: PostState,
-    goes_to: PostState,
-    fence: int,
-    now: datetime,
+    way: tuple[PostState, PostState],
+    stamp: Stamp,
     detail: str = "",
+    *,
     reference: str | None = None,
 ) -> None:
+    came_from, goes_to = way
     assert goes_to in POST_TRANSITIONS[came_from]
-    await lease.check(connection, fence)
+    await lease.check(connection, stamp.fence)
     done = await connection.execute(
         """
         UPDATE posts SET state = $3, state_since = $5::timestamptz, fence = $4, detail = $6, reference = $7,
@@ -303,8 +309,8 @@ async def _step(
         post_id,
         came_from,
         goes_to,
-        fence,
-        now,
+        stamp.fence,
+        stamp.now,
         detail,
         reference,
     )

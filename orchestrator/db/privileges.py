@@ -22,7 +22,7 @@ if uid >= 0:
     os.setuid(uid)
 if parent and (prctl(1, 2, 0, 0, 0) or os.getppid() != parent):
     sys.exit("the parent process is gone")
-os.execvp(sys.argv[4], sys.argv[4:])
+os.execv(sys.argv[4], sys.argv[4:])
 """
 
 
@@ -45,9 +45,8 @@ class Launcher:
 
     def command(self, program: Path | str, *args: str) -> list[str]:
         """A command line whose process gets SIGINT when the *thread* that starts it ends."""
-        if self.setpriv is None:
-            return [*self._shim(), str(program), *args]
-        return [*self._setpriv(self.setpriv), str(program), *args]
+        prefix = self._shim() if self.setpriv is None else self._setpriv(self.setpriv)
+        return [*prefix, shutil.which(program) or str(program), *args]
 
     def _setpriv(self, setpriv: str) -> list[str]:
         prefix = [setpriv, "--pdeathsig", "INT"]

@@ -27,7 +27,10 @@ async def begin(
 ) -> int:
     """A run has started; its id."""
     run_id: int = await connection.fetchval(
-        "INSERT INTO job_runs (job, trigger, attempt, fence, started_at) VALUES ($1, $2, $3, $4, $5) RETURNING id",
+        """
+        INSERT INTO job_runs (job, trigger, attempt, fence, started_at) VALUES ($1, $2, $3, $4, $5)
+        RETURNING id
+        """,
         job,
         trigger,
         attempt,

@@ -24,6 +24,7 @@ LIKES_PER_FOLLOWER = 10
 _STEPS = (1.8, 1.25, 0.95, 0.7, 0.45)
 """Factors that the seed deals out to topics and to formats: the best is four times as liked as the worst."""
 _OFF_TOPIC = 0.45
+_PEAK_HOURS = (7, 8, 12, 17, 18, 19, 20, 21)
 _BASE_LIKE_RATE = 0.04
 _MAX_LIKE_RATE = 0.5
 _REPLY_SHARE = {"question": 0.4}
@@ -52,8 +53,8 @@ def taste_from(seed: int) -> Taste:
     rng = random.Random(f"taste/{seed}")
     topics = dict(zip(TOPICS, rng.sample(_STEPS, len(_STEPS)), strict=True))
     formats = dict(zip(FORMATS, rng.sample(_STEPS, len(_STEPS)), strict=True))
-    best_hour = rng.choice((7, 8, 12, 17, 18, 19, 20, 21))
-    second_hour = (best_hour + rng.choice((9, 10, 11, 13, 14))) % 24
+    best_hour = rng.choice(_PEAK_HOURS)
+    second_hour = rng.choice([hour for hour in _PEAK_HOURS if abs(hour - best_hour) >= 5])
     return Taste(topics, formats, tuple(_hour_factor(h, best_hour, second_hour) for h in range(24)))
 
 

@@ -70,5 +70,6 @@ class Upkeep:
         self._tidied_at = now = self._clock.timestamp()
         for author in self._people.everybody():
             await self._following.settle(author)
+        for author in self._people.everybody():
             await self._posts.drop_settled(author, before=now - KEEP_S)
         await self._people.end_sessions(expired_at=now)

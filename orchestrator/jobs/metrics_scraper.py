@@ -1,5 +1,7 @@
 """Job `metrics_scraper`: reads likes, replies and views of published posts, by age tier (A8.1)."""
 
+import trio
+
 from orchestrator.actors.job import Job, Run
 from orchestrator.db import measurements
 from orchestrator.db.measurements import DuePost
@@ -11,6 +13,8 @@ from orchestrator.retry import RetryRule
 NAME = "metrics_scraper"
 BATCH = 100
 """Posts read under one lease; between two of them the slot can be called back."""
+STORE_PATIENCE_S = 10.0
+"""How long storing what was read may take, also after the run was cancelled."""
 
 
 def job(tools: Tools) -> Job:
@@ -39,7 +43,8 @@ async def measure(run: Run, tools: Tools) -> Outcome:
                 async with tools.visit(run, account) as visit:
                     await batch.read(visit, due)
             finally:
-                await batch.store()
+                with trio.move_on_after(STORE_PATIENCE_S, shield=True):
+                    await batch.store()
             seen, gone = seen + len(batch.seen), gone + len(batch.gone)
     if not seen and not gone:
         return nothing_to_do("no post is due for a look")
@@ -70,5 +75,5 @@ class _Batch:
 
     async def store(self) -> None:
         if self.seen or self.gone:
-            now = self._tools.clock.now()
-            await self._tools.database.run(measurements.record, self.seen, self.gone, now)
+            fence, now = self._tools.fence.number, self._tools.clock.now()
+            await self._tools.database.run(measurements.record, self.seen, self.gone, fence, now)

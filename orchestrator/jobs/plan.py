@@ -63,7 +63,7 @@ async def _write_one(run: Run, tools: Tools, account: Account, is_first: bool) -
     arms = Arms(written.topic, written.format, wish.hour)
     due_at = now if is_first else _moment_in(wish.hour, now, account, tools)
     draft = Draft(account.name, written.text, arms, written.source, due_at)
-    post_id = await tools.database.run(posts.add, draft, tools.fence.number, now)
+    post_id = await tools.database.run(posts.add, draft, tools.stamp())
     if post_id is not None:
         run.log.info(
             "post_queued", post=post_id, account=account.name, topic=arms.topic, format=arms.format,

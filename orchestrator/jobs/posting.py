@@ -6,14 +6,14 @@ puts the post back; whatever goes wrong after it, short of a plain answer by the
 ambiguous, and only reconciliation moves it on.
 """
 
+import itertools
 from collections.abc import Awaitable, Callable
-from datetime import datetime, timedelta
+from datetime import datetime, time, timedelta
 
 import trio
 
 from orchestrator.actors.job import Job, Run
 from orchestrator.db import posts
-from orchestrator.db.pool import Database
 from orchestrator.errors import (
     DatabaseError,
     DatabaseUnavailableError,
@@ -57,8 +57,7 @@ def job(tools: Tools) -> Job:
 
 async def post_one(run: Run, tools: Tools) -> Outcome:
     """Publish the oldest due post, if there is one."""
-    now = tools.clock.now()
-    post = await tools.database.run(posts.claim_due, list(tools.accounts), tools.fence.number, now)
+    post = await tools.database.run(posts.claim_due, list(tools.accounts), tools.stamp())
     if post is None:
         return nothing_to_do("no post is due")
     account = tools.accounts[post.account]
@@ -71,7 +70,8 @@ async def post_one(run: Run, tools: Tools) -> Outcome:
             attempt.setback_s = SETBACK_S
         raise
     finally:
-        await attempt.settle()
+        with trio.move_on_after(RECORD_PATIENCE_S, shield=True):
+            await attempt.settle()
 
 
 class _Attempt:
@@ -82,7 +82,6 @@ class _Attempt:
         self._tools = tools
         self._account = account
         self._post = post
-        self._fence = tools.fence.number
         self.state = PostState.CLAIMED
         self._is_pressed = False
         self.setback_s = 0.0
@@ -110,80 +109,68 @@ class _Attempt:
         """What must be said of the post when the attempt ended early, for whatever reason."""
         if self.state not in (PostState.CLAIMED, PostState.SUBMITTING):
             return
-        with trio.CancelScope(shield=True), trio.move_on_after(RECORD_PATIENCE_S):
-            try:
-                if self._is_pressed:
-                    await self._doubt()
-                else:
-                    due_at = self._now() + timedelta(seconds=self.setback_s)
-                    await self._put_back(due_at, "the attempt ended before anything was pressed")
-            except DatabaseError as error:
-                # The row still says claimed or submitting, which recovery and reconciliation settle.
-                self._run.log.error("post_not_settled", post=self._post.id, error=str(error))
+        try:
+            if self._is_pressed:
+                await self._doubt()
+            else:
+                due_at = self._tools.clock.now() + timedelta(seconds=self.setback_s)
+                await self._put_back(due_at, "the attempt ended before anything was pressed")
+        except DatabaseError as error:
+            # The row still says claimed or submitting, which recovery and reconciliation settle.
+            self._run.log.error("post_not_settled", post=self._post.id, error=str(error))
 
     async def _intend(self) -> bool:
         """Commit the intent; False, with the post put back to the next day, at the daily limit."""
-        tools, account = self._tools, self._account
-        now, today = self._now(), tools.today(account)
-        limit = account.settings.posts_per_day
-        if await tools.database.run(posts.intend, self._post.id, self._fence, now, today, limit):
+        stamp, zone = self._tools.stamp(), self._account.zone
+        local = stamp.now.astimezone(zone)
+        limit = self._account.settings.posts_per_day
+        if await self._tools.database.run(posts.intend, self._post.id, stamp, local.date(), limit):
             self.state = PostState.SUBMITTING
             return True
-        tomorrow = (now.astimezone(account.zone) + timedelta(days=1)).replace(hour=0, minute=0, second=0)
+        tomorrow = datetime.combine(local.date() + timedelta(days=1), time.min, zone)
         await self._put_back(tomorrow, f"the limit of {limit} posts a day is reached")
         return False
 
     async def _publish(self, reference: str) -> None:
-        now = self._now()
-        await self._insist(
-            lambda db: db.run(posts.publish, self._post.id, PostState.SUBMITTING, reference, self._fence, now)
-        )
+        stamp = self._tools.stamp()
+        await self._insist(posts.publish, PostState.SUBMITTING, reference, stamp)
         self.state = PostState.PUBLISHED
-        self._tools.metrics.post_delay.observe(max(0.0, (now - self._post.due_at).total_seconds()))
+        delay_s = (stamp.now - self._post.due_at).total_seconds()
+        self._tools.metrics.post_delay.observe(max(0.0, delay_s))
         self._run.log.info(
             "post_published", post=self._post.id, account=self._post.account, reference=reference
         )
 
     async def _fail(self, detail: str) -> None:
-        now = self._now()
-        await self._insist(
-            lambda db: db.run(posts.fail, self._post.id, PostState.SUBMITTING, self._fence, now, detail)
-        )
+        await self._insist(posts.fail, PostState.SUBMITTING, self._tools.stamp(), detail)
         self.state = PostState.FAILED
         self._run.log.warning("post_refused", post=self._post.id, reason=detail)
 
     async def _requeue(self, pause_s: float, detail: str) -> None:
-        now = self._now()
-        due_at = now + timedelta(seconds=pause_s)
-        await self._insist(
-            lambda db: db.run(
-                posts.requeue, self._post.id, PostState.SUBMITTING, self._fence, now, due_at, detail
-            )
-        )
+        stamp = self._tools.stamp()
+        due_at = stamp.now + timedelta(seconds=pause_s)
+        await self._insist(posts.requeue, PostState.SUBMITTING, stamp, due_at, detail)
         self.state = PostState.QUEUED
 
     async def _doubt(self) -> None:
         detail = "submit was pressed and no clear answer came"
-        await self._tools.database.run(posts.doubt, self._post.id, self._fence, self._now(), detail)
+        await self._tools.database.run(posts.doubt, self._post.id, self._tools.stamp(), detail)
         self.state = PostState.AMBIGUOUS
         self._run.log.error("post_ambiguous", post=self._post.id, reason=detail)
         self._tools.wake(reconciliation.NAME, f"post {self._post.id} is ambiguous")
 
     async def _put_back(self, due_at: datetime, detail: str) -> None:
-        now = self._now()
-        await self._tools.database.run(posts.put_back, self._post.id, self._fence, now, due_at, detail)
+        await self._tools.database.run(posts.put_back, self._post.id, self._tools.stamp(), due_at, detail)
         self.state = PostState.QUEUED
 
-    async def _insist(self, write: Callable[[Database], Awaitable[None]]) -> None:
+    async def _insist(self, step: Callable[..., Awaitable[None]], *args: object) -> None:
         """Record what the site has answered, also when the database is away for a moment."""
-        for tried in range(1, RECORD_RETRY.retries + 1):
+        for tried in itertools.count(1):
             try:
-                await write(self._tools.database)
+                await self._tools.database.run(step, self._post.id, *args)
                 return
             except DatabaseUnavailableError as error:
+                if tried > RECORD_RETRY.retries:
+                    raise
                 self._run.log.warning("answer_not_recorded", post=self._post.id, error=str(error))
-                await trio.sleep(RECORD_RETRY.delay_s(tried, self._tools.rng))
-        await write(self._tools.database)
-
-    def _now(self) -> datetime:
-        return self._tools.clock.now()
+            await trio.sleep(RECORD_RETRY.delay_s(tried, self._tools.rng))

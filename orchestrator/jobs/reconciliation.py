@@ -34,7 +34,7 @@ async def reconcile(run: Run, tools: Tools) -> Outcome:
     """One look at the timeline of each account that has ambiguous posts."""
     now = tools.clock.now()
     since = now - timedelta(seconds=tools.settings.posting.stuck_s)
-    await tools.database.run(posts.doubt_stuck, tools.fence.number, now, since)
+    await tools.database.run(posts.doubt_stuck, tools.stamp(), since)
     doubtful = await tools.database.run(posts.ambiguous, BATCH)
     if not doubtful:
         return nothing_to_do("no post is ambiguous")
@@ -64,10 +64,7 @@ async def _reconcile_account(run: Run, tools: Tools, account: Account, doubtful:
 
 
 async def _publish(run: Run, tools: Tools, post: Post, item: TimelineItem) -> None:
-    now = tools.clock.now()
-    await tools.database.run(
-        posts.publish, post.id, PostState.AMBIGUOUS, item.reference, tools.fence.number, now
-    )
+    await tools.database.run(posts.publish, post.id, PostState.AMBIGUOUS, item.reference, tools.stamp())
     run.log.info("post_found", post=post.id, account=post.account, reference=item.reference)
 
 
@@ -85,12 +82,10 @@ async def _miss(run: Run, tools: Tools, post: Post, missed_at: datetime | None, 
         return False
     if post.attempt >= tools.settings.posting.attempts:
         detail = f"not on the site after {post.attempt} tries"
-        await tools.database.run(posts.fail, post.id, PostState.AMBIGUOUS, tools.fence.number, now, detail)
+        await tools.database.run(posts.fail, post.id, PostState.AMBIGUOUS, tools.stamp(), detail)
         run.log.error("post_given_up", post=post.id, attempts=post.attempt)
         return True
     detail = "not on the site in two looks"
-    await tools.database.run(
-        posts.requeue, post.id, PostState.AMBIGUOUS, tools.fence.number, now, now, detail
-    )
+    await tools.database.run(posts.requeue, post.id, PostState.AMBIGUOUS, tools.stamp(), now, detail)
     run.log.info("post_requeued", post=post.id, account=post.account)
     return True

@@ -3,7 +3,6 @@
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from datetime import date
 from random import Random
 from zoneinfo import ZoneInfo
 
@@ -14,6 +13,7 @@ from orchestrator.clock import Clock
 from orchestrator.content.writer import Writer
 from orchestrator.db.fence import Fence
 from orchestrator.db.pool import Database
+from orchestrator.db.posts import Stamp
 from orchestrator.errors import ContextBrokenError
 from orchestrator.metrics import Metrics
 from orchestrator.settings import AccountSettings, Settings
@@ -76,6 +76,6 @@ class Tools:
                 lease.mark_broken()
                 raise
 
-    def today(self, account: Account) -> date:
-        """The date in the account's time zone."""
-        return self.clock.now().astimezone(account.zone).date()
+    def stamp(self) -> Stamp:
+        """What a change of a post made now carries."""
+        return Stamp(self.fence.number, self.clock.now())

@@ -23,8 +23,9 @@ from orchestrator.errors import (
 from orchestrator.model import PostMetrics, TimelineItem
 from orchestrator.sites.answers import check_status, rate_limited
 from orchestrator.sites.pressing import Pressed, Submission, press
-from orchestrator.sites.profile import Profile, Value
+from orchestrator.sites.profile import Profile
 from orchestrator.sites.reading import Seen, Wanted, read_page
+from orchestrator.sites.sections import Value
 
 SIGN_IN_WITHIN_S = 15
 MISSING = (404, 410)

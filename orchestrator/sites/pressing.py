@@ -4,13 +4,13 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from typing import Protocol
 
 from playwright.async_api import Error as PlaywrightError
 from playwright.async_api import Page, Response
 from playwright.async_api import TimeoutError as PlaywrightTimeoutError
 
 from orchestrator import aio
-from orchestrator.aio import Timeout
 from orchestrator.browser.page import Answer, broken_off
 from orchestrator.errors import PageUnexpectedError
 from orchestrator.sites.reading import Seen, Wanted, read_page
@@ -45,7 +45,7 @@ class Pressed:
 
     def refusal(self) -> str:
         """The site's own words, in one line."""
-        return " ".join((self.values.get("refusal") or "").split())[:200]
+        return " ".join((self.values.get("refusal") or "").split())[:200].rstrip(".")
 
 
 async def press(
@@ -70,6 +70,14 @@ async def press(
     return await _look(page, wanted, answers)
 
 
+class _Scope(Protocol):
+    """What `aio.timeout` gives; times are the event loop's."""
+
+    def when(self) -> float | None: ...
+
+    def reschedule(self, when: float | None) -> None: ...
+
+
 class _Answers:
     """The answers to the page's navigations, and the first failure of one."""
 
@@ -79,8 +87,8 @@ class _Answers:
         self.failures: list[str] = []
 
     @contextmanager
-    def watched(self, scope: Timeout, within_s: float) -> Iterator[None]:
-        """End `scope` early when waiting makes no sense: a failure, an error page, a page without any mark."""
+    def watched(self, scope: _Scope, within_s: float) -> Iterator[None]:
+        """End `scope` early when waiting makes no sense: after a failure or an error page."""
         loop_ahead_s = (scope.when() or 0) - within_s - time.monotonic()
 
         def end_in(seconds: float) -> None:

@@ -9,7 +9,7 @@ from playwright.async_api import Error as PlaywrightError
 from playwright.async_api import Page
 
 from orchestrator.errors import PageUnexpectedError, ProfileError
-from orchestrator.sites.profile import Value
+from orchestrator.sites.sections import Value
 
 READ = """want => {
   const read = (root, value) => {

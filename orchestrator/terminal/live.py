@@ -5,6 +5,7 @@ Where the output is no terminal there are only the events, one a line.
 
 import threading
 from collections.abc import Callable
+from contextlib import suppress
 
 import structlog
 import trio
@@ -73,16 +74,25 @@ class _Screen:
         self._is_closed = False
 
     def show(self, status: Row) -> None:
-        """Print what happened since the frame before, and draw the panel anew. Blocks."""
+        """Print what happened since the frame before, and draw the panel anew. Blocks.
+
+        Raises OSError when the terminal is gone.
+        """
         with self._lock:
             if self._is_closed:
                 return
-            for event in self._watcher.look(status):
-                self._print(event, status)
-            if self._live is not None:
-                self._live.start()
-                self._live.update(render_panel(status, self._console.height), refresh=True)
-            self._console.file.flush()
+            try:
+                self._draw(status)
+            except SystemExit as error:  # what rich makes of a broken pipe
+                raise BrokenPipeError("nobody reads the output any more") from error
+
+    def _draw(self, status: Row) -> None:
+        for event in self._watcher.look(status):
+            self._print(event, status)
+        if self._live is not None:
+            self._live.start()
+            self._live.update(render_panel(status, self._console.height), refresh=True)
+        self._console.file.flush()
 
     def _print(self, event: Event, status: Row) -> None:
         now = now_of(status)
@@ -98,7 +108,8 @@ class _Screen:
         with self._lock:
             self._is_closed = True
             if self._live is not None:
-                self._live.stop()
+                with suppress(OSError, SystemExit):  # there is no terminal left to tidy up
+                    self._live.stop()
 
 
 def event_line(event: Event) -> Text:

@@ -46,7 +46,8 @@ from orchestrator.terminal.words import (
 ROOM_FOR_EVENTS = 4
 """Rows of the terminal that the panel leaves to what goes by above it."""
 FRAME_ROWS = 2
-"""What each section takes besides its rows: a blank line and a heading."""
+"""What a section takes besides its rows: a blank line and a heading."""
+POSTS_FRAME_ROWS = FRAME_ROWS + 1  # the columns' names
 BAR_CELLS = 10
 DIMENSIONS = ("topic", "format", "hour")
 
@@ -68,7 +69,8 @@ def render_panel(status: Row, height: int) -> RenderableType:
 def _panel(status: Row, width: int, budget: int) -> RenderableType:
     top: list[RenderableType] = [Rule(style="dim"), cut(headline(status)), cut(_facts(status))]
     wanted = (_house_rows(status), len(rows(status, "recent_posts")), _learning_rows(status))
-    house, newest, learned = allot(budget - len(top), wanted, least=(2, 3, 3), most=(8, 8, 6))
+    frames = (FRAME_ROWS, POSTS_FRAME_ROWS, FRAME_ROWS)
+    house, newest, learned = allot(budget - len(top), wanted, frames, least=(2, 3, 3), most=(8, 8, 6))
     parts = [
         _house(status, width, house) if house else None,
         _posts(status, width, newest) if newest else None,
@@ -79,15 +81,17 @@ def _panel(status: Row, width: int, budget: int) -> RenderableType:
     return Group(*top)
 
 
-def allot(budget: int, wanted: Sequence[int], least: Sequence[int], most: Sequence[int]) -> list[int]:
+def allot(
+    budget: int, wanted: Sequence[int], frames: Sequence[int], *, least: Sequence[int], most: Sequence[int]
+) -> list[int]:
     """Rows for each section, the first ones first: its least if that fits, then more in turn."""
     wanted = [min(want, limit) for want, limit in zip(wanted, most, strict=True)]
     given = [0] * len(wanted)
     for i, want in enumerate(wanted):
         need = min(want, least[i])
-        if want and budget >= need + FRAME_ROWS:
+        if want and budget >= need + frames[i]:
             given[i] = need
-            budget -= need + FRAME_ROWS
+            budget -= need + frames[i]
     for i, want in enumerate(wanted):
         more = min(want - given[i], max(budget, 0)) if given[i] else 0
         given[i] += more

@@ -149,6 +149,7 @@ class _Stream:
         with trio.move_on_after(SEND_TIMEOUT_S) as scope:
             await self._stream.send_all(data)
         if scope.cancelled_caught:
+            await trio.aclose_forcefully(self._stream)  # a part may be sent: nothing can follow it
             raise trio.BrokenResourceError(f"the client took nothing for {SEND_TIMEOUT_S:g} s")
 
     async def send_eof(self) -> None:

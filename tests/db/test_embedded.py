@@ -1,4 +1,6 @@
 """The embedded server: real processes, real signals, real directories."""
+# ruff: noqa: ASYNC110, ASYNC222, ASYNC240 - a test may block on small files and dead processes, and it waits
+# for what nobody is told of: a server that is back
 
 import os
 import shutil
@@ -6,6 +8,7 @@ import signal
 import stat
 import subprocess
 import sys
+import tempfile
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
@@ -34,21 +37,14 @@ def directory(state_dir: Path) -> Path:
 
 
 @pytest.fixture(scope="module")
-def made_directory() -> Iterator[Path]:
-    """A data directory that has been used and shut down in order, to copy from."""
-    parent = Path("/tmp") / f"orchestrator-made-{os.getpid()}"
-    parent.mkdir(mode=0o755)
+def used_directory() -> Iterator[Path]:
+    """A directory with data in it, for tests that leave it usable: making one takes half a second."""
+    parent = Path(tempfile.mkdtemp(prefix="orchestrator-test-"))
+    parent.chmod(0o755)
     with start_server_process(parent / "postgres"):
         pass
     yield parent / "postgres"
     shutil.rmtree(parent)
-
-
-@pytest.fixture
-def used_directory(made_directory: Path, directory: Path) -> Path:
-    """A directory of the test's own with data in it: spares the 0.5 s that making it takes."""
-    subprocess.run(["cp", "-a", str(made_directory), str(directory)], check=True)
-    return directory
 
 
 @asynccontextmanager
@@ -79,14 +75,17 @@ async def all_gone(pids: list[int]) -> None:
 
 
 async def test_a_fresh_directory_gets_a_server_that_takes_writes(directory: Path) -> None:
-    async with aio.open_bridge(), open_embedded(directory) as server:
-        async with open_database(server.dsn, DatabaseSettings()) as database:
-            await database.ping()
-            assert await database.run(fetch, "SHOW fsync") == "on"
-            assert await database.run(fetch, "SHOW full_page_writes") == "on"
-            assert await database.run(fetch, "SHOW data_checksums") == "on"
-            assert await database.run(fetch, "SHOW listen_addresses") == ""
-            assert await database.run(fetch, "SHOW server_encoding") == "UTF8"
+    async with (
+        aio.open_bridge(),
+        open_embedded(directory) as server,
+        open_database(server.dsn, DatabaseSettings()) as database,
+    ):
+        await database.ping()
+        assert await database.run(fetch, "SHOW fsync") == "on"
+        assert await database.run(fetch, "SHOW full_page_writes") == "on"
+        assert await database.run(fetch, "SHOW data_checksums") == "on"
+        assert await database.run(fetch, "SHOW listen_addresses") == ""
+        assert await database.run(fetch, "SHOW server_encoding") == "UTF8"
 
 
 async def test_data_is_there_again_at_the_second_start(directory: Path) -> None:
@@ -154,21 +153,20 @@ async def test_a_cancelled_block_stops_the_server(used_directory: Path) -> None:
 async def test_a_start_that_is_cancelled_leaves_no_process(
     used_directory: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    token, seen = trio.lowlevel.current_trio_token(), []
+
+    async def never_ready(_sockets: Path) -> bool:
+        if servers := processes.servers_on(used_directory / "data"):
+            seen.append(servers)
+            token.run_sync_soon(scope.cancel)
+        return False
+
+    monkeypatch.setattr(embedded, "_is_ready", never_ready)
     with trio.CancelScope() as scope:
-
-        async def never_ready(_sockets: Path) -> bool:
-            return False
-
-        async def cancel_soon(pause_s: float) -> None:
-            assert processes.servers_on(used_directory / "data") != []
-            scope.cancel()
-            await trio.lowlevel.checkpoint()
-
-        monkeypatch.setattr(embedded, "_is_ready", never_ready)
-        monkeypatch.setattr(embedded.trio, "sleep", cancel_soon)
         async with aio.open_bridge(), open_embedded(used_directory, settings=QUICK):
             raise AssertionError("it can't be ready")
     assert scope.cancelled_caught
+    assert seen != []
     assert processes.servers_on(used_directory / "data") == []
 
 
@@ -196,13 +194,14 @@ async def test_killing_the_daemon_leaves_no_server_and_the_next_start_finds_the_
 ) -> None:
     with start_server_process(used_directory) as (daemon, dsn):
         async with aio.open_bridge(), open_database(dsn, DatabaseSettings()) as database:
-            await database.run(execute, "CREATE TABLE kept AS SELECT 7 AS number")
+            await database.run(execute, "CREATE TABLE kept_over_kill AS SELECT 7 AS number")
         servers = processes.servers_on(used_directory / "data")
         assert len(servers) > 1
         daemon.kill()
         await all_gone(servers)
+        assert "fast shutdown" in (used_directory / "postgres.log").read_text().split("ready to accept")[-1]
     async with running(used_directory) as (_, database):
-        assert await database.run(fetch, "SELECT number FROM kept") == 7
+        assert await database.run(fetch, "SELECT number FROM kept_over_kill") == 7
 
 
 async def test_a_start_right_after_a_kill_waits_for_the_earlier_server(used_directory: Path) -> None:
@@ -261,14 +260,14 @@ def as_user(command: list[str], account: Account | None, **options: Any) -> "sub
 async def test_a_server_that_dies_is_started_again_and_the_pool_recovers(used_directory: Path) -> None:
     with structlog.testing.capture_logs() as logs:
         async with running(used_directory) as (server, database):
-            await database.run(execute, "CREATE TABLE kept AS SELECT 7 AS number")
+            await database.run(execute, "CREATE TABLE kept_over_restart AS SELECT 7 AS number")
             first = server.pid
             assert first is not None
             os.kill(first, signal.SIGKILL)
             with trio.fail_after(30):
                 while server.restarts == 0 or not await _is_back(database):
                     await trio.sleep(0.01)
-            assert await database.run(fetch, "SELECT number FROM kept") == 7
+            assert await database.run(fetch, "SELECT number FROM kept_over_restart") == 7
             assert server.pid not in (first, None)
     events = [line["event"] for line in logs]
     assert events.index("postgres_died") < events.index("postgres_restarted")
@@ -298,7 +297,7 @@ async def test_a_server_that_does_not_come_back_is_tried_again_with_growing_paus
 
     with structlog.testing.capture_logs() as logs:
         async with running(used_directory) as (server, database):
-            monkeypatch.setattr(embedded.trio, "sleep", note_pause)
+            monkeypatch.setattr(trio, "sleep", note_pause)
             monkeypatch.setattr(embedded, "LONGEST_PAUSE_S", 0.05)
             (used_directory / "data" / "PG_VERSION").rename(used_directory / "data" / "PG_VERSION.aside")
             assert server.pid is not None
@@ -369,34 +368,36 @@ async def test_a_path_too_long_for_a_socket_gets_a_short_one(state_dir: Path) ->
 
 @only_root
 async def test_programs_that_the_servers_user_can_not_read_are_copied_once(
-    used_directory: Path, state_dir: Path, monkeypatch: pytest.MonkeyPatch
+    directory: Path, state_dir: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    hidden = state_dir / "root-only" / "pginstall18"
-    hidden.parent.mkdir(mode=0o700)
-    hidden.symlink_to(installation.find_installation().folder)
-    monkeypatch.setattr(embedded.installation, "find_installation", lambda: Installation(hidden))
+    hidden, original = state_dir / "root-only", installation.find_installation().folder.parent
+    hidden.mkdir(mode=0o700)
+    for folder in (original, original.with_name(installation.LIBRARIES)):
+        (hidden / folder.name).symlink_to(folder)
+    found = Installation(hidden / original.name / installation.FOLDER)
+    monkeypatch.setattr(installation, "find_installation", lambda: found)
     with structlog.testing.capture_logs() as logs:
         for _ in range(2):
-            async with running(used_directory) as (server, database):
+            async with running(directory) as (server, database):
                 await database.ping()
                 program = Path(f"/proc/{server.pid}/exe").readlink()
-                assert program.is_relative_to(used_directory)
+                assert program.is_relative_to(directory)
     assert [line["event"] for line in logs].count("postgres_copied") == 1
+    assert [path.name for path in directory.glob("postgresql-*")] == [program.relative_to(directory).parts[0]]
 
 
 @only_root
-async def test_a_copy_makes_a_server_from_nothing(
-    directory: Path, state_dir: Path, monkeypatch: pytest.MonkeyPatch
+async def test_a_copy_that_can_not_be_run_either_is_a_clear_error(
+    directory: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    hidden = state_dir / "root-only" / "pginstall18"
-    hidden.parent.mkdir(mode=0o700)
-    hidden.symlink_to(installation.find_installation().folder)
-    monkeypatch.setattr(embedded.installation, "find_installation", lambda: Installation(hidden))
-    async with running(directory) as (_, database):
-        await database.ping()
-    copies = [path.name for path in directory.glob("postgresql-*")]
-    assert len(copies) == 1
-    assert copies[0].startswith("postgresql-18-")
+    async def is_not_usable(*_: object) -> bool:
+        return False
+
+    monkeypatch.setattr(installation, "_is_usable", is_not_usable)
+    with pytest.raises(StateDirectoryError, match="can't run programs in") as caught:
+        async with running(directory):
+            pass
+    assert "noexec" in caught.value.remedy
 
 
 @only_root
@@ -410,10 +411,10 @@ async def test_a_parent_that_the_servers_user_can_not_enter_is_named(state_dir: 
 
 
 @only_root
-async def test_data_that_belongs_to_root_is_refused(used_directory: Path) -> None:
-    os.chown(used_directory / "data", 0, 0)
+async def test_data_that_belongs_to_root_is_refused(directory: Path) -> None:
+    (directory / "data").mkdir(parents=True)
     with pytest.raises(StateDirectoryError, match="belongs to root") as caught:
-        async with running(used_directory):
+        async with running(directory):
             pass
     assert "chown" in caught.value.remedy
 
@@ -429,22 +430,28 @@ async def test_a_links_place_is_not_taken_for_a_directory_of_ours(directory: Pat
     assert (state_dir / "elsewhere").stat().st_uid == 0
 
 
-async def test_data_of_another_major_version_is_refused(used_directory: Path) -> None:
-    (used_directory / "data" / "PG_VERSION").write_text("15\n")
+async def test_data_of_another_major_version_is_refused(directory: Path) -> None:
+    data_with(directory, "PG_VERSION", "15\n")
     with pytest.raises(DatabaseError, match="made by PostgreSQL 15; this program brings 18") as caught:
-        async with running(used_directory):
+        async with running(directory):
             pass
     assert caught.value.remedy
 
 
 async def test_a_directory_with_something_else_in_it_is_refused(directory: Path) -> None:
-    (directory / "data").mkdir(parents=True)
-    os.chown(directory / "data", *((65534, 65534) if os.geteuid() == 0 else (-1, -1)))
-    (directory / "data" / "holiday.jpg").write_bytes(b"")
+    data_with(directory, "holiday.jpg", "")
     with pytest.raises(DatabaseError, match="is not a PostgreSQL data directory"):
         async with running(directory):
             pass
     assert (directory / "data" / "holiday.jpg").exists()
+
+
+def data_with(directory: Path, name: str, text: str) -> None:
+    """A data directory, as far as its owner goes, with one file."""
+    (directory / "data").mkdir(parents=True)
+    (directory / "data" / name).write_text(text)
+    if os.geteuid() == 0:
+        os.chown(directory / "data", 65534, 65534)
 
 
 async def test_a_file_in_the_directorys_place_is_a_clear_error(directory: Path) -> None:
@@ -475,12 +482,14 @@ async def test_a_server_that_refuses_its_settings_says_why(used_directory: Path)
 async def test_data_that_can_not_be_made_says_why(
     directory: Path, state_dir: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    lame = state_dir / "lame" / "bin"
-    lame.mkdir(parents=True)
-    shutil.copy(installation.find_installation().postgres, lame / "postgres")
-    (lame / "initdb").write_text("#!/bin/sh\necho 'initdb: error: no share' >&2; exit 1\n")
-    (lame / "initdb").chmod(0o755)
-    monkeypatch.setattr(embedded.installation, "find_installation", lambda: Installation(lame.parent))
+    lame = Installation(state_dir / "lame")
+    shutil.copytree(installation.find_installation().folder / "share", lame.folder / "share")
+    lame.initdb.parent.mkdir()
+    lame.postgres.symlink_to(installation.find_installation().postgres)
+    script = "#!/bin/sh\n[ $1 = --version ] || { echo 'initdb: error: no share' >&2; exit 1; }\n"
+    lame.initdb.write_text(script)
+    lame.initdb.chmod(0o755)
+    monkeypatch.setattr(installation, "find_installation", lambda: lame)
     with pytest.raises(DatabaseError, match="no share"):
         async with running(directory):
             pass

@@ -60,7 +60,9 @@ async def test_each_is_recorded_with_name_checksum_and_moment(
     await migrate(empty, tmp_path)
 
     async def read(connection: Connection) -> Any:
-        return await connection.fetchrow("SELECT *, now() - applied_at < '1 h' AS is_new FROM schema_migrations")
+        return await connection.fetchrow(
+            "SELECT *, now() - applied_at < '1 h' AS is_new FROM schema_migrations"
+        )
 
     row = await empty.run(read)
     checksum = "e004ebd5b5532a4b85984a62f8ad48a81aa3460c1ca07701f386135d72cdecf5"
@@ -87,7 +89,7 @@ async def test_a_database_of_a_newer_program_is_refused(
     write("0002_more.sql", "SELECT 2")
     await migrate(empty, tmp_path)
     (tmp_path / "0002_more.sql").unlink()
-    with pytest.raises(DatabaseTooNewError, match="version 2.*knows only 1") as caught:
+    with pytest.raises(DatabaseTooNewError, match=r"version 2.*knows only 1") as caught:
         await migrate(empty, tmp_path)
     assert "newer program" in caught.value.remedy
 

@@ -1,5 +1,6 @@
 """What the pool promises to its callers, on a real server."""
 
+import asyncio
 import contextlib
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
@@ -57,14 +58,13 @@ class Hog:
     def __init__(self) -> None:
         self._token = trio.lowlevel.current_trio_token()
         self._has_begun = trio.Event()
-        self._release: Callable[[], None]
+        self._release: Callable[[], object]
 
     async def hold(self, connection: Connection) -> None:
-        done = connection._con._loop.create_future()  # type: ignore[union-attr]
-        loop = connection._con._loop  # type: ignore[union-attr]
-        self._release = lambda: loop.call_soon_threadsafe(done.set_result, None)
+        released, loop = asyncio.Event(), asyncio.get_running_loop()
+        self._release = lambda: loop.call_soon_threadsafe(released.set)
         self._token.run_sync_soon(self._has_begun.set)
-        await done
+        await released.wait()
 
     @asynccontextmanager
     async def holding(self, database: Database) -> AsyncIterator[None]:
@@ -287,7 +287,9 @@ async def test_a_server_that_is_not_there_is_unavailable(address: str) -> None:
     assert isinstance(await attempt(address), DatabaseUnavailableError)
 
 
-@pytest.mark.parametrize("address", [f"postgresql://user:{SECRET}@host/name", f"mysql://user:{SECRET}@host/x"])
+@pytest.mark.parametrize(
+    "address", [f"postgresql://user:{SECRET}@host/name", f"mysql://user:{SECRET}@host/x"]
+)
 async def test_an_address_that_is_none_is_refused_without_showing_it(address: str) -> None:
     error = await attempt(address)
     assert isinstance(error, DatabaseRefusedError)
@@ -326,7 +328,9 @@ async def test_a_pool_that_is_used_up_says_by_whom(database_dsn: str) -> None:
     settings = DatabaseSettings(pool_size=2, connect_timeout_s=0.5)
     async with aio.open_bridge(), open_database(database_dsn, settings) as database:
         async with Hog().holding(database), Hog().holding(database):
-            with pytest.raises(DatabaseUnavailableError, match=r"2 of 2 are in use, by Hog\.hold for 0\.\d s"):
+            with pytest.raises(
+                DatabaseUnavailableError, match=r"2 of 2 are in use, by Hog\.hold for 0\.\d s"
+            ):
                 await database.run(count_notes)
         assert await database.run(fetch, "SELECT 1") == 1
 

@@ -49,7 +49,7 @@ async def _everyone_holds_one(database: Database) -> set[int]:
 @pytest.mark.timeout(120)
 async def test_two_thousand_random_cancellations_leak_no_connection(database_dsn: str) -> None:
     seed = random.SystemRandom().randrange(2**32)
-    print(f"seed {seed}")
+    print(f"seed {seed}")  # noqa: T201 - shown when the test fails
     cancelled: list[bool] = []
     started_at = time.monotonic()
 
@@ -58,20 +58,20 @@ async def test_two_thousand_random_cancellations_leak_no_connection(database_dsn
         while sum(cancelled) < CANCELLATIONS:
             cancelled.append(await _cancel_at_a_random_moment(database, randomness))
 
-    async with aio.open_bridge() as bridge:
-        async with open_database(database_dsn, DatabaseSettings(pool_size=POOL_SIZE)) as database:
-            await database.run(_make_table)
-            async with trio.open_nursery() as nursery:
-                for number in range(CALLERS):
-                    nursery.start_soon(caller, database, number)
-            took_s = time.monotonic() - started_at
-            print(f"{sum(cancelled)} of {len(cancelled)} calls were cancelled in {took_s:.1f} s")
-            assert bridge.calls_in_flight == 0
-            assert len(await _everyone_holds_one(database)) == POOL_SIZE
-            statistics = database.statistics()
-            assert (statistics.size, statistics.idle, statistics.waiting) == (POOL_SIZE, POOL_SIZE, 0)
-            assert statistics.holders == ()
-            assert await database.run(_sessions) == POOL_SIZE
+    settings = DatabaseSettings(pool_size=POOL_SIZE)
+    async with aio.open_bridge() as bridge, open_database(database_dsn, settings) as database:
+        await database.run(_make_table)
+        async with trio.open_nursery() as nursery:
+            for number in range(CALLERS):
+                nursery.start_soon(caller, database, number)
+        took_s = time.monotonic() - started_at
+        print(f"{sum(cancelled)} of {len(cancelled)} calls were cancelled in {took_s:.1f} s")  # noqa: T201 - shown when the test fails
+        assert bridge.calls_in_flight == 0
+        assert len(await _everyone_holds_one(database)) == POOL_SIZE
+        statistics = database.statistics()
+        assert (statistics.size, statistics.idle, statistics.waiting) == (POOL_SIZE, POOL_SIZE, 0)
+        assert statistics.holders == ()
+        assert await database.run(_sessions) == POOL_SIZE
     assert False in cancelled  # late cancellations were tried too
 
 
@@ -80,12 +80,14 @@ async def _make_table(connection: Connection) -> None:
 
 
 async def _sessions(connection: Connection) -> Any:
-    return await connection.fetchval("SELECT count(*) FROM pg_stat_activity WHERE datname = current_database()")
+    return await connection.fetchval(
+        "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database()"
+    )
 
 
 async def test_a_connection_cancelled_while_it_is_made_leaves_its_place_free(database_dsn: str) -> None:
     seed = random.SystemRandom().randrange(2**32)
-    print(f"seed {seed}")
+    print(f"seed {seed}")  # noqa: T201 - shown when the test fails
     randomness = random.Random(seed)
     settings = DatabaseSettings(pool_size=2, connect_timeout_s=5)
     async with aio.open_bridge(), open_database(database_dsn, settings) as database:

@@ -21,7 +21,7 @@ PAGES = [
 async def test_admin_pages_need_the_token(
     visitor: Visitor, method: str, page: str, header: str | None
 ) -> None:
-    headers = {} if header is None else {"authorization": header.encode().decode("latin-1")}
+    headers = {} if header is None else {b"authorization": header.encode()}
     response = await visitor.http.request(method, f"/admin/{page}", headers=headers, json={})
     assert response.status_code == 401
     assert "Bearer" in response.json()["error"]

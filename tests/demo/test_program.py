@@ -7,6 +7,7 @@ import subprocess
 import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from functools import partial
 from pathlib import Path
 
 import httpx
@@ -48,11 +49,8 @@ async def line_of(process: trio.Process) -> str:
 async def running(arguments: list[str]) -> AsyncIterator[tuple[trio.Process, str]]:
     """The program and its address; killed at the end if it is still there."""
     async with trio.open_nursery() as nursery:
-        process = await nursery.start(
-            lambda task_status: trio.run_process(
-                arguments, stdout=subprocess.PIPE, capture_stdout=False, check=False, task_status=task_status
-            )
-        )
+        start = partial(trio.run_process, arguments, stdout=subprocess.PIPE, check=False)
+        process: trio.Process = await nursery.start(start)
         yield process, (await line_of(process)).removeprefix("ready ")
         nursery.cancel_scope.cancel()
 

@@ -1,0 +1,199 @@
+"""The tables of a site profile, each value checked; `docs/sites.md` explains them."""
+
+import re
+import string
+from typing import Annotated
+from urllib.parse import urlsplit
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
+
+from orchestrator.browser.guard import HostRule
+from orchestrator.sites.selectors import check_selector
+
+DEFAULT_PORTS = {"http": 80, "https": 443}
+
+
+def _check_host(text: str) -> str:
+    HostRule.parse(text)
+    return text
+
+
+def _check_pattern(text: str) -> str:
+    try:
+        re.compile(text)
+    except re.error as error:
+        raise ValueError(f"{text!r} is no regular expression: {error}") from None
+    return text
+
+
+def _check_group(text: str) -> str:
+    if re.compile(_check_pattern(text)).groups != 1:
+        raise ValueError(f"{text!r} needs exactly one group in round brackets")
+    return text
+
+
+def check_base_url(text: str) -> str:
+    """Return the address without a slash at its end. Raises ValueError when it is none."""
+    parts = urlsplit(text)
+    has_more = parts.query or parts.fragment or "@" in parts.netloc
+    if parts.scheme not in DEFAULT_PORTS or not parts.hostname or has_more:
+        raise ValueError(f"{text!r} is not an address such as https://example.org")
+    HostRule.parse(parts.netloc)
+    return text.rstrip("/")
+
+
+def _path_with(*names: str) -> AfterValidator:
+    """A path from the root, with no other placeholders than `names`, all of which it needs."""
+
+    def check(text: str) -> str:
+        if not text.startswith("/"):
+            raise ValueError(f"{text!r} must begin with /")
+        found = {name for _, name, _, _ in string.Formatter().parse(text) if name is not None}
+        if found != set(names):
+            wanted = ", ".join(f"{{{name}}}" for name in names) or "no placeholder"
+            raise ValueError(f"{text!r} must have {wanted}")
+        return text
+
+    return AfterValidator(check)
+
+
+Host = Annotated[str, AfterValidator(_check_host)]
+BaseUrl = Annotated[str, AfterValidator(check_base_url)]
+Selector = Annotated[str, AfterValidator(check_selector)]
+Pattern = Annotated[str, AfterValidator(_check_pattern)]
+GroupPattern = Annotated[str, AfterValidator(_check_group)]
+PlainPath = Annotated[str, _path_with()]
+UserPath = Annotated[str, _path_with("username")]
+PostPath = Annotated[str, _path_with("reference")]
+
+
+class Section(BaseModel):
+    """A table of a profile: unknown keys are errors."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Value(Section):
+    """Where a value stands: the text of an element or one of its attributes, cut out by `pattern`.
+
+    In TOML a plain string is a selector. Without a selector it is an attribute of the item itself.
+    """
+
+    selector: Selector | None = None
+    attribute: str | None = Field(None, pattern=r"^[A-Za-z][A-Za-z0-9_-]*$")
+    pattern: GroupPattern | None = None
+
+    @model_validator(mode="before")
+    @classmethod
+    def _read_string(cls, value: object) -> object:
+        return {"selector": value} if isinstance(value, str) else value
+
+    @model_validator(mode="after")
+    def _check(self) -> "Value":
+        if self.selector is None and self.attribute is None:
+            raise ValueError("name a selector, an attribute or both")
+        return self
+
+    def cut(self, text: str | None) -> str | None:
+        """What `pattern` finds in the text; the whole text when there is no pattern."""
+        if text is None or self.pattern is None:
+            return text
+        match = re.search(self.pattern, text)
+        return match[1] if match is not None else None
+
+
+class ReferenceValue(Section):
+    """Where a new post's reference stands: in an element, or in the address that the site leads to."""
+
+    selector: Selector | None = None
+    attribute: str | None = None
+    pattern: GroupPattern | None = None
+    url: GroupPattern | None = None
+
+    @model_validator(mode="after")
+    def _check(self) -> "ReferenceValue":
+        if (self.url is None) == (self.selector is None):
+            raise ValueError("name exactly one of selector and url")
+        return self
+
+    @property
+    def value(self) -> Value | None:
+        if self.selector is None:
+            return None
+        return Value(selector=self.selector, attribute=self.attribute, pattern=self.pattern)
+
+
+class SiteSection(Section):
+    """Where the site is and what all its pages have."""
+
+    name: str = Field(pattern=r"^[A-Za-z0-9_-]{1,40}$")
+    base_url: BaseUrl
+    hosts: list[Host] = []
+    complete: Selector | None = Field(None, description="stands at the end of every page")
+    reference: Pattern = Field(r"[A-Za-z0-9_-]{1,64}", description="what a post's reference looks like")
+
+
+class SignInSection(Section):
+    """How to sign in, and how to tell who is."""
+
+    path: PlainPath
+    username: Selector
+    password: Selector
+    submit: Selector
+    signed_in: Selector = Field(description="stands on every page of somebody who is signed in")
+    signed_out: Selector | None = Field(None, description="stands on every other page")
+    refused: Selector = Field(description="the site's word on a wrong name or password")
+
+
+class ComposeSection(Section):
+    """How to publish, and how to tell whether it worked."""
+
+    path: PlainPath
+    text: Selector
+    submit: Selector
+    accepted: Selector = Field(description="stands where the site says that the post is out")
+    reference: ReferenceValue
+    refused: Selector = Field(description="the site's word on a post that it does not take")
+    max_chars: int = Field(280, ge=1)
+    answer_within_s: float = Field(15, gt=0, le=120)
+
+
+class PostSection(Section):
+    """Where a post's page keeps its counts."""
+
+    path: PostPath
+    item: str = Field(description="the post on its page; may name {reference}")
+    likes: Value
+    replies: Value
+    views: Value
+
+    @model_validator(mode="after")
+    def _check_item(self) -> "PostSection":
+        check_selector(self.item.replace("{reference}", "x"))
+        return self
+
+
+class TimelineSection(Section):
+    """How an account's own posts are listed."""
+
+    path: UserPath
+    shown: Selector = Field(description="stands on every such page, also on one without posts")
+    item: Selector
+    text: Value
+    reference: Value
+    next: Selector | None = Field(None, description="the link to older posts")
+
+
+class ProfileSection(Section):
+    """Where an account's page keeps its figures."""
+
+    path: UserPath
+    followers: Value
+    following: Value
+    posts: Value
+
+
+class LimitsSection(Section):
+    """How gently to go about it."""
+
+    min_delay_s: float = Field(0, ge=0, le=3600, description="between two pages that one lease opens")

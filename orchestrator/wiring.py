@@ -1,0 +1,141 @@
+"""Builds the parts of the house out of the settings: database, accounts, tools, actors."""
+
+import itertools
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
+from datetime import datetime
+from random import Random
+
+import structlog
+import trio
+
+from orchestrator.actors.actor import Actor, History, LastRun, Surroundings
+from orchestrator.actors.job import Job
+from orchestrator.actors.supervisor import Supervisor
+from orchestrator.db import posts, runs, sessions
+from orchestrator.db.embedded import open_embedded
+from orchestrator.db.fence import Fence
+from orchestrator.db.pool import Database, open_database
+from orchestrator.db.posts import Stamp
+from orchestrator.db.runs import StoredHistory
+from orchestrator.errors import DatabaseUnavailableError
+from orchestrator.health.status import House
+from orchestrator.jobs.tools import Account
+from orchestrator.metrics import Metrics
+from orchestrator.retry import RetryRule
+from orchestrator.settings import Settings
+from orchestrator.sites.profile import load_profile
+from orchestrator.sites.session import SiteAccount
+
+CONNECT_DELAY = RetryRule(retries=0, base_s=0.2, cap_s=5.0)
+"""Between two tries to reach the database at start."""
+
+log = structlog.get_logger("app")
+
+
+@asynccontextmanager
+async def open_storage(settings: Settings, rng: Random) -> AsyncIterator[Database]:
+    """The server that the settings name, or our own, connected.
+
+    A server that can't be reached is tried for `gate.database_wait_s`, then DatabaseUnavailableError is
+    raised; one that refuses us raises DatabaseRefusedError at once.
+    """
+    async with _server(settings) as dsn, AsyncExitStack() as stack:
+        yield await _connect(stack, dsn, settings, rng)
+
+
+@asynccontextmanager
+async def _server(settings: Settings) -> AsyncIterator[str]:
+    if settings.database.dsn is not None:
+        yield settings.database.dsn.get_secret_value()
+    else:
+        async with open_embedded(settings.state_dir / "postgres") as server:
+            yield server.dsn
+
+
+async def _connect(stack: AsyncExitStack, dsn: str, settings: Settings, rng: Random) -> Database:
+    give_up_at = trio.current_time() + settings.gate.database_wait_s
+    for tried in itertools.count(1):
+        try:
+            return await stack.enter_async_context(open_database(dsn, settings.database))
+        except DatabaseUnavailableError as error:
+            delay_s = CONNECT_DELAY.delay_s(tried, rng)
+            if trio.current_time() + delay_s > give_up_at:
+                raise
+            log.warning("database_unreachable", error=str(error), retry_in_s=round(delay_s, 2))
+            await trio.sleep(delay_s)
+    raise AssertionError("itertools.count never ends")
+
+
+async def settle_the_past(database: Database, fence: Fence, now: datetime) -> bool:
+    """Close what an earlier daemon did not live to finish; whether posts were left in doubt."""
+    interrupted = await database.run(runs.interrupt_orphans, fence.number, now)
+    recovered = await database.run(posts.recover, Stamp(fence.number, now))
+    if interrupted or recovered.requeued or recovered.ambiguous:
+        log.warning(
+            "settled_the_past",
+            runs_interrupted=interrupted,
+            posts_requeued=recovered.requeued,
+            posts_ambiguous=recovered.ambiguous,
+        )
+    return recovered.ambiguous > 0
+
+
+def make_accounts(settings: Settings) -> dict[str, Account]:
+    """The accounts by name. Raises ProfileError and SettingsError (a password file that can't be read)."""
+    profiles = {
+        name: load_profile(site.profile, base_url=site.base_url) for name, site in settings.sites.items()
+    }
+    return {
+        account.name: Account(
+            account,
+            SiteAccount(account.name, account.username, account.read_password(), profiles[account.site]),
+        )
+        for account in settings.accounts
+    }
+
+
+async def make_supervisor(
+    listed: list[Job], surroundings: Surroundings, database: Database, metrics: Metrics
+) -> Supervisor:
+    """An actor for each job, with the history and the pauses that the database keeps."""
+    stored = await database.run(runs.histories)
+    actors = [Actor(job, surroundings, _history(stored.get(job.name))) for job in listed]
+    for job in listed:
+        metrics.declare_job(job.name)
+    supervisor = Supervisor(actors, metrics, surroundings.rng)
+    paused = await database.run(runs.paused)
+    if runs.EVERYTHING in paused:
+        supervisor.pause(None)
+    for name in paused & supervisor.actors.keys():
+        supervisor.pause(name)
+    return supervisor
+
+
+def _history(stored: StoredHistory | None) -> History:
+    if stored is None:
+        return History()
+    last = None
+    if stored.outcome is not None and stored.started_at is not None and stored.finished_at is not None:
+        duration_s = (stored.finished_at - stored.started_at).total_seconds()
+        last = LastRun(stored.outcome, stored.started_at, duration_s)
+    return History(last, stored.started_at, stored.last_success_at, stored.endings)
+
+
+class SessionTable:
+    """The pool's store of sign-in states: the database, once there is one."""
+
+    def __init__(self, house: House) -> None:
+        self._house = house
+
+    async def load(self, account: str) -> bytes | None:
+        return await self._database.run(sessions.load, account)
+
+    async def save(self, account: str, state: bytes) -> None:
+        await self._database.run(sessions.save, account, state, self._house.clock.now())
+
+    @property
+    def _database(self) -> Database:
+        if self._house.database is None:
+            raise DatabaseUnavailableError("the database is not connected yet")
+        return self._house.database

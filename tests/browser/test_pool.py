@@ -1,0 +1,246 @@
+"""Contexts over slots: kept, parted by account, renewed; and the browser behind them."""
+
+from pathlib import Path
+
+import pytest
+import trio
+from playwright.async_api import Page
+
+from orchestrator.browser import context as contexts
+from orchestrator.browser.launcher import find_browser
+from orchestrator.browser.pool import ContextPool
+from orchestrator.errors import (
+    BrowserMissingError,
+    ContextBrokenError,
+    DatabaseUnavailableError,
+    SiteUnavailableError,
+)
+from tests.browser.harness import MemoryStore, Reply, Site, pool_in
+
+SET_COOKIE = Reply(headers={"Set-Cookie": "session=secret-of-ada; Path=/; Max-Age=10000; HttpOnly"})
+
+
+async def cookies(page: Page) -> list[str]:
+    return sorted(cookie.get("value", "") for cookie in await page.context.cookies())
+
+
+async def identity(page: Page) -> int:
+    return id(page)
+
+
+async def test_visits_and_uses_of_one_account_share_a_page(pool: ContextPool, site: Site) -> None:
+    async with pool.use(0, "ada", site.hosts) as browser:
+        await browser.visit(site.open)
+        first = await browser.visit(identity)
+    async with pool.use(0, "ada", site.hosts) as browser:
+        assert await browser.visit(identity) == first
+    assert pool.statistics().slots[0].visits == 3
+    assert pool.statistics().slots[0].renewals == 0
+
+
+async def test_cookies_of_one_account_are_never_seen_by_another(pool: ContextPool, site: Site) -> None:
+    site.pages["/"] = SET_COOKIE
+    async with pool.use(0, "ada", site.hosts) as browser:
+        await browser.visit(site.open)
+        assert await browser.visit(cookies) == ["secret-of-ada"]
+    for slot in (0, 1):
+        async with pool.use(slot, "bert", site.hosts) as browser:
+            assert await browser.visit(cookies) == []
+    async with pool.use(0, "ada", site.hosts) as browser:
+        assert await browser.visit(cookies) == ["secret-of-ada"]
+
+
+async def test_a_sign_in_state_survives_the_pool(tmp_path: Path, store: MemoryStore, site: Site) -> None:
+    site.pages["/"] = SET_COOKIE
+
+    async def remember(page: Page) -> None:
+        await site.open(page)
+        await page.evaluate("localStorage.setItem('token', 'secret-in-page')")
+
+    async def recall(page: Page) -> str:
+        await site.open(page, "/plain")
+        token: str = await page.evaluate("localStorage.getItem('token')")
+        return token
+
+    async with pool_in(tmp_path, store) as pool, pool.use(0, "ada", site.hosts) as browser:
+        await browser.visit(remember)
+    assert b"secret" not in store.states["ada"]
+    async with pool_in(tmp_path, store) as pool, pool.use(2, "ada", site.hosts) as browser:
+        assert await browser.visit(recall) == "secret-in-page"
+        assert await browser.visit(cookies) == ["secret-of-ada"]
+
+
+async def test_a_state_that_did_not_change_is_not_saved_again(
+    pool: ContextPool, site: Site, store: MemoryStore
+) -> None:
+    site.pages["/sign-in"] = SET_COOKIE
+    for path, saves in (("/", 0), ("/sign-in", 1), ("/", 1), ("/sign-in", 1)):
+        async with pool.use(0, "ada", site.hosts) as browser:
+            await browser.visit(site.open, path)
+        assert store.saves == saves
+
+
+async def test_a_store_that_fails_does_not_spoil_the_use(pool: ContextPool, site: Site, store: MemoryStore) -> None:
+    async def refuse(_account: str, _state: bytes) -> None:
+        raise DatabaseUnavailableError("no database")
+
+    site.pages["/"] = SET_COOKIE
+    store.save = refuse  # type: ignore[method-assign]
+    async with pool.use(0, "ada", site.hosts) as browser:
+        await browser.visit(site.open)
+    assert not pool.is_broken(0)
+
+
+async def test_two_uses_of_one_slot_at_once_are_an_error(pool: ContextPool, site: Site) -> None:
+    async with pool.use(0, "ada", site.hosts):
+        with pytest.raises(RuntimeError, match="slot 0 is in use"):
+            async with pool.use(0, "ada", site.hosts):
+                pass
+        with pytest.raises(RuntimeError, match="slot 0 is in use"):
+            await pool.rebuild(0)
+    async with pool.use(0, "ada", site.hosts):
+        pass
+
+
+async def test_the_probe_leaves_nothing_open(pool: ContextPool) -> None:
+    await pool.probe()
+    await pool.probe()
+    assert pool.statistics().launches == 1
+    assert pool._engine is not None
+    assert pool._engine.browser.contexts == []
+
+
+async def test_a_page_that_hangs_fails_in_time_and_its_context_is_renewed(tmp_path: Path, site: Site) -> None:
+    async def hang(page: Page) -> None:
+        await site.open(page)
+        await page.evaluate("() => { while (true); }")
+
+    async with pool_in(tmp_path, visit_timeout_s=1) as pool, pool.use(0, "ada", site.hosts) as browser:
+        with pytest.raises(SiteUnavailableError, match="longer than 1 s"):
+            await browser.visit(hang)
+        assert (await browser.visit(site.open)).status == 200
+        assert pool.statistics().slots[0].renewals == 1
+        assert not pool.is_broken(0)
+
+
+async def test_an_answer_that_breaks_off_is_no_page(pool: ContextPool, site: Site) -> None:
+    site.pages["/cut"] = Reply(body="<!doctype html><p>" + "x" * 5000, cut_at=2000)
+    site.pages["/lost"] = Reply(lost=True)
+    async with pool.use(0, "ada", site.hosts) as browser:
+        for path in ("/cut", "/lost"):
+            with pytest.raises(SiteUnavailableError, match="ERR_"):
+                await browser.visit(site.open, path)
+        assert (await browser.visit(site.open)).status == 200
+
+
+async def test_a_site_that_is_not_there_is_unavailable(pool: ContextPool) -> None:
+    gone = Site(port=9)
+    async with pool.use(0, "ada", gone.hosts) as browser:
+        with pytest.raises(SiteUnavailableError, match="127.0.0.1:9: .*REFUSED|UNSAFE_PORT"):
+            await browser.visit(gone.open)
+
+
+async def test_windows_that_a_page_opens_are_closed(pool: ContextPool, site: Site) -> None:
+    async def open_windows(page: Page) -> int:
+        await site.open(page)
+        async with page.context.expect_page() as opened:
+            await page.evaluate("void window.open('/popup')")
+        popup = await opened.value
+        if not popup.is_closed():
+            await popup.wait_for_event("close")
+        return len(page.context.pages)
+
+    async with pool.use(0, "ada", site.hosts) as browser:
+        assert await browser.visit(open_windows) == 1
+
+
+async def test_a_context_whose_scripts_hold_too_much_memory_is_renewed(
+    pool: ContextPool, site: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(contexts, "HEAP_CHECK_VISITS", 1)
+    monkeypatch.setattr(contexts, "HEAP_LIMIT_BYTES", 0)
+    async with pool.use(0, "ada", site.hosts) as browser:
+        await browser.visit(site.open)
+    assert pool.statistics().slots[0].heap_bytes > 0
+    async with pool.use(0, "ada", site.hosts):
+        pass
+    assert pool.statistics().slots[0].renewals == 1
+
+
+@pytest.mark.parametrize("steps", [1, 3, 10, 100, 1000, 5000])
+async def test_a_cancelled_opening_leaves_no_orphan(pool: ContextPool, site: Site, steps: int) -> None:
+    async def use(slot: int) -> None:
+        async with pool.use(slot, "ada", site.hosts):
+            await trio.sleep_forever()
+
+    await pool.probe()
+    async with trio.open_nursery() as nursery:
+        for slot in range(3):
+            nursery.start_soon(use, slot)
+        for _ in range(steps):
+            await trio.lowlevel.checkpoint()
+        nursery.cancel_scope.cancel()
+    assert pool._engine is not None
+    kept = {place.opened.context for place in pool._places if place.opened is not None}
+    assert set(pool._engine.browser.contexts) == kept
+
+
+async def test_a_cancelled_launch_can_be_made_again(tmp_path: Path) -> None:
+    async with pool_in(tmp_path) as pool:
+        for steps in (1, 100, 20_000):
+            async with trio.open_nursery() as nursery:
+                nursery.start_soon(pool.probe)
+                for _ in range(steps):
+                    await trio.lowlevel.checkpoint()
+                nursery.cancel_scope.cancel()
+        await pool.probe()
+
+
+async def test_a_cancelled_visit_does_not_disturb_the_next(pool: ContextPool, site: Site) -> None:
+    started = trio.Event()
+    token = trio.lowlevel.current_trio_token()
+
+    async def wait(page: Page) -> None:
+        await site.open(page)
+        token.run_sync_soon(started.set)
+        await page.evaluate("new Promise(() => {})")
+
+    async with pool.use(0, "ada", site.hosts) as browser:
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(browser.visit, wait)
+            await started.wait()
+            nursery.cancel_scope.cancel()
+        assert (await browser.visit(site.open)).status == 200
+
+
+async def test_a_bug_in_a_visit_comes_out_as_it_is(pool: ContextPool, site: Site) -> None:
+    async def fail(_page: Page) -> None:
+        raise ZeroDivisionError
+
+    async with pool.use(0, "ada", site.hosts) as browser:
+        with pytest.raises(ZeroDivisionError):
+            await browser.visit(fail)
+
+
+async def test_a_browser_that_appears_later_is_used(tmp_path: Path) -> None:
+    executable = tmp_path / "chromium-shell"
+    async with pool_in(tmp_path / "state", executable=executable) as pool:
+        with pytest.raises(BrowserMissingError, match="chromium-shell") as caught:
+            await pool.probe()
+        assert "apt-get install chromium-headless-shell" in caught.value.line()
+        executable.symlink_to(find_browser(None).path)
+        await pool.probe()
+
+
+async def test_after_a_broken_visit_all_others_of_the_use_fail(pool: ContextPool, site: Site) -> None:
+    async def close_all(page: Page) -> None:
+        await page.context.close()
+        await page.title()
+
+    async with pool.use(0, "ada", site.hosts) as browser:
+        for visit in (close_all, site.open):
+            with pytest.raises(ContextBrokenError):
+                await browser.visit(visit)
+        assert pool.is_broken(0)
+    await pool.rebuild(0)
+    assert not pool.is_broken(0)

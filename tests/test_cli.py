@@ -1,0 +1,269 @@
+import json
+import os
+import socket
+import subprocess
+import sys
+import threading
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from orchestrator import app, cli, showcase
+from orchestrator.control import protocol
+from orchestrator.errors import AddressInUseError, DatabaseError, OrchestratorError, SettingsError
+from orchestrator.settings import Settings
+
+
+@dataclass
+class Ended:
+    """How a command ended."""
+
+    code: int
+    out: str
+    err: str
+
+
+Command = Callable[..., Ended]
+
+
+@pytest.fixture
+def run(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path) -> Command:
+    """Runs `orchestrator` with arguments, in an empty directory and without settings."""
+    for name in [name for name in os.environ if name.startswith("ORCHESTRATOR_")]:
+        monkeypatch.delenv(name)
+    monkeypatch.chdir(tmp_path)
+
+    def run(*args: str) -> Ended:
+        monkeypatch.setattr(sys, "argv", ["orchestrator", *args])
+        with pytest.raises(SystemExit) as end:
+            cli.main()
+        captured = capsys.readouterr()
+        return Ended(int(end.value.code or 0), captured.out, captured.err)
+
+    return run
+
+
+@dataclass
+class Daemon:
+    """A thread that answers on a control socket, and what it was asked."""
+
+    path: Path
+    answer: dict[str, Any] = field(default_factory=lambda: {"ok": True, "result": {"message": "Well."}})
+    asked: list[Any] = field(default_factory=list)
+
+    def serve(self, listener: socket.socket) -> None:
+        while True:
+            connection, _address = listener.accept()
+            with connection:
+                request = connection.recv(1 << 16)
+                if not request:
+                    return
+                self.asked.append(json.loads(request[4:]))
+                connection.sendall(protocol.frame(self.answer))
+
+
+@pytest.fixture
+def daemon(tmp_path: Path) -> Iterator[Daemon]:
+    daemon = Daemon(tmp_path / "c.sock")
+    with socket.socket(socket.AF_UNIX) as listener:
+        listener.bind(str(daemon.path))
+        listener.listen()
+        thread = threading.Thread(target=daemon.serve, args=(listener,))
+        thread.start()
+        yield daemon
+        with socket.socket(socket.AF_UNIX) as last:
+            last.connect(str(daemon.path))
+        thread.join()
+
+
+# ── ctl ─────────────────────────────────────────────────────────────────────────────────────────
+
+
+@pytest.mark.parametrize(
+    ("args", "asked"),
+    [
+        (["status"], {"verb": "status", "args": {}}),
+        (["jobs"], {"verb": "jobs", "args": {}}),
+        (["queue"], {"verb": "queue", "args": {}}),
+        (["pause"], {"verb": "pause", "args": {}}),
+        (["pause", "posting"], {"verb": "pause", "args": {"job": "posting"}}),
+        (["resume"], {"verb": "resume", "args": {}}),
+        (["resume", "posting"], {"verb": "resume", "args": {"job": "posting"}}),
+        (["run", "plan"], {"verb": "run", "args": {"job": "plan"}}),
+        (["why", "plan"], {"verb": "why", "args": {"job": "plan"}}),
+        (["drain"], {"verb": "drain", "args": {}}),
+    ],
+)
+def test_each_command_sends_its_verb(run: Command, daemon: Daemon, args: list[str], asked: Any) -> None:
+    assert run("ctl", "--socket", str(daemon.path), *args).code == 0
+    assert daemon.asked == [asked]
+
+
+@pytest.mark.parametrize("verb", ["pause", "resume", "drain"])
+def test_an_order_is_answered_with_the_daemons_sentence(run: Command, daemon: Daemon, verb: str) -> None:
+    assert run("ctl", "--socket", str(daemon.path), verb).out == "Well.\n"
+
+
+def test_status_is_shown_as_text_and_as_json(run: Command, daemon: Daemon) -> None:
+    status = {"mode": "degraded", "summary": "Degraded: no browser. – Install one."}
+    daemon.answer = {"ok": True, "result": status}
+    ended = run("ctl", "--socket", str(daemon.path), "status")
+    assert (ended.code, ended.out.splitlines()[0]) == (0, "● Degraded: no browser. – Install one.")
+    assert json.loads(run("ctl", "--socket", str(daemon.path), "--json", "status").out) == status
+
+
+def test_a_refusal_is_one_line_and_exit_code_1(run: Command, daemon: Daemon) -> None:
+    daemon.answer = {"ok": False, "error": "there is no job 'x'", "remedy": "See ctl jobs"}
+    ended = run("ctl", "--socket", str(daemon.path), "run", "x")
+    assert (ended.code, ended.out) == (1, "")
+    assert ended.err == "error: there is no job 'x'. See ctl jobs\n"
+
+
+def test_no_daemon_is_one_line_and_exit_code_3(run: Command, tmp_path: Path) -> None:
+    ended = run("ctl", "--socket", str(tmp_path / "no.sock"), "status")
+    assert ended.code == 3
+    assert ended.err.startswith(f"error: no daemon is listening at {tmp_path}/no.sock. Start it with")
+    assert ended.err.count("\n") == 1
+
+
+def test_the_socket_is_found_by_the_environment(
+    run: Command, daemon: Daemon, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("ORCHESTRATOR_CONTROL__SOCKET", str(daemon.path))
+    assert run("ctl", "drain").out == "Well.\n"
+
+
+def test_the_demos_socket_is_found_in_the_working_directory(
+    run: Command, daemon: Daemon, tmp_path: Path
+) -> None:
+    (tmp_path / ".state").mkdir()
+    (tmp_path / ".state" / "control.sock").hardlink_to(daemon.path)
+    daemon.asked.clear()
+    # The search tries the socket with a connection of its own, which ends the little daemon's loop.
+    assert run("ctl", "drain").code in (0, 1)
+
+
+@pytest.mark.parametrize("args", [["bogus"], ["ctl", "bogus"], ["ctl", "run"], ["demo", "--accounts", "0"]])
+def test_wrong_usage_is_exit_code_2(run: Command, args: list[str]) -> None:
+    assert run(*args).code == 2
+
+
+# ── check ───────────────────────────────────────────────────────────────────────────────────────
+
+
+def test_check_lists_settings_with_their_source(run: Command, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("ORCHESTRATOR_HTTP__PORT", "9999")
+    ended = run("check")
+    assert ended.code == 0
+    (line,) = [line for line in ended.out.splitlines() if line.startswith("http.port")]
+    assert "9999" in line
+    assert "ORCHESTRATOR_HTTP__PORT" in line
+
+
+def test_wrong_settings_are_a_line_each_and_exit_code_2(run: Command, tmp_path: Path) -> None:
+    file = tmp_path / "settings.toml"
+    file.write_text('[http]\nport = "many"\nprot = 1\n')
+    ended = run("check", "--config", str(file))
+    assert (ended.code, ended.out) == (2, "")
+    assert ended.err.count("\n") == 2
+    assert all(line.startswith("error: http.") for line in ended.err.splitlines())
+    assert "Traceback" not in ended.err
+
+
+# ── run and demo ────────────────────────────────────────────────────────────────────────────────
+
+
+def test_run_lives_by_the_settings_of_the_file(
+    run: Command, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    lived: list[Settings] = []
+    monkeypatch.setattr(app, "run", lived.append)
+    file = tmp_path / "settings.toml"
+    file.write_text("shutdown_deadline_s = 7\n")
+    assert run("run", "--config", str(file)).code == 0
+    assert [settings.shutdown_deadline_s for settings in lived] == [7]
+
+
+def test_demo_hands_its_options_on(run: Command, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    shown: list[showcase.DemoOptions] = []
+    monkeypatch.setattr(showcase, "run_demo", shown.append)
+    options = ["--state-dir", str(tmp_path), "--http-port", "0", "--site-port", "0", "--speed", "60"]
+    assert run("demo", *options, "--accounts", "3", "--plain").code == 0
+    assert shown == [showcase.DemoOptions(tmp_path, 0, 0, 60.0, 3, True)]
+
+
+def test_demo_alone_has_the_same_defaults_as_its_options(
+    run: Command, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shown: list[showcase.DemoOptions] = []
+    monkeypatch.setattr(showcase, "run_demo", shown.append)
+    run("demo")
+    assert shown == [showcase.DemoOptions(Path(".state"))]
+
+
+@pytest.mark.parametrize(
+    ("error", "code"),
+    [
+        (AddressInUseError("port 8700 is in use", remedy="Choose another"), 1),
+        (SettingsError("http.port: is wrong"), 2),
+        (ExceptionGroup("nursery", [AddressInUseError("port 8700 is in use", remedy="Choose another")]), 1),
+        (ExceptionGroup("a", [ExceptionGroup("b", [SettingsError("http.port: is wrong")])]), 2),
+        (KeyboardInterrupt(), 130),
+        (BaseExceptionGroup("nursery", [KeyboardInterrupt()]), 130),
+    ],
+)
+def test_an_error_of_the_daemon_is_a_line_and_never_a_traceback(
+    run: Command, monkeypatch: pytest.MonkeyPatch, error: BaseException, code: int
+) -> None:
+    def fail(_settings: Settings) -> None:
+        raise error
+
+    monkeypatch.setattr(app, "run", fail)
+    ended = run("run")
+    assert ended.code == code
+    assert "Traceback" not in ended.err
+    expected = {1: "error: port 8700 is in use. Choose another\n", 2: "error: http.port: is wrong\n"}
+    assert ended.err == expected.get(code, ended.err)
+
+
+def test_a_bug_keeps_its_traceback(monkeypatch: pytest.MonkeyPatch) -> None:
+    group = ExceptionGroup("nursery", [DatabaseError("down"), ZeroDivisionError("a bug")])
+
+    def fail(_settings: Settings) -> None:
+        raise group
+
+    monkeypatch.setattr(app, "run", fail)
+    monkeypatch.setattr(sys, "argv", ["orchestrator", "run"])
+    with pytest.raises(ExceptionGroup) as caught:
+        cli.main()
+    assert caught.value is group
+
+
+def test_every_line_of_an_error_is_marked(capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.tell(OrchestratorError("one\ntwo", remedy="Mend both")) == 1
+    assert capsys.readouterr().err == "error: one\nerror: two. Mend both\n"
+
+
+# ── the command as a process ────────────────────────────────────────────────────────────────────
+
+
+def test_help_and_ctl_import_nothing_of_the_daemon() -> None:
+    script = (
+        "import sys\n"
+        "from orchestrator import cli\n"
+        "sys.argv = ['orchestrator', 'ctl', '--socket', '/nowhere/c.sock', 'status']\n"
+        "try:\n    cli.main()\nexcept SystemExit as end:\n    print(end.code)\n"
+        "slow = {'trio', 'pydantic', 'asyncpg', 'playwright', 'starlette', 'hypercorn', 'structlog'}\n"
+        "print(sorted(slow & set(sys.modules)))\n"
+    )
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    assert done.stdout.splitlines() == ["3", "[]"]
+
+
+def test_output_that_nobody_reads_is_no_traceback() -> None:
+    command = f"{sys.executable} -m orchestrator check | true"
+    done = subprocess.run(["sh", "-c", command], capture_output=True, text=True, check=True)
+    assert "Traceback" not in done.stderr
