@@ -31,7 +31,7 @@ from orchestrator.control.verbs import verbs_of
 from orchestrator.db.fence import Fence, open_fence
 from orchestrator.db.migrate import migrate
 from orchestrator.db.pool import Database
-from orchestrator.errors import BrowserError, ControlError, DatabaseUnavailableError, SettingsError
+from orchestrator.errors import ControlError, DatabaseUnavailableError, OrchestratorError, SettingsError
 from orchestrator.health import figures
 from orchestrator.health.checks import Check, Checks, look_at_disk
 from orchestrator.health.modes import BROWSER, DATABASE, Modes
@@ -43,12 +43,15 @@ from orchestrator.metrics import Metrics
 from orchestrator.model import CheckResult, Ending, Mode, Outcome
 from orchestrator.retry import RetryRule
 from orchestrator.settings import Settings
+from orchestrator.sites.session import open_site
 from orchestrator.state import hold_state_dir
 from orchestrator.web.api import make_app
 from orchestrator.web.serve import serve_http
 
 REBUILD_DELAY = RetryRule(retries=0, base_s=0.2, cap_s=10.0)
 """Between two tries to rebuild a broken slot; there is no last one."""
+RECHECK_S = 2.0
+"""Between two looks at something that is down."""
 log = structlog.get_logger("app")
 
 Face = Callable[[House], Awaitable[None]]
@@ -96,6 +99,7 @@ class _Daemon:
         self._scope = trio.CancelScope()
         self._drains = trio.Event()
         self._browser_tried = trio.Event()
+        self._mode = self.house.modes.mode
 
     # ── ends ────────────────────────────────────────────────────────────────────────────────────
 
@@ -180,6 +184,7 @@ class _Daemon:
                 keepers.start_soon(self._rebuild_slots, pool)
                 await keepers.start(self._serve_control)
                 await self._open_gate()
+                keepers.start_soon(self._watch_for_recovery)
                 await supervisor.run()
                 keepers.cancel_scope.cancel()
 
@@ -245,7 +250,10 @@ class _Daemon:
             with self._step("migrations"):
                 await migrate(database)
             self.house.database = database
-            yield database
+            try:
+                yield database
+            finally:
+                self.house.database = None
 
     async def _make_supervisor(
         self, database: Database, pool: ContextPool, fence: Fence, accounts: Mapping[str, Account]
@@ -259,7 +267,7 @@ class _Daemon:
             database=database,
             fence=fence,
             allocator=house.allocator,
-            pool=pool,
+            open_site=partial(open_site, pool),
             writer=Writer(settings.content),
             accounts=accounts,
             metrics=self._metrics,
@@ -289,6 +297,7 @@ class _Daemon:
                     nursery.start_soon(self.house.checks.look, name)
             await self._browser_tried.wait()
         self.house.modes.start()
+        self._mode = self.house.modes.mode
         self.house.ready_s = trio.current_time() - self.house.started_at
         log.info(str(self.house.modes.mode), after_s=round(self.house.ready_s, 3))
 
@@ -296,14 +305,28 @@ class _Daemon:
 
     async def _look(self, pool: ContextPool) -> list[CheckResult]:
         """The health monitor's round."""
-        house, was = self.house, self.house.modes.mode
-        results = await house.checks.look_at_all()
-        await figures.measure(self._metrics, house, pool)
-        if house.modes.mode is not was:
-            log.warning("mode_changed", was=was, mode=house.modes.mode)
-        if house.modes.mode is Mode.READY and was is Mode.DEGRADED:
-            self._wake_the_skipped()
+        results = await self.house.checks.look_at_all()
+        await figures.measure(self._metrics, self.house, pool)
+        self._follow_mode()
         return results
+
+    async def _watch_for_recovery(self) -> None:
+        """What is down is looked at often, so that work goes on soon after it is up again."""
+        while True:
+            await trio.sleep(RECHECK_S)
+            if down := self.house.checks.down:
+                async with trio.open_nursery() as nursery:
+                    for result in down:
+                        nursery.start_soon(self.house.checks.look, result.name)
+            self._follow_mode()
+
+    def _follow_mode(self) -> None:
+        was, self._mode = self._mode, self.house.modes.mode
+        if self._mode is not was:
+            log.warning("mode_changed", was=was, mode=self._mode)
+            self.house.modes.publish()
+        if self._mode is Mode.READY and was is Mode.DEGRADED:
+            self._wake_the_skipped()
 
     def _wake_the_skipped(self) -> None:
         assert self.house.supervisor is not None
@@ -326,7 +349,7 @@ class _Daemon:
             try:
                 await pool.rebuild(slot)
                 break
-            except BrowserError as error:
+            except OrchestratorError as error:
                 delay_s = REBUILD_DELAY.delay_s(min(tried, 10), self._rng)
                 log.warning("slot_not_rebuilt", slot=slot, error=str(error), retry_in_s=round(delay_s, 2))
                 await trio.sleep(delay_s)

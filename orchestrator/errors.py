@@ -25,6 +25,8 @@ class OrchestratorError(Exception):
     failure: ClassVar[Failure] = Failure.PERMANENT
     costs_attempt: ClassVar[bool] = True
     """False when the run is not to blame: it is tried again without using up one of its tries."""
+    retry_in_s: float | None = None
+    """How long the other side asks us to wait, when it says so."""
 
     def __init__(self, message: str, *, remedy: str = "") -> None:
         super().__init__(message)

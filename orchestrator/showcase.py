@@ -26,7 +26,7 @@ from orchestrator.errors import SiteStartError, StateDirectoryError
 from orchestrator.health.status import House, read_live, read_status
 from orchestrator.settings import Settings
 from orchestrator.state import make_state_dir
-from orchestrator.terminal import show_live
+from orchestrator.terminal.live import show_live
 
 SITE_NAME = "murmur"
 ACCOUNT_NAMES = ("ada", "grace", "linus", "margaret", "alan", "barbara", "dennis", "frances")

@@ -2,7 +2,7 @@
 
 import itertools
 from collections.abc import AsyncIterator
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import asynccontextmanager
 from datetime import datetime
 from random import Random
 
@@ -40,8 +40,9 @@ async def open_storage(settings: Settings, rng: Random) -> AsyncIterator[Databas
     A server that can't be reached is tried for `gate.database_wait_s`, then DatabaseUnavailableError is
     raised; one that refuses us raises DatabaseRefusedError at once.
     """
-    async with _server(settings) as dsn, AsyncExitStack() as stack:
-        yield await _connect(stack, dsn, settings, rng)
+    async with _server(settings) as dsn, open_database(dsn, settings.database) as database:
+        await _reach(database, settings.gate.database_wait_s, rng)
+        yield database
 
 
 @asynccontextmanager
@@ -53,18 +54,19 @@ async def _server(settings: Settings) -> AsyncIterator[str]:
             yield server.dsn
 
 
-async def _connect(stack: AsyncExitStack, dsn: str, settings: Settings, rng: Random) -> Database:
-    give_up_at = trio.current_time() + settings.gate.database_wait_s
+async def _reach(database: Database, wait_s: float, rng: Random) -> None:
+    give_up_at = trio.current_time() + wait_s
     for tried in itertools.count(1):
         try:
-            return await stack.enter_async_context(open_database(dsn, settings.database))
+            await database.ping()
+            return
         except DatabaseUnavailableError as error:
             delay_s = CONNECT_DELAY.delay_s(tried, rng)
             if trio.current_time() + delay_s > give_up_at:
-                raise
+                remedy = error.remedy or "Start the server, or correct ORCHESTRATOR_DATABASE__DSN"
+                raise DatabaseUnavailableError(f"{error} (tried for {wait_s:g} s)", remedy=remedy) from error
             log.warning("database_unreachable", error=str(error), retry_in_s=round(delay_s, 2))
-            await trio.sleep(delay_s)
-    raise AssertionError("itertools.count never ends")
+        await trio.sleep(delay_s)
 
 
 async def settle_the_past(database: Database, fence: Fence, now: datetime) -> bool:

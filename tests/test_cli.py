@@ -26,6 +26,7 @@ class Ended:
     err: str
 
 
+STOP = b"stop"
 Command = Callable[..., Ended]
 
 
@@ -59,8 +60,10 @@ class Daemon:
             connection, _address = listener.accept()
             with connection:
                 request = connection.recv(1 << 16)
-                if not request:
+                if request == STOP:
                     return
+                if not request:
+                    continue  # somebody looked whether we are there
                 self.asked.append(json.loads(request[4:]))
                 connection.sendall(protocol.frame(self.answer))
 
@@ -76,6 +79,7 @@ def daemon(tmp_path: Path) -> Iterator[Daemon]:
         yield daemon
         with socket.socket(socket.AF_UNIX) as last:
             last.connect(str(daemon.path))
+            last.sendall(STOP)
         thread.join()
 
 
@@ -141,9 +145,7 @@ def test_the_demos_socket_is_found_in_the_working_directory(
 ) -> None:
     (tmp_path / ".state").mkdir()
     (tmp_path / ".state" / "control.sock").hardlink_to(daemon.path)
-    daemon.asked.clear()
-    # The search tries the socket with a connection of its own, which ends the little daemon's loop.
-    assert run("ctl", "drain").code in (0, 1)
+    assert run("ctl", "drain").out == "Well.\n"
 
 
 @pytest.mark.parametrize("args", [["bogus"], ["ctl", "bogus"], ["ctl", "run"], ["demo", "--accounts", "0"]])
@@ -250,13 +252,13 @@ def test_every_line_of_an_error_is_marked(capsys: pytest.CaptureFixture[str]) ->
 # ── the command as a process ────────────────────────────────────────────────────────────────────
 
 
-def test_help_and_ctl_import_nothing_of_the_daemon() -> None:
+def test_ctl_imports_nothing_of_the_daemon() -> None:
     script = (
         "import sys\n"
         "from orchestrator import cli\n"
         "sys.argv = ['orchestrator', 'ctl', '--socket', '/nowhere/c.sock', 'status']\n"
         "try:\n    cli.main()\nexcept SystemExit as end:\n    print(end.code)\n"
-        "slow = {'trio', 'pydantic', 'asyncpg', 'playwright', 'starlette', 'hypercorn', 'structlog'}\n"
+        "slow = {'trio', 'asyncpg', 'playwright', 'starlette', 'structlog', 'orchestrator.settings'}\n"
         "print(sorted(slow & set(sys.modules)))\n"
     )
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)

@@ -1,9 +1,10 @@
 """One job at work: when it runs, whether it may, and how each run ended."""
 
+import math
 from collections import Counter
 from collections.abc import Callable
-from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from dataclasses import dataclass, field, replace
+from datetime import datetime
 from enum import StrEnum
 from random import Random
 from typing import Protocol
@@ -12,19 +13,19 @@ import structlog
 import trio
 
 from orchestrator.actors.job import Job, Run
-from orchestrator.actors.mailbox import Mailbox
-from orchestrator.actors.schedule import first_due, next_due
+from orchestrator.actors.mailbox import Kind, Mailbox, Wake
+from orchestrator.actors.schedule import first_due, latest_due, next_due
 from orchestrator.clock import Clock
 from orchestrator.errors import DatabaseError, Failure, OrchestratorError
 from orchestrator.model import Ending, Outcome, skipped
-from orchestrator.retry import failure_of, root_of
+from orchestrator.retry import Tries, root_of
 
 REARM_S = 60.0
 """Monotonic time stops while the machine sleeps, so a long wait looks at the wall clock this often."""
 RECORD_PATIENCE_S = 3.0
 """How long the record of an interrupted run may take while the daemon ends."""
-FREE_TRIES = 5
-"""Tries in a row that may fail through no fault of the run before they count all the same."""
+SCHEDULE = "schedule"
+"""The trigger of a run that is due."""
 
 log = structlog.get_logger("actor")
 
@@ -60,7 +61,7 @@ class History:
 
 
 class RunLog(Protocol):
-    """Where runs are recorded; `orchestrator.actors.runlog` and `orchestrator.testing` have one each."""
+    """Where runs are recorded; raises DatabaseError when it can't be done. The tests have a fake one."""
 
     async def begin(self, run: Run, started_at: datetime) -> int: ...
     async def finish(self, run_id: int, outcome: Outcome, finished_at: datetime) -> None: ...
@@ -103,17 +104,17 @@ class Actor:
     def pause(self) -> None:
         """Start no new run; the one that runs ends by itself."""
         self.is_paused = True
-        self.mailbox.put(_POKE)
+        self.mailbox.put(Wake(Kind.POKE))
 
     def resume(self) -> None:
         """Go on; missed runs are made up by one."""
         self.is_paused = False
-        self.mailbox.put(_POKE)
+        self.mailbox.put(Wake(Kind.POKE))
 
     def drain(self) -> None:
         """Let `run` return as soon as no run is under way."""
         self.is_draining = True
-        self.mailbox.put(_POKE)
+        self.mailbox.put(Wake(Kind.POKE))
 
     # ── its own task ────────────────────────────────────────────────────────────────────────────
 
@@ -122,11 +123,7 @@ class Actor:
         now = self._house.clock.now()
         if self.due_at is None:
             self.due_at = first_due(self.job, self.history.last_start, now, self._house.rng)
-        while True:
-            self.set_state(ActorState.PAUSED if self.is_paused else ActorState.WAITING)
-            trigger = await self._next_trigger()
-            if trigger is None:
-                return
+        while (trigger := await self._next_trigger()) is not None:
             try:
                 await self._run_with_retries(trigger)
             finally:
@@ -135,102 +132,105 @@ class Actor:
     async def _next_trigger(self) -> str | None:
         """Why the job shall run now; None when draining."""
         while not self.is_draining:
-            trigger = self._trigger_of(await self.mailbox.take(self._patience_s()))
-            if trigger is not None:
-                return trigger
             self.set_state(ActorState.PAUSED if self.is_paused else ActorState.WAITING)
+            wake = await self.mailbox.take(self._patience_s())
+            if (trigger := self._trigger_of(wake)) is not None:
+                return trigger
         return None
 
-    def _trigger_of(self, reason: str | None) -> str | None:
+    def _trigger_of(self, wake: Wake | None) -> str | None:
         if self.is_draining:
             return None
-        if reason is not None and reason != _POKE:
-            return reason if not self.is_paused or reason.startswith(ASKED) else None
-        return "schedule" if not self.is_paused and self._is_due() else None
+        if wake is not None and wake.kind is Kind.ASKED:
+            return wake.reason
+        is_event = wake is not None and wake.kind is Kind.EVENT
+        if self.is_paused:
+            if is_event:
+                self.due_at = self._house.clock.now()  # made up for at resume
+            return None
+        if wake is not None and is_event:
+            return wake.reason
+        return SCHEDULE if self._is_due() else None
 
     def _patience_s(self) -> float:
-        if self.is_paused or self.due_at is None:
-            return REARM_S
+        assert self.due_at is not None
+        if self.is_paused:
+            return math.inf
         return min(REARM_S, self._house.clock.real_seconds_until(self.due_at))
 
     def _is_due(self) -> bool:
         now = self._house.clock.now()
-        longest = self.job.every_s or 86_400.0
-        if self.due_at is not None and self.due_at > now + timedelta(seconds=longest):
-            self.due_at = now  # the wall clock was put back
-        return self.due_at is not None and now >= self.due_at
+        assert self.due_at is not None
+        if self.due_at > latest_due(self.job, now):
+            self._plan_next()  # the wall clock was put back
+        return now >= self.due_at
 
     def _plan_next(self) -> None:
         house = self._house
         self.due_at = next_due(self.job, self.history.last_start, house.clock.now(), house.rng)
 
     async def _run_with_retries(self, trigger: str) -> None:
-        attempt = 1
-        free = FREE_TRIES
+        was_paused = self.is_paused
+        tries = Tries(self.job.retry)
         while True:
-            outcome, error = await self._run_once(trigger, attempt)
+            outcome = await self._run_once(trigger, tries)
             if outcome.ending is not Ending.RETRY:
                 return
-            if error is not None and not error.costs_attempt and free > 0:
-                free -= 1
-            else:
-                attempt += 1
-            delay_s = self.job.retry.delay_s(max(1, attempt - 1), self._house.rng)
+            delay_s = tries.delay_s(self._house.rng)
             self.set_state(ActorState.BACKING_OFF, f"{outcome.detail}; again in {delay_s:.0f} s")
-            await self.mailbox.take(delay_s)  # a wake ends the delay
-            if self.is_draining or self.is_paused:
+            if not await self._may_retry_after(delay_s, was_paused):
+                self.mailbox.put(Wake(Kind.EVENT, trigger))  # after a pause the retry is made up for
                 return
 
-    async def _run_once(self, trigger: str, attempt: int) -> tuple[Outcome, OrchestratorError | None]:
-        clock = self._house.clock
-        started_at = self.history.last_start = clock.now()
-        start = trio.current_time()
+    async def _may_retry_after(self, delay_s: float, was_paused: bool) -> bool:
+        """Wait out the delay; an operator's `run` ends it early. False when drain or a new pause does.
+
+        Events are dropped: the retry answers them.
+        """
+        with trio.move_on_after(delay_s):
+            while not self.is_draining and (was_paused or not self.is_paused):
+                wake = await self.mailbox.take()
+                if wake is not None and wake.kind is Kind.ASKED:
+                    return not self.is_draining
+            return False
+        return True
+
+    async def _run_once(self, trigger: str, tries: Tries) -> Outcome:
+        started_at = self.history.last_start = self._house.clock.now()
         reason = self._house.why_not(self.job)
         if reason is not None:
             outcome = skipped(reason)
-            self._note(outcome, started_at, trio.current_time() - start)
-            return outcome, None
+            self._note(outcome, started_at, 0.0)
+            return outcome
         self.set_state(ActorState.RUNNING, trigger)
-        run = Run(self.job.name, self.job.priority, trigger, attempt, log.bind(job=self.job.name))
+        start = trio.current_time()
+        run = Run(self.job.name, self.job.priority, trigger, tries.attempt, log.bind(job=self.job.name))
         run_id = await self._begin(run, started_at)
         if run_id is not None:
-            run = Run(run.job, run.priority, trigger, attempt, run.log.bind(run=run_id))
+            run = replace(run, log=run.log.bind(run=run_id))
         outcome = Outcome(Ending.INTERRUPTED)
-        error: BaseException | None = None
+        bug: Exception | None = None
         try:
-            outcome, error = await self._work(run)
+            outcome, bug = await self._work(run, tries)
         finally:
-            duration_s = trio.current_time() - start
-            self._note(outcome, started_at, duration_s)
-            with trio.CancelScope(shield=True), trio.move_on_after(RECORD_PATIENCE_S):
-                await self._finish(run, run_id, outcome)
-        if error is not None and failure_of(error) is None:
-            raise error
-        return outcome, error if isinstance(error, OrchestratorError) else None
+            self._note(outcome, started_at, trio.current_time() - start)
+            await self._finish(run, run_id, outcome)
+        if bug is not None:
+            raise bug
+        return outcome
 
-    async def _work(self, run: Run) -> tuple[Outcome, Exception | None]:
-        """The work's own ending, or the ending that its error means, with the error."""
-        with trio.move_on_after(self.job.max_run_s):
+    async def _work(self, run: Run, tries: Tries) -> tuple[Outcome, Exception | None]:
+        """How the work ended, by its own word or by what its error means; and the error if it is a bug."""
+        ended: tuple[Outcome, Exception | None] | None = None
+        with trio.move_on_after(self.job.max_run_s) as limit:
             try:
-                return await self.job.work(run), None
-            except Exception as group:  # noqa: BLE001 - the edge of a job: `_ending_of` logs and counts it
-                error = root_of(group)
-                assert isinstance(error, Exception)
-                return self._ending_of(error, run), error
-        return Outcome(Ending.GIVEN_UP, f"stopped after {self.job.max_run_s:.0f} s"), None
-
-    def _ending_of(self, error: Exception, run: Run) -> Outcome:
-        kind = failure_of(error)
-        if kind is None:
-            run.log.error("job_crashed", exc_info=error)
-            return Outcome(Ending.GIVEN_UP, f"bug: {type(error).__name__}: {error}")
-        line = error.line() if isinstance(error, OrchestratorError) else str(error)
-        run.log.warning("run_failed", kind=kind, error=line, attempt=run.attempt)
-        if kind is Failure.BUDGET:
-            return Outcome(Ending.OVER_BUDGET, line)
-        if kind is Failure.TRANSIENT and run.attempt <= self.job.retry.retries:
-            return Outcome(Ending.RETRY, line)
-        return Outcome(Ending.GIVEN_UP, line)
+                ended = _bounded(await self.job.work(run), tries), None
+            except* Exception as group:  # noqa: BLE001 - the edge of a job: `_ending_of` logs it
+                # A cancellation that comes with the error goes on: `except*` leaves it alone.
+                ended = _ending_of(root_of(group), run, tries)
+        if ended is None or limit.cancelled_caught:
+            return Outcome(Ending.GIVEN_UP, f"stopped after {self.job.max_run_s:g} s"), None
+        return ended
 
     async def _begin(self, run: Run, started_at: datetime) -> int | None:
         """Record the start; a database that is down costs the record, not the run."""
@@ -241,13 +241,17 @@ class Actor:
             return None
 
     async def _finish(self, run: Run, run_id: int | None, outcome: Outcome) -> None:
+        """Record the end, while the daemon ends too, and within `RECORD_PATIENCE_S`."""
         run.log.info("run_ended", ending=outcome.ending, detail=outcome.detail, **outcome.figures)
         if run_id is None:
             return
-        try:
-            await self._house.run_log.finish(run_id, outcome, self._house.clock.now())
-        except DatabaseError as error:
-            run.log.warning("run_end_not_recorded", error=str(error))
+        with trio.CancelScope(shield=True), trio.move_on_after(RECORD_PATIENCE_S) as patience:
+            try:
+                await self._house.run_log.finish(run_id, outcome, self._house.clock.now())
+            except DatabaseError as error:
+                run.log.warning("run_end_not_recorded", error=str(error))
+        if patience.cancelled_caught:
+            run.log.warning("run_end_not_recorded", error=f"no answer within {RECORD_PATIENCE_S:g} s")
 
     def _note(self, outcome: Outcome, started_at: datetime, duration_s: float) -> None:
         history = self.history
@@ -264,7 +268,21 @@ class Actor:
         self.detail = detail
 
 
-ASKED = "asked by "
-"""How the trigger of a run begins that an operator asked for; such a run is made even while paused."""
-_POKE = ""
-"""A wake that is no reason to run: something changed, look again."""
+def _bounded(outcome: Outcome, tries: Tries) -> Outcome:
+    """The work's own word, except that it can't ask for more tries than there are."""
+    if outcome.ending is Ending.RETRY and not tries.fail():
+        return replace(outcome, ending=Ending.GIVEN_UP)
+    return outcome
+
+
+def _ending_of(error: Exception, run: Run, tries: Tries) -> tuple[Outcome, Exception | None]:
+    """What an error of the work means, and the error itself if nobody foresaw it."""
+    if not isinstance(error, OrchestratorError):
+        run.log.error("job_crashed", exc_info=error)
+        return Outcome(Ending.GIVEN_UP, f"bug: {type(error).__name__}: {error}"), error
+    run.log.warning("run_failed", kind=error.failure, error=error.line(), attempt=run.attempt)
+    if error.failure is Failure.BUDGET:
+        return Outcome(Ending.OVER_BUDGET, error.line()), None
+    if error.failure is Failure.TRANSIENT and tries.fail(error):
+        return Outcome(Ending.RETRY, error.line()), None
+    return Outcome(Ending.GIVEN_UP, error.line()), None

@@ -1,12 +1,13 @@
 """What a job declares, and what a run of it gets."""
 
+import math
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, replace
 from datetime import time
 
 import structlog
 
-from orchestrator.errors import SettingsError
+from orchestrator.errors import GraphError, SettingsError
 from orchestrator.model import Outcome
 from orchestrator.retry import RetryRule
 from orchestrator.settings import JobSettings
@@ -19,7 +20,7 @@ class Run:
     job: str
     priority: int
     trigger: str
-    """Why it runs: schedule, start, "plan is done", "alice asked" …"""
+    """Why it runs: "schedule", "plan is done", "asked by alice" …"""
     attempt: int
     log: structlog.stdlib.BoundLogger
 
@@ -30,7 +31,7 @@ Work = Callable[[Run], Awaitable[Outcome]]
 
 @dataclass(frozen=True, slots=True)
 class Job:
-    """The declaration of a job. Exactly one of `every_s` and `daily_at` is given."""
+    """The declaration of a job. Exactly one of `every_s` and `daily_at` is given, else GraphError."""
 
     name: str
     work: Work
@@ -50,8 +51,14 @@ class Job:
     max_run_s: float = 600.0
     """Real seconds after which a run is stopped."""
 
+    def __post_init__(self) -> None:
+        if (self.every_s is None) == (self.daily_at is None):
+            raise GraphError(f"job {self.name}: exactly one of every_s and daily_at must be given")
+        if self.every_s is not None and not 0 < self.every_s < math.inf:
+            raise GraphError(f"job {self.name}: every_s must be above 0 and finite, not {self.every_s:g}")
+
     def with_settings(self, settings: JobSettings) -> "Job":
-        """The job with an operator's changes."""
+        """The job with an operator's changes; a time of day is UTC. Raises SettingsError."""
         if settings.every_s is not None and settings.daily_at is not None:
             raise SettingsError(
                 f"jobs.{self.name}: every_s and daily_at are both given", remedy="Give one of them."

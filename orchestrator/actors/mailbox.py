@@ -1,44 +1,53 @@
-"""An actor's mailbox: bounded, and wakes coalesce."""
+"""An actor's mailbox: it holds one wake, since one run answers all that have come."""
 
 import math
+from dataclasses import dataclass
+from enum import IntEnum
 
 import trio
 
-CAPACITY = 16
-"""A full mailbox already holds a wake, and one run answers them all: more is dropped without loss."""
+
+class Kind(IntEnum):
+    """What a wake asks for, least first."""
+
+    POKE = 0
+    """No run: something changed, look again."""
+    EVENT = 1
+    """A run; while the job is paused it is made up for at resume."""
+    ASKED = 2
+    """A run that an operator wants now, even while the job is paused."""
+
+
+@dataclass(frozen=True, slots=True)
+class Wake:
+    """A reason to look again; `reason` is for people and becomes the trigger of the run."""
+
+    kind: Kind
+    reason: str = ""
 
 
 class Mailbox:
-    """Wakes for one actor; each is the reason as a short text. Any task may put, one actor takes."""
+    """Wakes for one actor: any task may put, one task takes.
 
-    def __init__(self, capacity: int = CAPACITY) -> None:
-        self._send, self._receive = trio.open_memory_channel[str](capacity)
+    It keeps the wake that asks for most, and of equal ones the first, so it is bounded and never full.
 
-    def put(self, reason: str) -> bool:
-        """Leave a wake; False when the mailbox is full, which loses nothing."""
-        try:
-            self._send.send_nowait(reason)
-        except trio.WouldBlock:
-            return False
-        return True
+    Invariant: `_has_come` is set exactly while `_wake` is not None.
+    """
 
-    async def take(self, patience_s: float = math.inf) -> str | None:
-        """Wait for a wake and take all that have come; the first one's reason, None after `patience_s`."""
+    def __init__(self) -> None:
+        self._wake: Wake | None = None
+        self._has_come = trio.Event()
+
+    def put(self, wake: Wake) -> None:
+        if self._wake is None or wake.kind > self._wake.kind:
+            self._wake = wake
+        self._has_come.set()
+
+    async def take(self, patience_s: float = math.inf) -> Wake | None:
+        """Wait for a wake and empty the mailbox; None when none came within `patience_s` seconds."""
         with trio.move_on_after(patience_s):
-            reason = await self._receive.receive()
-            self.clear()
-            return reason
-        return None
-
-    def clear(self) -> int:
-        """Drop all wakes; how many there were."""
-        count = 0
-        while True:
-            try:
-                self._receive.receive_nowait()
-            except trio.WouldBlock:
-                return count
-            count += 1
-
-    def __len__(self) -> int:
-        return self._receive.statistics().current_buffer_used
+            await self._has_come.wait()
+        wake, self._wake = self._wake, None
+        if wake is not None:
+            self._has_come = trio.Event()
+        return wake

@@ -20,21 +20,30 @@ STAGGER_MAX_S = 60.0
 def next_due(job: Job, last_start: datetime | None, now: datetime, rng: Random) -> datetime:
     """When `job` is due, `last_start` being the start of its latest run (None: it never ran).
 
-    A last start in the future (the wall clock was put back) counts as now.
+    A last start in the future (the wall clock was put back) counts as now. A job that never ran is due
+    soon, a daily one too: a machine that is off at that time of day would never run it.
     """
     if last_start is None:
         return now + timedelta(seconds=stagger_s(job))
     last_start = min(last_start, now)
-    if job.every_s is not None:
-        return last_start + timedelta(seconds=job.every_s * (1 - rng.uniform(0, JITTER_SHARE)))
-    assert job.daily_at is not None
-    return next_daily(job.daily_at, last_start)
+    if job.daily_at is not None:
+        return next_daily(job.daily_at, last_start)
+    assert job.every_s is not None
+    return last_start + timedelta(seconds=job.every_s * (1 - rng.uniform(0, JITTER_SHARE)))
 
 
 def first_due(job: Job, last_start: datetime | None, now: datetime, rng: Random) -> datetime:
     """Like `next_due` at the start of the daemon: what is overdue is staggered, never all at once."""
     due = next_due(job, last_start, now, rng)
     return due if due > now else now + timedelta(seconds=stagger_s(job))
+
+
+def latest_due(job: Job, now: datetime) -> datetime:
+    """No due time lies later; one that does was reckoned before the wall clock was put back."""
+    if job.daily_at is not None:
+        return next_daily(job.daily_at, now)
+    assert job.every_s is not None
+    return now + timedelta(seconds=job.every_s)
 
 
 def next_daily(at: time, after: datetime) -> datetime:

@@ -8,8 +8,9 @@ from random import Random
 import structlog
 import trio
 
-from orchestrator.actors.actor import ASKED, Actor, ActorState
+from orchestrator.actors.actor import Actor, ActorState
 from orchestrator.actors.graph import downstream_of
+from orchestrator.actors.mailbox import Kind, Wake
 from orchestrator.errors import ControlError
 from orchestrator.metrics import Metrics
 from orchestrator.model import Ending, Outcome
@@ -28,14 +29,15 @@ class RestartRule:
 
 
 class Supervisor:
-    """All actors of the house."""
+    """All actors of the house. Raises GraphError for dependencies that can't be."""
 
     def __init__(
         self, actors: Iterable[Actor], metrics: Metrics, rng: Random, rule: RestartRule | None = None
     ) -> None:
-        self.actors = {actor.job.name: actor for actor in actors}
+        listed = list(actors)
+        self._downstream = downstream_of(actor.job for actor in listed)
+        self.actors = {actor.job.name: actor for actor in listed}
         self.is_paused = False
-        self._downstream = downstream_of(actor.job for actor in self.actors.values())
         self._metrics = metrics
         self._rng = rng
         self._rule = rule or RestartRule()
@@ -59,7 +61,7 @@ class Supervisor:
     def wake(self, name: str, reason: str) -> None:
         """Make a job run soon; a job that is off stays off."""
         if name in self.actors:
-            self.actors[name].mailbox.put(reason)
+            self.actors[name].mailbox.put(Wake(Kind.EVENT, reason))
 
     # ── for operators ───────────────────────────────────────────────────────────────────────────
 
@@ -72,24 +74,26 @@ class Supervisor:
 
     def pause(self, name: str | None) -> None:
         """Pause one job, or all but the upkeep of the house."""
-        for actor in self._meant(name):
-            actor.pause()
-        self.is_paused = self.is_paused or name is None
+        if name is not None:
+            self.find(name).pause()
+            return
+        self.is_paused = True
+        for actor in self.actors.values():
+            if not actor.job.is_upkeep:
+                actor.pause()
 
     def resume(self, name: str | None) -> None:
         """Resume one job or all; a failed one starts afresh."""
         if name is None:
             self.is_paused = False
-        for actor in self._meant(name):
+        for actor in self.actors.values() if name is None else [self.find(name)]:
             actor.resume()
-            if actor.state is ActorState.FAILED:
-                self._revived[actor.job.name].set()
+            self._revived[actor.job.name].set()
 
     def run_now(self, name: str, who: str) -> None:
-        actor = self.find(name)
-        if actor.state is ActorState.FAILED:
-            self._revived[name].set()
-        actor.mailbox.put(ASKED + who)
+        """Run a job as soon as no run of it is under way, even a paused or failed one."""
+        self.find(name).mailbox.put(Wake(Kind.ASKED, f"asked by {who}"))
+        self._revived[name].set()
 
     def drain(self) -> None:
         """Start no new run; `run` returns when the runs under way have ended."""
@@ -101,24 +105,18 @@ class Supervisor:
     def running(self) -> list[str]:
         return [name for name, actor in self.actors.items() if actor.state is ActorState.RUNNING]
 
-    def _meant(self, name: str | None) -> list[Actor]:
-        if name is not None:
-            return [self.find(name)]
-        return [actor for actor in self.actors.values() if not actor.job.is_upkeep]
-
     # ── one for one ─────────────────────────────────────────────────────────────────────────────
 
     async def _keep(self, actor: Actor) -> None:
         crashes: deque[float] = deque()
-        while True:
+        while not actor.is_draining:
             try:
                 await actor.run()
-                return
             except Exception as error:
                 log.exception("actor_crashed", job=actor.job.name)
-                await self._after_crash(actor, crashes, error)
-            if actor.is_draining:
-                return
+                if not actor.is_draining:
+                    await self._after_crash(actor, crashes, error)
+        actor.set_state(ActorState.OFF)
 
     async def _after_crash(self, actor: Actor, crashes: deque[float], error: Exception) -> None:
         now = trio.current_time()

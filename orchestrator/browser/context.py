@@ -2,7 +2,7 @@
 
 import hashlib
 import json
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from contextlib import AsyncExitStack, suppress
 from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
@@ -89,9 +89,11 @@ async def open_context(
     except PlaywrightError as error:
         raise ContextBrokenError(f"no new context could be opened: {first_line(error)}") from error
     opened = OpenContext(account, hosts, rules, engine, context, page)
-    opened.saved_digest = digest(state) if state is not None else ""
+    # From here on nothing is awaited: a cancellation could not close what was made.
+    if state is not None:
+        opened.saved_digest = digest(state)
+    opened.seen_cookies = _cookies_digest(state["cookies"] if state is not None else [])
     _listen(opened)
-    opened.seen_cookies = await _cookies_digest(opened)
     return opened
 
 
@@ -208,7 +210,9 @@ async def _ping(opened: OpenContext) -> None:
 
 def _check_place(opened: OpenContext) -> None:
     url = opened.page.url
-    if url != "about:blank" and not opened.rules.allows(url):
+    if url.startswith("chrome-error:"):
+        opened.is_page_spent = True  # a navigation that failed, which `fn` made nothing of
+    elif url != "about:blank" and not opened.rules.allows(url):
         raise HostRefusedError(f"the page went to {urlsplit(url).netloc or url[:60]}, which is not allowed")
 
 
@@ -217,20 +221,19 @@ def _check_place(opened: OpenContext) -> None:
 
 async def changed_cookies(opened: OpenContext) -> bool:
     """Whether the cookies differ from the last look's; their expiry, which sites move all the time, aside."""
-    seen = await _cookies_digest(opened)
+    try:
+        async with aio.timeout(CLOSE_TIMEOUT_S):
+            seen = _cookies_digest(await opened.context.cookies())
+    except (PlaywrightError, TimeoutError) as error:
+        opened.is_broken = True
+        raise ContextBrokenError(f"the context's cookies can't be read: {_brief(error)}") from error
     has_changed = seen != opened.seen_cookies
     opened.seen_cookies = seen
     return has_changed
 
 
-async def _cookies_digest(opened: OpenContext) -> str:
-    try:
-        async with aio.timeout(CLOSE_TIMEOUT_S):
-            cookies = await opened.context.cookies()
-    except (PlaywrightError, TimeoutError) as error:
-        opened.is_broken = True
-        raise ContextBrokenError(f"the context's cookies can't be read: {_brief(error)}") from error
-    return digest(sorted((c["name"], c["domain"], c["path"], c["value"]) for c in cookies if "name" in c))
+def _cookies_digest(cookies: Iterable[Mapping[str, Any]]) -> str:
+    return digest(sorted((c["name"], c["domain"], c["path"], c["value"]) for c in cookies))
 
 
 async def read_state(opened: OpenContext) -> dict[str, Any]:

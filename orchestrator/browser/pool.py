@@ -161,9 +161,7 @@ class ContextPool:
 
     async def probe(self) -> None:
         """Open a page of our own in a context of its own; launches what is dead. Raises BrowserError."""
-        engine = await self._live_engine()
-        hosts = frozenset({self._guard.address})
-        opened = await aio.call(contexts.open_context, engine, PROBE_ACCOUNT, hosts, None, self._guard.url)
+        opened = await self._open(PROBE_ACCOUNT, frozenset({self._guard.address}), None)
         try:
             look = Visit(self._read_title, (opened,), self._settings.visit_timeout_s)
             title = await aio.call(contexts.run_visit, opened, look)
@@ -227,12 +225,18 @@ class ContextPool:
             with trio.CancelScope(shield=True):
                 await self._discard(place, opened)
             place.renewals += 1
-        engine = await self._live_engine()
         state = await self._vault.load(account)
-        place.opened = await aio.call(
-            contexts.open_context, engine, account, hosts, state, self._guard.url
-        )
+        try:
+            place.opened = await self._open(account, hosts, state)
+        except ContextBrokenError as error:
+            # The browser died just now: the next try finds it dead and launches another.
+            log.info("context_not_opened", slot=place.slot, error=str(error))
+            place.opened = await self._open(account, hosts, state)
         return place.opened
+
+    async def _open(self, account: str, hosts: frozenset[str], state: dict[str, Any] | None) -> OpenContext:
+        engine = await self._live_engine()
+        return await aio.call(contexts.open_context, engine, account, hosts, state, self._guard.url)
 
     async def _discard(self, place: _Place, opened: OpenContext) -> None:
         with trio.move_on_after(END_OF_USE_S):

@@ -65,7 +65,6 @@ def judge(error: Exception, *, is_closed: bool = False, is_read_only: bool = Fal
 
     `is_read_only`: the transaction was asked to be so; that it refuses writes is then a fault of ours.
     """
-    error = _cause(error)
     if isinstance(error, asyncpg.PostgresError):
         return _judge_answer(error, is_read_only)
     if isinstance(error, TimeoutError):
@@ -105,14 +104,6 @@ def _judge_answer(error: asyncpg.PostgresError, is_read_only: bool) -> Verdict:
 
 def _find(rules: dict[str, _Rule], state: str) -> _Rule | None:
     return rules.get(state) or rules.get(state[:2])
-
-
-def _cause(error: Exception) -> Exception:
-    """A lost connection makes the roll-back fail too; the first error tells why."""
-    context = error.__context__
-    if isinstance(error, asyncpg.InterfaceError) and isinstance(context, FOREIGN):
-        return _cause(context)
-    return error
 
 
 def _lost(meaning: str, error: Exception) -> Verdict:

@@ -36,7 +36,8 @@ IDLE_IN_TRANSACTION_S = 60
 """The server ends a session that holds a transaction open and does nothing for so long."""
 COMMAND_MARGIN_S = 5.0
 """How much longer than the server's own statement time-out we wait for an answer that never comes."""
-RELEASE_TIMEOUT_S = 10.0
+ROLL_BACK_TIMEOUT_S = 5.0
+RELEASE_TIMEOUT_S = 5.0
 CLOSE_TIMEOUT_S = 5.0
 HOLDERS_SHOWN = 5
 QUERY_SHOWN = 200
@@ -131,8 +132,7 @@ class Database:
         run = _Run(getattr(work, "__qualname__", repr(work)), asked_at=time.monotonic())
         async with self._connection(run, read_only) as connection:
             with connection.query_logger(_query_logger(run.work)):
-                async with connection.transaction(readonly=read_only):
-                    return await work(connection, *args)
+                return await _in_transaction(connection, read_only, work, args)
 
     @asynccontextmanager
     async def _connection(self, run: _Run, read_only: bool) -> AsyncIterator[Connection]:
@@ -186,8 +186,7 @@ class Database:
     async def _give_up(self, connection: Connection) -> None:
         """Close this connection, and have the others replaced before they are used again."""
         self._connections_lost += 1
-        if not _is_closed(connection):
-            connection.terminate()
+        _cut(connection)
         await self._pool.expire_connections()
 
     async def _release(self, connection: Connection) -> None:
@@ -258,6 +257,44 @@ async def _check_writable(connection: Connection) -> None:
             "the database takes no writes: it is a standby, or was demoted",
             remedy="Point ORCHESTRATOR_DATABASE__DSN at the primary server",
         )
+
+
+async def _in_transaction(
+    connection: Connection,
+    read_only: bool,
+    work: Callable[[Connection, *Args], Awaitable[T]],
+    args: tuple[*Args],
+) -> T:
+    # Not as a context manager: a roll-back that fails, or never ends, would take the place of the error or
+    # cancellation that it answers.
+    transaction = connection.transaction(readonly=read_only)
+    try:
+        await transaction.start()
+        result = await work(connection, *args)
+    except BaseException:
+        await _roll_back(connection, transaction)
+        raise
+    try:
+        await transaction.commit()
+    except failures.FOREIGN:
+        raise
+    except BaseException:
+        _cut(connection)  # cancelled: nobody knows its state
+        raise
+    return result
+
+
+async def _roll_back(connection: Connection, transaction: "asyncpg.transaction.Transaction") -> None:
+    try:
+        async with aio.timeout(ROLL_BACK_TIMEOUT_S):
+            await transaction.rollback()
+    except failures.FOREIGN:  # the server is away, or it had not begun
+        _cut(connection)
+
+
+def _cut(connection: Connection) -> None:
+    if not _is_closed(connection):
+        connection.terminate()
 
 
 def _is_closed(connection: Connection) -> bool:

@@ -2,6 +2,7 @@
 
 A step names the state that it leaves and the fence of the daemon that makes it; when either does not
 hold, nothing changes and PostStateError or FenceLostError is raised. Moments are given by the caller.
+A step that is made again with the same stamp is no error: the answer of the first one was lost.
 """
 
 from collections.abc import Sequence
@@ -100,7 +101,12 @@ async def intend(connection: Connection, post_id: int, stamp: Stamp, day: date, 
 
     False when the account has reached `limit` posts on that day: then nothing changes.
     """
-    account = await connection.fetchval("SELECT account FROM posts WHERE id = $1", post_id)
+    await lease.check(connection, stamp.fence)
+    account = await connection.fetchval(
+        "SELECT account FROM posts WHERE id = $1 AND state = 'claimed' FOR UPDATE", post_id
+    )
+    if account is None:
+        raise await _wrong_state(connection, post_id, PostState.CLAIMED)
     counted = await connection.fetchval(
         """
         INSERT INTO daily_counters AS c (account, day, posts) SELECT $1::text, $2::date, 1 WHERE $3::int > 0
@@ -129,12 +135,7 @@ async def intend(connection: Connection, post_id: int, stamp: Stamp, day: date, 
 async def publish(
     connection: Connection, post_id: int, came_from: PostState, reference: str, stamp: Stamp
 ) -> None:
-    """Submitting or ambiguous → published. Saying it twice is no error: a lost answer is asked again."""
-    recorded = await connection.fetchval(
-        "SELECT reference FROM posts WHERE id = $1 AND state = 'published'", post_id
-    )
-    if recorded == reference:
-        return
+    """Submitting or ambiguous → published."""
     await _step(connection, post_id, (came_from, PostState.PUBLISHED), stamp, reference=reference)
 
 
@@ -208,37 +209,54 @@ async def doubt_stuck(connection: Connection, stamp: Stamp, since: datetime) -> 
     return len(rows)
 
 
-async def note_missed(connection: Connection, post_id: int, now: datetime) -> None:
+async def note_missed(connection: Connection, post_id: int, stamp: Stamp) -> None:
     """A full look at the account's timeline did not show the ambiguous post."""
+    await lease.check(connection, stamp.fence)
     await connection.execute(
         "UPDATE posts SET missed_at = $2 WHERE id = $1 AND state = 'ambiguous' AND missed_at IS NULL",
         post_id,
-        now,
+        stamp.now,
     )
 
 
-async def note_unreadable(connection: Connection, post_id: int, detail: str) -> None:
+async def note_unreadable(connection: Connection, post_id: int, stamp: Stamp, detail: str) -> None:
     """Say why reconciliation can't settle an ambiguous post: a person decides."""
+    await lease.check(connection, stamp.fence)
     await connection.execute(
         "UPDATE posts SET detail = $2 WHERE id = $1 AND state = 'ambiguous'", post_id, detail
     )
 
 
-async def ambiguous(connection: Connection, limit: int) -> list[tuple[Post, datetime | None]]:
-    """Ambiguous posts, oldest first, each with the moment at which it was first missed on the site."""
+async def ambiguous(
+    connection: Connection, accounts: Sequence[str], limit: int
+) -> list[tuple[Post, datetime | None]]:
+    """Ambiguous posts of `accounts`, account by account, each with the moment when the site first lacked it.
+
+    At the limit the latest ones: of those that only a person can settle there may be any number.
+    """
     rows = await connection.fetch(
-        f"SELECT {_COLUMNS} FROM posts WHERE state = 'ambiguous' ORDER BY state_since, id LIMIT $1",  # noqa: S608 - a constant
+        f"""
+        SELECT * FROM (
+            SELECT {_COLUMNS} FROM posts WHERE state = 'ambiguous' AND account = ANY ($1)
+            ORDER BY state_since DESC, id DESC LIMIT $2
+        ) latest ORDER BY account, id
+        """,  # noqa: S608 - a constant
+        list(accounts),
         limit,
     )
     return [(_post(row), row["missed_at"]) for row in rows]
 
 
-async def known_references(connection: Connection, account: str, references: Sequence[str]) -> set[str]:
-    """Which of `references` belong to recorded posts of the account."""
+async def known_references(
+    connection: Connection, account: str, references: Sequence[str]
+) -> dict[str, datetime]:
+    """Which of `references` belong to recorded posts of the account, and when those were published."""
     rows = await connection.fetch(
-        "SELECT reference FROM posts WHERE account = $1 AND reference = ANY ($2)", account, list(references)
+        "SELECT reference, published_at FROM posts WHERE account = $1 AND reference = ANY ($2)",
+        account,
+        list(references),
     )
-    return {row["reference"] for row in rows}
+    return {row["reference"]: row["published_at"] for row in rows}
 
 
 async def depth(connection: Connection, account: str) -> QueueDepth:
@@ -314,9 +332,25 @@ async def _step(
         detail,
         reference,
     )
-    if done != "UPDATE 1":
-        state = await connection.fetchval("SELECT state FROM posts WHERE id = $1", post_id)
-        raise PostStateError(f"post {post_id} is {state or 'not there'}, not {came_from}")
+    if done != "UPDATE 1" and not await _is_made(connection, post_id, goes_to, stamp):
+        raise await _wrong_state(connection, post_id, came_from)
+
+
+async def _is_made(connection: Connection, post_id: int, goes_to: PostState, stamp: Stamp) -> bool:
+    """Whether the post came to its state by this very step."""
+    is_made = await connection.fetchval(
+        "SELECT state = $2 AND fence = $3 AND state_since = $4 FROM posts WHERE id = $1",
+        post_id,
+        goes_to,
+        stamp.fence,
+        stamp.now,
+    )
+    return bool(is_made)
+
+
+async def _wrong_state(connection: Connection, post_id: int, wanted: PostState) -> PostStateError:
+    state = await connection.fetchval("SELECT state FROM posts WHERE id = $1", post_id)
+    return PostStateError(f"post {post_id} is {state or 'not there'}, not {wanted}")
 
 
 async def _refund(connection: Connection, post_id: int) -> None:

@@ -19,7 +19,7 @@ ENVIRONMENT = {"PATH": "/usr/local/bin:/usr/bin:/bin", "LC_ALL": "C", "TZ": "UTC
 """All that the server sees of ours: no PG* variable or locale of the caller changes what it does."""
 
 STOP_STEPS = ((signal.SIGINT, 10.0), (signal.SIGQUIT, 5.0), (signal.SIGKILL, 5.0))
-"""Signal and patience in seconds: a fast shutdown, one without checkpoint, and the end."""
+"""Signal and patience in seconds: a fast shutdown, one without checkpoint, and the end. None loses a commit."""
 
 
 def spawn(command: list[str], output: BinaryIO | int) -> "subprocess.Popen[bytes]":
@@ -90,16 +90,16 @@ def servers_on(data: Path) -> list[int]:
 
 
 async def _end(pids: list[int], postmaster: int | None, data: Path) -> None:
-    if postmaster in pids:
-        _signal([postmaster], signal.SIGINT)
-    if await _all_gone(pids, within_s=10):
-        return
-    _signal(pids, signal.SIGQUIT)
-    if not await _all_gone(pids, within_s=5):
-        raise DatabaseError(
-            f"an earlier PostgreSQL still runs on {data} and does not stop",
-            remedy=f"End it: kill -9 {' '.join(map(str, servers_on(data)))}",
-        )
+    for signum, patience_s in STOP_STEPS:
+        # A fast shutdown is asked of the postmaster alone: SIGINT means something else to its children.
+        _signal([pid for pid in pids if pid == postmaster or signum != signal.SIGINT], signum)
+        if await _all_gone(pids, patience_s):
+            return
+        log.warning("earlier_postgres_did_not_stop", signal=signum.name, waited_s=patience_s)
+    raise DatabaseError(
+        f"an earlier PostgreSQL still runs on {data} and does not stop",
+        remedy=f"End it: kill -9 {' '.join(map(str, servers_on(data)))}",
+    )
 
 
 async def _all_gone(pids: list[int], within_s: float) -> bool:

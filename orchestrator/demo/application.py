@@ -43,40 +43,58 @@ class Parts:
 
 
 def build_app(parts: Parts) -> ASGIApp:
-    async def error_page(request: Request, error: Exception) -> Response:
-        status = error.status_code if isinstance(error, HTTPException) else 500
-        detail = error.detail if isinstance(error, HTTPException) else ""
-        title = HTTPStatus(status).phrase
-        message = _MESSAGES.get(status, detail)
-        page = parts.renderer.page(request, "error.html", status=status, title=title, message=message)
-        page.headers.update((error.headers if isinstance(error, HTTPException) else None) or {})
-        return page
-
-    async def health(_request: Request) -> Response:
-        parts.database.one("SELECT 1")
-        return JSONResponse({"status": "ok", "shown_time": iso(parts.clock.timestamp())})
-
-    async def robots(_request: Request) -> Response:
-        return PlainTextResponse(ROBOTS)
-
+    basics = _Basics(parts)
     starlette = Starlette(
         routes=[
             *parts.pages.routes(),
             *parts.admin.routes(),
-            Route("/healthz", health),
-            Route("/robots.txt", robots),
-            *(_static_route(name, media_type) for name, media_type in _STATIC_TYPES.items()),
+            Route("/healthz", basics.health),
+            Route("/robots.txt", basics.robots),
+            *(
+                Route(f"/static/{name}", _File((HERE / "static" / name).read_bytes(), media_type).send)
+                for name, media_type in _STATIC_TYPES.items()
+            ),
         ],
-        exception_handlers={HTTPException: error_page, Exception: error_page},
+        exception_handlers={HTTPException: basics.error_page, Exception: basics.error_page},
         max_body_size=MAX_BODY_BYTES,
     )
     return Edge(FaultyApp(starlette, parts.faults))
 
 
-def _static_route(name: str, media_type: str) -> Route:
-    content = (HERE / "static" / name).read_bytes()
+class _Basics:
+    """What every site has: health, robots.txt, a page for each error."""
 
-    async def file(_request: Request) -> Response:
-        return Response(content, media_type=media_type, headers=_STATIC_HEADERS)
+    def __init__(self, parts: Parts) -> None:
+        self._database = parts.database
+        self._renderer = parts.renderer
+        self._clock = parts.clock
 
-    return Route(f"/static/{name}", file)
+    async def health(self, _request: Request) -> Response:
+        self._database.one("SELECT 1")
+        return JSONResponse({"status": "ok", "shown_time": iso(self._clock.timestamp())})
+
+    async def robots(self, _request: Request) -> Response:
+        return PlainTextResponse(ROBOTS)
+
+    async def error_page(self, request: Request, error: Exception) -> Response:
+        http = error if isinstance(error, HTTPException) else HTTPException(500)
+        page = self._renderer.page(
+            request,
+            "error.html",
+            status=http.status_code,
+            title=HTTPStatus(http.status_code).phrase,
+            message=_MESSAGES.get(http.status_code, http.detail),
+        )
+        page.headers.update(http.headers or {})
+        return page
+
+
+@dataclass(frozen=True, slots=True)
+class _File:
+    """A file that is served from memory."""
+
+    content: bytes
+    media_type: str
+
+    async def send(self, _request: Request) -> Response:
+        return Response(self.content, media_type=self.media_type, headers=_STATIC_HEADERS)

@@ -36,7 +36,8 @@ async def serve(app: ASGIApp, listeners: Sequence[trio.SocketListener], stop: tr
         async with trio.open_nursery() as connections:
             await _accept_until(stop, handler, listeners, connections)
             await context.terminated.set()
-            reaper.start_soon(_reap, connections, streams)
+            # It may outlive the inner nursery: cancelling a scope that has ended does nothing.
+            reaper.start_soon(_reap, connections.cancel_scope, streams)  # noqa: ASYNC111
         reaper.cancel_scope.cancel()
 
 
@@ -54,9 +55,9 @@ async def _accept_until(
         accepting.cancel_scope.cancel()
 
 
-async def _reap(connections: trio.Nursery, streams: set[trio.SocketStream]) -> None:
+async def _reap(connections: trio.CancelScope, streams: set[trio.SocketStream]) -> None:
     await trio.sleep(GRACE_S)
-    connections.cancel_scope.cancel()
+    connections.cancel()
     # Hypercorn shields its sends from cancellation: only a closed stream ends a send that nobody reads.
     for stream in list(streams):
         await trio.aclose_forcefully(stream)

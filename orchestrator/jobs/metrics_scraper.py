@@ -5,8 +5,8 @@ import trio
 from orchestrator.actors.job import Job, Run
 from orchestrator.db import measurements
 from orchestrator.db.measurements import DuePost
-from orchestrator.errors import PageUnexpectedError, PostMissingError
-from orchestrator.jobs.tools import Tools, Visit
+from orchestrator.errors import PageUnexpectedError, PostMissingError, SignInRefusedError
+from orchestrator.jobs.tools import Account, Tools, Visit
 from orchestrator.model import Outcome, PostMetrics, done, nothing_to_do
 from orchestrator.retry import RetryRule
 
@@ -34,21 +34,32 @@ def job(tools: Tools) -> Job:
 
 async def measure(run: Run, tools: Tools) -> Outcome:
     """Look at what is due, account by account."""
-    seen = gone = 0
+    seen, gone, refused = 0, 0, None
     for account in tools.accounts.values():
-        due = await tools.database.run(measurements.due, account.name, tools.clock.now(), BATCH)
-        if due:
-            batch = _Batch(run, tools)
-            try:
-                async with tools.visit(run, account) as visit:
-                    await batch.read(visit, due)
-            finally:
-                with trio.move_on_after(STORE_PATIENCE_S, shield=True):
-                    await batch.store()
-            seen, gone = seen + len(batch.seen), gone + len(batch.gone)
+        batch = _Batch(run, tools)
+        try:
+            await _measure_account(run, tools, account, batch)
+        except SignInRefusedError as error:  # the other accounts' posts don't wait for this one
+            run.log.warning("account_refused", account=account.name, error=error.line())
+            refused = error
+        seen, gone = seen + len(batch.seen), gone + len(batch.gone)
+    if refused is not None:
+        raise refused
     if not seen and not gone:
         return nothing_to_do("no post is due for a look")
     return done(f"{seen} read", pages=seen, gone=gone)
+
+
+async def _measure_account(run: Run, tools: Tools, account: Account, batch: "_Batch") -> None:
+    due = await tools.database.run(measurements.due, account.name, tools.clock.now(), BATCH)
+    if not due:
+        return
+    try:
+        async with tools.visit(run, account) as visit:
+            await batch.read(visit, due)
+    finally:
+        with trio.move_on_after(STORE_PATIENCE_S, shield=True):
+            await batch.store()
 
 
 class _Batch:

@@ -23,10 +23,9 @@ from orchestrator.errors import (
     SiteRateLimitedError,
 )
 from orchestrator.jobs import reconciliation
-from orchestrator.jobs.tools import Account, Tools
+from orchestrator.jobs.tools import Account, Site, Tools
 from orchestrator.model import Outcome, Post, PostState, done, nothing_to_do, over_budget
 from orchestrator.retry import RetryRule
-from orchestrator.sites.session import SiteSession
 
 NAME = "posting"
 RECORD_PATIENCE_S = 5.0
@@ -87,7 +86,7 @@ class _Attempt:
         self.setback_s = 0.0
         """How long the post is put off if the attempt ends before anything is pressed."""
 
-    async def make(self, site: SiteSession) -> Outcome:
+    async def make(self, site: Site) -> Outcome:
         post = self._post
         await site.write_post(post.text)
         if not await self._intend():

@@ -1,23 +1,33 @@
 """What the jobs work with, handed to each of them."""
 
 from collections.abc import AsyncIterator, Callable, Mapping
-from contextlib import asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass
 from random import Random
+from typing import Protocol
 from zoneinfo import ZoneInfo
 
 from orchestrator.actors.job import Run
 from orchestrator.allocator import Allocator, Lease
-from orchestrator.browser.pool import ContextPool
 from orchestrator.clock import Clock
 from orchestrator.content.writer import Writer
 from orchestrator.db.fence import Fence
 from orchestrator.db.pool import Database
 from orchestrator.db.posts import Stamp
-from orchestrator.errors import ContextBrokenError
+from orchestrator.errors import ContextBrokenError, OrchestratorError
 from orchestrator.metrics import Metrics
+from orchestrator.model import PostMetrics, TimelineItem
 from orchestrator.settings import AccountSettings, Settings
-from orchestrator.sites.session import SiteAccount, SiteSession, open_site
+from orchestrator.sites.session import SiteAccount
+
+
+class Site(Protocol):
+    """What jobs do on a site as one account; `sites.session.SiteSession` says what each method raises."""
+
+    async def write_post(self, text: str) -> None: ...
+    async def submit_post(self) -> str: ...
+    async def read_metrics(self, reference: str) -> PostMetrics: ...
+    async def own_posts(self, limit: int) -> list[TimelineItem]: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +50,7 @@ class Account:
 class Visit:
     """An account's site in a leased context."""
 
-    site: SiteSession
+    site: Site
     lease: Lease
 
 
@@ -54,7 +64,8 @@ class Tools:
     database: Database
     fence: Fence
     allocator: Allocator
-    pool: ContextPool
+    open_site: Callable[[int, SiteAccount], AbstractAsyncContextManager[Site]]
+    """Opens an account's site in a slot that the caller holds a lease on."""
     writer: Writer
     accounts: Mapping[str, Account]
     metrics: Metrics
@@ -70,10 +81,12 @@ class Tools:
         async with self.allocator.lease(run.job, priority=run.priority) as lease:
             run.log.debug("lease", lease=lease.id, slot=lease.slot, waited_s=round(lease.waited_s, 3))
             try:
-                async with open_site(self.pool, lease.slot, account.site) as site:
+                async with self.open_site(lease.slot, account.site) as site:
                     yield Visit(site, lease)
-            except ContextBrokenError:
-                lease.mark_broken()
+            except OrchestratorError as error:
+                # It may be what lies behind an unclear answer.
+                if isinstance(error, ContextBrokenError) or isinstance(error.__cause__, ContextBrokenError):
+                    lease.mark_broken()
                 raise
 
     def stamp(self) -> Stamp:

@@ -94,7 +94,7 @@ def _handler(site: Site) -> type[BaseHTTPRequestHandler]:
             self.wfile.write(body[: reply.cut_at])
             self.close_connection |= reply.cut_at is not None
 
-        do_GET = do_POST = do_HEAD = _answer
+        do_GET = do_POST = do_HEAD = _answer  # noqa: N815 - the names that http.server calls
 
         def log_message(self, *_args: object) -> None:
             pass

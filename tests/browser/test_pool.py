@@ -80,7 +80,9 @@ async def test_a_state_that_did_not_change_is_not_saved_again(
         assert store.saves == saves
 
 
-async def test_a_store_that_fails_does_not_spoil_the_use(pool: ContextPool, site: Site, store: MemoryStore) -> None:
+async def test_a_store_that_fails_does_not_spoil_the_use(
+    pool: ContextPool, site: Site, store: MemoryStore
+) -> None:
     async def refuse(_account: str, _state: bytes) -> None:
         raise DatabaseUnavailableError("no database")
 
@@ -136,7 +138,7 @@ async def test_an_answer_that_breaks_off_is_no_page(pool: ContextPool, site: Sit
 async def test_a_site_that_is_not_there_is_unavailable(pool: ContextPool) -> None:
     gone = Site(port=9)
     async with pool.use(0, "ada", gone.hosts) as browser:
-        with pytest.raises(SiteUnavailableError, match="127.0.0.1:9: .*REFUSED|UNSAFE_PORT"):
+        with pytest.raises(SiteUnavailableError, match=r"127.0.0.1:9: .*(REFUSED|UNSAFE_PORT)"):
             await browser.visit(gone.open)
 
 
@@ -167,22 +169,25 @@ async def test_a_context_whose_scripts_hold_too_much_memory_is_renewed(
     assert pool.statistics().slots[0].renewals == 1
 
 
-@pytest.mark.parametrize("steps", [1, 3, 10, 100, 1000, 5000])
-async def test_a_cancelled_opening_leaves_no_orphan(pool: ContextPool, site: Site, steps: int) -> None:
+async def test_a_cancelled_opening_leaves_no_orphan(pool: ContextPool, site: Site) -> None:
     async def use(slot: int) -> None:
         async with pool.use(slot, "ada", site.hosts):
             await trio.sleep_forever()
 
     await pool.probe()
-    async with trio.open_nursery() as nursery:
-        for slot in range(3):
-            nursery.start_soon(use, slot)
-        for _ in range(steps):
-            await trio.lowlevel.checkpoint()
-        nursery.cancel_scope.cancel()
     assert pool._engine is not None
-    kept = {place.opened.context for place in pool._places if place.opened is not None}
-    assert set(pool._engine.browser.contexts) == kept
+    for steps in (1, 3, 10, 100, 1000, 3000):
+        async with trio.open_nursery() as nursery:
+            for slot in range(3):
+                nursery.start_soon(use, slot)
+            for _ in range(steps):
+                await trio.lowlevel.checkpoint()
+            nursery.cancel_scope.cancel()
+        kept = {place.opened.context for place in pool._places if place.opened is not None}
+        for place in pool._places:
+            if place.opened is not None:
+                place.opened.is_worn = True  # so that the next round opens one again
+        assert set(pool._engine.browser.contexts) == kept
 
 
 async def test_a_cancelled_launch_can_be_made_again(tmp_path: Path) -> None:
@@ -224,7 +229,7 @@ async def test_a_bug_in_a_visit_comes_out_as_it_is(pool: ContextPool, site: Site
 
 async def test_a_browser_that_appears_later_is_used(tmp_path: Path) -> None:
     executable = tmp_path / "chromium-shell"
-    async with pool_in(tmp_path / "state", executable=executable) as pool:
+    async with pool_in(tmp_path, executable=executable) as pool:
         with pytest.raises(BrowserMissingError, match="chromium-shell") as caught:
             await pool.probe()
         assert "apt-get install chromium-headless-shell" in caught.value.line()

@@ -84,12 +84,6 @@ def test_a_broken_protocol_costs_the_connection() -> None:
     assert verdict.is_connection_lost
 
 
-def test_the_first_error_counts_when_the_roll_back_fails_too() -> None:
-    second = asyncpg.InterfaceError("the underlying connection is closed")
-    second.__context__ = asyncpg.CrashShutdownError("terminating connection because of crash")
-    assert "crashed" in str(judge(second, is_closed=True).error)
-
-
 def test_an_unknown_state_is_a_plain_database_error() -> None:
     error = asyncpg.UndefinedTableError('relation "likes" does not exist')
     assert str(judge(error).error) == (

@@ -2,6 +2,8 @@
 
 import asyncio
 import contextlib
+import os
+import signal
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
@@ -230,16 +232,61 @@ async def test_a_session_ended_by_the_server_is_unavailable_and_the_next_work_su
     assert await notes.run(count_notes) == 0
 
 
-async def test_a_connection_lost_inside_a_work_tells_why_although_the_roll_back_fails_too(
-    notes: Database,
-) -> None:
+async def cut_ours(connection: Connection) -> None:
+    with contextlib.suppress(asyncpg.PostgresError):
+        await connection.execute("SELECT pg_terminate_backend(pg_backend_pid())")
+
+
+async def test_a_lost_connection_that_a_work_goes_on_with_is_unavailable(notes: Database) -> None:
     async def cut_and_go_on(connection: Connection) -> None:
-        with contextlib.suppress(asyncpg.PostgresError):
-            await connection.execute("SELECT pg_terminate_backend(pg_backend_pid())")
+        await cut_ours(connection)
         await connection.execute("SELECT 1")
 
     with pytest.raises(DatabaseUnavailableError, match="lost"):
         await notes.run(cut_and_go_on)
+    assert await notes.run(count_notes) == 0
+
+
+async def test_a_connection_lost_before_the_commit_is_unavailable(notes: Database) -> None:
+    with pytest.raises(DatabaseUnavailableError, match="lost"):
+        await notes.run(cut_ours)
+    assert await notes.run(count_notes) == 0
+
+
+async def test_a_roll_back_that_fails_does_not_hide_why_it_was_needed(notes: Database) -> None:
+    async def cut_and_refuse(connection: Connection) -> None:
+        await cut_ours(connection)
+        raise PostStateError("not yours")
+
+    with pytest.raises(PostStateError, match="not yours"):
+        await notes.run(cut_and_refuse)
+    assert await notes.run(count_notes) == 0
+
+
+async def test_a_cancelled_work_whose_server_hangs_ends_as_cancelled(
+    notes: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(pool, "ROLL_BACK_TIMEOUT_S", 0.05)
+    token, has_begun = trio.lowlevel.current_trio_token(), trio.Event()
+
+    async def hang(connection: Connection) -> None:
+        pid = await connection.fetchval("SELECT pg_backend_pid()")
+        hung.append(pid)
+        os.kill(pid, signal.SIGSTOP)
+        token.run_sync_soon(has_begun.set)
+        await connection.execute("SELECT 1")
+
+    hung: list[int] = []
+    try:
+        with trio.CancelScope() as scope:
+            async with trio.open_nursery() as nursery:
+                nursery.start_soon(notes.run, hang)
+                await has_begun.wait()
+                scope.cancel()
+    finally:
+        for pid in hung:
+            os.kill(pid, signal.SIGCONT)
+    assert scope.cancelled_caught
     assert await notes.run(count_notes) == 0
 
 

@@ -182,7 +182,7 @@ async def open_served(app: ASGIApp) -> AsyncIterator[str]:
     listeners = await trio.open_tcp_listeners(0, host="127.0.0.1")
     stop = trio.Event()
     async with trio.open_nursery() as nursery:
-        nursery.start_soon(serve, app, listeners, stop)
+        nursery.start_soon(serve, app, listeners, stop)  # noqa: ASYNC113 - the sockets listen already
         yield f"http://127.0.0.1:{listeners[0].socket.getsockname()[1]}"
         stop.set()
 

@@ -72,7 +72,7 @@ async def test_the_database_has_no_token_that_signs_anybody_in(
     assert stored != token
 
 
-async def test_a_form_token_is_good_for_its_visitor_only(accounts: Accounts) -> None:
+async def test_a_form_token_is_good_for_its_visitor_only(accounts: Accounts) -> None:  # noqa: ASYNC124 - async fixtures
     token = accounts.form_token(SOMEBODY)
     assert accounts.is_form_token(SOMEBODY, token)
     assert not accounts.is_form_token(Visitor(None, "another-key"), token)
@@ -80,7 +80,7 @@ async def test_a_form_token_is_good_for_its_visitor_only(accounts: Accounts) -> 
 
 
 @pytest.mark.parametrize("token", ["", "short", "x" * 80, "é" * 80])
-async def test_a_made_up_form_token_is_refused(accounts: Accounts, token: str) -> None:
+async def test_a_made_up_form_token_is_refused(accounts: Accounts, token: str) -> None:  # noqa: ASYNC124 - async fixtures
     assert not accounts.is_form_token(SOMEBODY, token)
 
 

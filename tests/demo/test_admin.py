@@ -128,5 +128,5 @@ async def test_wrong_faults_are_refused_with_the_reason_and_change_nothing(
     assert (await visitor.admin("faults")).json() == before
 
 
-async def test_the_token_stands_in_no_text_that_options_show_of_themselves() -> None:
+def test_the_token_stands_in_no_text_that_options_show_of_themselves() -> None:
     assert "admin_token" not in {name for name, f in Options.__dataclass_fields__.items() if f.repr}

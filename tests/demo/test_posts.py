@@ -94,7 +94,7 @@ async def test_everything_is_there_after_the_database_was_closed(tmp_path: Path)
         assert [entry.reference for entry in Posts(database).ledger()] == [reference]
 
 
-async def test_a_database_of_another_version_is_refused(tmp_path: Path) -> None:
+def test_a_database_of_another_version_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "new.sqlite3"
     connection = sqlite3.connect(path)
     connection.execute("PRAGMA user_version = 99")

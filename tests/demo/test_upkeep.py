@@ -30,7 +30,7 @@ def oldest_and_newest(database: Database) -> tuple[float, float]:
     return row[0], row[1]
 
 
-async def test_a_new_site_has_three_days_of_history(database: Database) -> None:
+async def test_a_new_site_has_three_days_of_history(database: Database) -> None:  # noqa: ASYNC124 - async fixtures
     oldest, newest = oldest_and_newest(database)
     assert NOON - HISTORY_S < oldest < NOON - HISTORY_S + DAY / 2
     assert NOON - DAY / 2 < newest <= NOON
@@ -152,7 +152,7 @@ async def test_a_database_error_is_logged_and_the_next_round_tries_again(
     rounds = trio.Event()
     calls: list[int] = []
 
-    async def fail() -> None:
+    async def fail() -> None:  # noqa: ASYNC124 - as what it replaces
         calls.append(1)
         if len(calls) == 3:
             rounds.set()

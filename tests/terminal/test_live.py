@@ -9,7 +9,7 @@ import trio
 from rich.console import Console
 from structlog.testing import capture_logs
 
-from orchestrator.terminal import show_live
+from orchestrator.terminal import live, show_live
 from tests.terminal.document import at, busy, post
 
 
@@ -93,7 +93,10 @@ async def test_a_bug_in_the_view_is_logged_and_ends_the_view_alone() -> None:
 
 
 @pytest.mark.parametrize("is_terminal", [True, False])
-async def test_a_terminal_that_is_stopped_holds_up_neither_the_loop_nor_the_end(is_terminal: bool) -> None:
+async def test_a_terminal_that_is_stopped_holds_up_neither_the_loop_nor_the_end(
+    is_terminal: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(live, "LAST_FRAME_S", 0.01)
     may_go_on, is_blocked = threading.Event(), trio.Event()
     token = trio.lowlevel.current_trio_token()
 

@@ -1,0 +1,84 @@
+"""The real program in a process of its own, for the figures that look at it from outside."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from http.client import HTTPConnection, HTTPException
+from pathlib import Path
+
+from bench.ports import free_port
+
+START_LIMIT_S = 120.0
+END_LIMIT_S = 60.0
+ASK_EVERY_S = 0.01
+LOG_LINES_SHOWN = 5
+
+
+@dataclass(frozen=True, slots=True)
+class Daemon:
+    """A demo that is ready."""
+
+    process: "subprocess.Popen[bytes]"
+    http_port: int
+    ready_after_s: float
+    """From the start of its process to the first `/readyz` that says yes, as a stranger sees it."""
+
+
+@contextmanager
+def running_demo(state_dir: Path) -> Iterator[Daemon]:
+    """`orchestrator demo` on `state_dir`, ready when entered, drained and gone at the end."""
+    http_port = free_port()
+    command = [
+        *(str(Path(sys.executable).with_name("orchestrator")), "demo", "--plain"),
+        *("--state-dir", str(state_dir), "--http-port", str(http_port), "--site-port", "0"),
+    ]
+    with (state_dir.parent / "demo.out").open("wb") as output:
+        started_at = time.monotonic()
+        process = subprocess.Popen(
+            command, stdout=output, stderr=output, env=user_environment(), start_new_session=True
+        )
+        try:
+            _wait_until_ready(process, http_port, state_dir)
+            yield Daemon(process, http_port, time.monotonic() - started_at)
+        finally:
+            _end(process)
+
+
+def user_environment() -> dict[str, str]:
+    """Our environment less what keeps Python from storing compiled modules, which users have."""
+    return {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
+
+
+def _wait_until_ready(process: "subprocess.Popen[bytes]", port: int, state_dir: Path) -> None:
+    give_up_at = time.monotonic() + START_LIMIT_S
+    while not _is_ready(port):
+        if process.poll() is not None or time.monotonic() > give_up_at:
+            said = (state_dir.parent / "demo.out").read_text(errors="replace").splitlines()
+            raise RuntimeError("the demo is not ready: " + " | ".join(said[-LOG_LINES_SHOWN:]))
+        time.sleep(ASK_EVERY_S)
+
+
+def _is_ready(port: int) -> bool:
+    connection = HTTPConnection("127.0.0.1", port, timeout=5)
+    try:
+        connection.request("GET", "/readyz")
+        return connection.getresponse().status == 200
+    except (OSError, HTTPException):
+        return False
+    finally:
+        connection.close()
+
+
+def _end(process: "subprocess.Popen[bytes]") -> None:
+    process.send_signal(signal.SIGTERM)
+    try:
+        process.wait(END_LIMIT_S)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.wait()
+        raise
