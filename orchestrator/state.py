@@ -18,19 +18,31 @@ def hold_state_dir(directory: Path) -> Iterator[str]:
     goes with the process, however it ends. Raises StateDirectoryError.
     """
     make_state_dir(directory)
-    lock = os.open(directory / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    lock = _open_lock(directory)
     try:
-        _lock(lock, directory)
-        yield _name(directory / "instance")
+        with _translated(directory):
+            _lock(lock, directory)
+            name = _name(directory / "instance")
+        yield name
     finally:
         os.close(lock)
 
 
 def make_state_dir(directory: Path) -> None:
     """Create the directory, and see that it takes writes. Raises StateDirectoryError."""
-    try:
+    with _translated(directory):
         directory.mkdir(parents=True, exist_ok=True)
-        os.close(os.open(directory / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
+        os.close(_open_lock(directory))
+
+
+def _open_lock(directory: Path) -> int:
+    return os.open(directory / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+
+
+@contextmanager
+def _translated(directory: Path) -> Iterator[None]:
+    try:
+        yield
     except OSError as error:
         raise StateDirectoryError(
             f"the state directory {directory} can't be used: {error.strerror}",
@@ -52,9 +64,8 @@ def _lock(lock: int, directory: Path) -> None:
 
 
 def _name(path: Path) -> str:
-    try:
-        return path.read_text().strip()
-    except FileNotFoundError:
+    name = path.read_text().strip() if path.exists() else ""
+    if not name:  # none yet, or the daemon that wrote it died on the way
         name = uuid.uuid4().hex
         path.write_text(name + "\n")
-        return name
+    return name

@@ -1,4 +1,4 @@
-"""Fixtures for tests that need PostgreSQL: one embedded server for the session, a database for each test.
+"""Fixtures for tests that need PostgreSQL: one embedded server for the session, an empty database each time.
 
 As a program (`python -m tests.fixtures_db DIRECTORY`) it is that server: it runs `open_embedded` on its own
 main thread until its standard input closes, which happens even when pytest is killed.
@@ -24,9 +24,18 @@ from orchestrator.db.migrate import migrate
 from orchestrator.db.pool import Database, open_database
 from orchestrator.settings import DatabaseSettings
 
-TEMPLATE = "migrated"
+MIGRATED = "migrated"
 QUICK = {**SERVER_SETTINGS, "fsync": "off", "max_connections": "100"}
 """The data of tests may be lost."""
+
+EMPTY = """
+DO $$ DECLARE name text; BEGIN
+    SET LOCAL session_replication_role = replica;  -- in any order
+    FOR name IN SELECT tablename FROM pg_tables WHERE schemaname = 'public' AND tablename <> 'schema_migrations' LOOP
+        EXECUTE format('DELETE FROM %I', name);
+    END LOOP;
+END $$
+"""
 
 _numbers = count(1)
 
@@ -70,25 +79,25 @@ def start_server_process(directory: Path) -> Iterator[tuple["subprocess.Popen[by
 def database_dsn(postgres_dsn: str) -> Iterator[str]:
     """An empty database of the test's own."""
     name = f"test_{next(_numbers)}"
-    trio.run(_execute, postgres_dsn, f"CREATE DATABASE {name}")
+    trio.run(_execute, postgres_dsn, f"CREATE DATABASE {name} STRATEGY file_copy")
     yield with_database(postgres_dsn, name)
     trio.run(_execute, postgres_dsn, f"DROP DATABASE {name} WITH (FORCE)")
 
 
 @pytest.fixture(scope="session")
-def migrated_template(postgres_dsn: str) -> str:
-    """The name of a database with all migrations, to copy from."""
-    trio.run(_make_template, postgres_dsn)
-    return TEMPLATE
+def shared_dsn(postgres_dsn: str) -> str:
+    """The one database with all migrations that the tests use in turn: a new one for each takes too long."""
+    trio.run(_execute, postgres_dsn, f"CREATE DATABASE {MIGRATED}")
+    dsn = with_database(postgres_dsn, MIGRATED)
+    trio.run(_migrate, dsn)
+    return dsn
 
 
 @pytest.fixture
-def migrated_dsn(postgres_dsn: str, migrated_template: str) -> Iterator[str]:
-    """A database of the test's own, with all migrations applied."""
-    name = f"test_{next(_numbers)}"
-    trio.run(_execute, postgres_dsn, f"CREATE DATABASE {name} TEMPLATE {migrated_template}")
-    yield with_database(postgres_dsn, name)
-    trio.run(_execute, postgres_dsn, f"DROP DATABASE {name} WITH (FORCE)")
+def migrated_dsn(shared_dsn: str) -> str:
+    """A database with all migrations applied and no rows."""
+    trio.run(_execute, shared_dsn, EMPTY)
+    return shared_dsn
 
 
 @pytest.fixture
@@ -116,9 +125,8 @@ async def _execute_outside_transaction(dsn: str, statement: str) -> None:
         await connection.close()
 
 
-async def _make_template(dsn: str) -> None:
-    await _execute(dsn, f"CREATE DATABASE {TEMPLATE}")
-    async with aio.open_bridge(), open_database(with_database(dsn, TEMPLATE), DatabaseSettings()) as opened:
+async def _migrate(dsn: str) -> None:
+    async with aio.open_bridge(), open_database(dsn, DatabaseSettings()) as opened:
         await migrate(opened)
 
 

@@ -239,9 +239,8 @@ def test_a_bug_keeps_its_traceback(monkeypatch: pytest.MonkeyPatch) -> None:
 
     monkeypatch.setattr(app, "run", fail)
     monkeypatch.setattr(sys, "argv", ["orchestrator", "run"])
-    with pytest.raises(ExceptionGroup) as caught:
+    with pytest.RaisesGroup(DatabaseError, ZeroDivisionError):
         cli.main()
-    assert caught.value is group
 
 
 def test_every_line_of_an_error_is_marked(capsys: pytest.CaptureFixture[str]) -> None:

@@ -23,7 +23,7 @@ from orchestrator.retry import Tries, root_of
 REARM_S = 60.0
 """Monotonic time stops while the machine sleeps, so a long wait looks at the wall clock this often."""
 RECORD_PATIENCE_S = 3.0
-"""How long the record of an interrupted run may take while the daemon ends."""
+"""How long the record of a run's end may take, while the daemon ends too."""
 SCHEDULE = "schedule"
 """The trigger of a run that is due."""
 
@@ -214,7 +214,10 @@ class Actor:
             outcome, bug = await self._work(run, tries)
         finally:
             self._note(outcome, started_at, trio.current_time() - start)
-            await self._finish(run, run_id, outcome)
+            with trio.move_on_after(RECORD_PATIENCE_S, shield=True) as patience:
+                await self._finish(run, run_id, outcome)
+            if patience.cancelled_caught:
+                run.log.warning("run_end_not_recorded", error=f"no answer within {RECORD_PATIENCE_S:g} s")
         if bug is not None:
             raise bug
         return outcome
@@ -241,17 +244,13 @@ class Actor:
             return None
 
     async def _finish(self, run: Run, run_id: int | None, outcome: Outcome) -> None:
-        """Record the end, while the daemon ends too, and within `RECORD_PATIENCE_S`."""
         run.log.info("run_ended", ending=outcome.ending, detail=outcome.detail, **outcome.figures)
         if run_id is None:
             return
-        with trio.CancelScope(shield=True), trio.move_on_after(RECORD_PATIENCE_S) as patience:
-            try:
-                await self._house.run_log.finish(run_id, outcome, self._house.clock.now())
-            except DatabaseError as error:
-                run.log.warning("run_end_not_recorded", error=str(error))
-        if patience.cancelled_caught:
-            run.log.warning("run_end_not_recorded", error=f"no answer within {RECORD_PATIENCE_S:g} s")
+        try:
+            await self._house.run_log.finish(run_id, outcome, self._house.clock.now())
+        except DatabaseError as error:
+            run.log.warning("run_end_not_recorded", error=str(error))
 
     def _note(self, outcome: Outcome, started_at: datetime, duration_s: float) -> None:
         history = self.history

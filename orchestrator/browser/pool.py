@@ -226,17 +226,17 @@ class ContextPool:
                 await self._discard(place, opened)
             place.renewals += 1
         state = await self._vault.load(account)
-        try:
-            place.opened = await self._open(account, hosts, state)
-        except ContextBrokenError as error:
-            # The browser died just now: the next try finds it dead and launches another.
-            log.info("context_not_opened", slot=place.slot, error=str(error))
-            place.opened = await self._open(account, hosts, state)
+        place.opened = await self._open(account, hosts, state)
         return place.opened
 
     async def _open(self, account: str, hosts: frozenset[str], state: dict[str, Any] | None) -> OpenContext:
-        engine = await self._live_engine()
-        return await aio.call(contexts.open_context, engine, account, hosts, state, self._guard.url)
+        making = (account, hosts, state, self._guard.url)
+        try:
+            return await aio.call(contexts.open_context, await self._live_engine(), *making)
+        except ContextBrokenError as error:
+            # The browser died just now: the next try finds it dead and launches another.
+            log.info("context_not_opened", account=account, error=str(error))
+        return await aio.call(contexts.open_context, await self._live_engine(), *making)
 
     async def _discard(self, place: _Place, opened: OpenContext) -> None:
         with trio.move_on_after(END_OF_USE_S):

@@ -20,6 +20,8 @@ from orchestrator.errors import ControlError, OrchestratorError
 HEADER_BYTES = 4
 MAX_REQUEST_BYTES = 64 * 1024
 MAX_ANSWER_BYTES = 16 * 1024 * 1024
+MAX_SHOWN = 60
+"""Characters of a stranger's text that are shown or logged."""
 MAX_DEPTH = 16
 """Arrays and objects inside one another; the outermost counts as 1."""
 
@@ -142,6 +144,11 @@ def parse_answer(body: bytes) -> Any:
     raise ControlError("the daemon's answer makes no sense", remedy="Is it of another version?")
 
 
-def short(text: str, limit: int = 60) -> str:
-    """A stranger's text, quoted and cut, fit to be shown and logged."""
+def short(text: str, limit: int = MAX_SHOWN) -> str:
+    """A stranger's text, quoted and cut, fit to be shown in an error."""
     return repr(text if len(text) <= limit else text[: limit - 1] + "…")
+
+
+def escaped(text: str) -> str:
+    """A stranger's text, cut and with its control characters escaped, fit to be logged."""
+    return short(text)[1:-1]

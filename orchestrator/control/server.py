@@ -25,6 +25,8 @@ VERB_TIMEOUT_S = 30.0
 SEND_TIMEOUT_S = 2.0
 """A client that does not read its answer for so long is dropped."""
 
+MAX_LOGGED_ARGS = 8
+
 Handler = Callable[[Caller, dict[str, Any]], Awaitable[Any]]
 
 
@@ -146,7 +148,7 @@ class _Server:
         except OrchestratorError as error:
             problem = error
         except Exception:
-            log.exception("control_verb_failed", verb=protocol.short(request.verb), uid=caller.uid)
+            log.exception("control_verb_failed", verb=protocol.escaped(request.verb), uid=caller.uid)
             problem = ControlError("internal error", remedy="The daemon's log has the details")
         else:
             self._record(caller, request, "ok")
@@ -181,13 +183,13 @@ class _Server:
         verb = self._verbs.get(request.verb)
         if verb is not None and verb.level is Level.VIEW:
             return
-        args = {protocol.short(k): protocol.short(str(v)) for k, v in list(request.args.items())[:8]}
+        shown = list(request.args.items())[:MAX_LOGGED_ARGS]
         log.info(
             "control_verb",
-            verb=verb.name if verb else protocol.short(request.verb),
+            verb=protocol.escaped(request.verb),
             uid=caller.uid,
             pid=caller.pid,
-            args=args,
+            args={protocol.escaped(name): protocol.escaped(str(value)) for name, value in shown},
             result=outcome,
         )
 

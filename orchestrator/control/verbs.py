@@ -9,7 +9,7 @@ from orchestrator.control.peers import Caller, Level
 from orchestrator.control.server import Verb
 from orchestrator.db import runs
 from orchestrator.db.pool import Database
-from orchestrator.errors import ControlError
+from orchestrator.errors import ControlError, DatabaseError
 from orchestrator.health.status import House, allocator_rows, read_live, read_status, why
 
 
@@ -82,14 +82,19 @@ class _Desk:
 
     async def drain(self, caller: Caller, _args: Args) -> Args:
         self._drain(name_of(caller))
-        running = ", ".join(self._supervisor.running) or "none"
+        supervisor = self._house.supervisor
+        running = ", ".join(supervisor.running if supervisor else []) or "none"
         return {"message": f"Draining; the daemon ends when the runs under way have ended (now: {running})."}
 
     async def _remember(self, write: Callable[[Database], Awaitable[None]], what: str) -> None:
         """Keep an order across restarts. Raises ControlError, which says what holds, when that fails."""
+        holds = f"the {what} holds, but not across a restart"
         if self._house.database is None:
-            raise ControlError(f"the {what} holds, but not across a restart: there is no database yet")
-        await write(self._house.database)
+            raise ControlError(f"{holds}: there is no database yet")
+        try:
+            await write(self._house.database)
+        except DatabaseError as error:
+            raise ControlError(f"{holds}: {error}", remedy=error.remedy) from error
 
     @property
     def _supervisor(self) -> Supervisor:

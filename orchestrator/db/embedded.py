@@ -46,6 +46,7 @@ SERVER_SETTINGS: Mapping[str, str] = {
     "autovacuum_max_workers": "1",
     "io_method": "sync",
     "jit": "off",
+    "client_connection_check_interval": "1s",  # ends the statement of a connection that was cut
     "log_checkpoints": "off",
     "log_line_prefix": "%m [%p] ",
     "log_timezone": "UTC",
@@ -104,8 +105,7 @@ class EmbeddedPostgres:
             "--locale-provider=builtin",  # the same order of texts on every system
             "--builtin-locale=C.UTF-8",
         ]
-        if self._settings.get("fsync") == "off":
-            arguments.append("--no-sync")
+        arguments.append("--no-sync" if self._settings.get("fsync") == "off" else "--sync-method=syncfs")
         with self._layout.open_log() as output:
             offset = output.tell()
             code = await processes.run(self._launcher.command(self._installed.initdb, *arguments), output)

@@ -36,7 +36,9 @@ IDLE_IN_TRANSACTION_S = 60
 """The server ends a session that holds a transaction open and does nothing for so long."""
 COMMAND_MARGIN_S = 5.0
 """How much longer than the server's own statement time-out we wait for an answer that never comes."""
-ROLL_BACK_TIMEOUT_S = 5.0
+ROLL_BACK_TIMEOUT_S = 1.0
+"""A cancelled statement's roll-back may wait for ever: PostgreSQL drops a cancel request that overtakes its
+statement. Cutting the connection rolls back just as well."""
 RELEASE_TIMEOUT_S = 5.0
 CLOSE_TIMEOUT_S = 5.0
 HOLDERS_SHOWN = 5

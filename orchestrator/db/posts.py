@@ -354,19 +354,18 @@ async def _wrong_state(connection: Connection, post_id: int, wanted: PostState) 
 
 
 async def _refund(connection: Connection, post_id: int) -> None:
-    """Give back the count of the attempt, once: `counted_on` is emptied in the same transaction."""
+    """Give back the count of the attempt, once: `counted_on` is emptied in the same transaction.
+
+    Two statements: within one, a part never sees what another has changed.
+    """
     await connection.execute(
         """
-        WITH counted AS (
-            SELECT account, counted_on FROM posts WHERE id = $1 AND counted_on IS NOT NULL FOR UPDATE
-        ), refunded AS (
-            UPDATE daily_counters d SET posts = posts - 1 FROM counted c
-            WHERE d.account = c.account AND d.day = c.counted_on
-        )
-        UPDATE posts SET counted_on = NULL WHERE id = $1 AND counted_on IS NOT NULL
+        UPDATE daily_counters d SET posts = d.posts - 1 FROM posts p
+        WHERE p.id = $1 AND d.account = p.account AND d.day = p.counted_on
         """,
         post_id,
     )
+    await connection.execute("UPDATE posts SET counted_on = NULL WHERE id = $1", post_id)
 
 
 def _post(row: asyncpg.Record) -> Post:

@@ -1,7 +1,7 @@
 """Looks at the parts of the house, each by name, with what to do when one is down."""
 
-import os
 import shutil
+import tempfile
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, replace
 from datetime import datetime
@@ -111,7 +111,8 @@ async def _look(check: Check) -> CheckResult:
         try:
             detail = await check.probe()
             return CheckResult(check.name, CheckState.UP, check.is_critical, detail=detail)
-        except Exception as group:
+        except* Exception as group:
+            # A cancellation that comes with the error goes on: `except*` leaves it alone.
             error = root_of(group)
             if isinstance(error, OrchestratorError):
                 detail, remedy = str(error), error.remedy
@@ -123,14 +124,14 @@ async def _look(check: Check) -> CheckResult:
 
 async def look_at_disk(state_dir: Path) -> str:
     """The state directory takes writes and has room. Raises StateDirectoryError."""
-    return await trio.to_thread.run_sync(_look_at_disk, state_dir)
+    # A disk that hangs keeps the thread, not the check.
+    return await trio.to_thread.run_sync(_look_at_disk, state_dir, abandon_on_cancel=True)
 
 
 def _look_at_disk(state_dir: Path) -> str:
-    probe = state_dir / f".write-probe-{os.getpid()}"
     try:
-        probe.write_bytes(b"probe")
-        probe.unlink()
+        with tempfile.TemporaryFile(dir=state_dir) as probe:
+            probe.write(b"probe")
         free_bytes = shutil.disk_usage(state_dir).free
     except OSError as error:
         raise StateDirectoryError(

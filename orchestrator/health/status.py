@@ -20,7 +20,7 @@ from orchestrator.db import learned, posts
 from orchestrator.db.pool import Database
 from orchestrator.errors import DatabaseError
 from orchestrator.health.checks import Checks
-from orchestrator.health.modes import Modes
+from orchestrator.health.modes import DATABASE, Modes
 from orchestrator.model import CheckState, Ending, Mode, Post, PostState
 
 RECENT_POSTS = 12
@@ -52,7 +52,7 @@ class House:
 async def read_status(house: House) -> Document:
     """The whole document; with the database down, the parts that it holds are left out."""
     status = read_live(house)
-    if house.database is not None and not house.checks.is_down("database"):
+    if house.database is not None and not house.checks.is_down(DATABASE):
         try:
             status |= await _read_stored(house, house.database)
             status["problems"] += _post_problems(status)
@@ -88,21 +88,23 @@ def read_live(house: House) -> Document:
 
 def summary(status: Document) -> str:
     """The one line for 3 a.m.: what is wrong and what to do, or that all is well."""
-    mode = status["mode"]
+    mode, problems = status["mode"], status["problems"]
+    if problems:
+        more = f"And {len(problems) - 1} more" if len(problems) > 1 else ""
+        return f"{mode.capitalize()}: {_sentences(problems[0]['what'], problems[0]['remedy'], more)}"
     if mode == Mode.STARTING:
         pending = [c["name"] for c in status["checks"] if c["state"] != CheckState.UP]
         return f"Starting; waiting for {', '.join(pending) or 'the jobs'}."
-    problems = status["problems"]
-    if problems:
-        first = problems[0]
-        more = f" And {len(problems) - 1} more." if len(problems) > 1 else ""
-        return f"{mode.capitalize()}: {first['what']}. {first['remedy']}{more}".replace("..", ".")
-    if status["is_paused"]:
-        return "Paused by an operator. Go on with: orchestrator ctl resume"
     if mode == Mode.DRAINING:
         return "Draining: no new runs start; the daemon ends when the present ones have."
+    if status["is_paused"]:
+        return "Paused by an operator. Go on with: orchestrator ctl resume"
     running = [job["name"] for job in status["jobs"] if job["state"] == ActorState.RUNNING]
     return f"All is well. {'Running: ' + ', '.join(running) if running else 'Nothing runs now'}."
+
+
+def _sentences(*texts: str) -> str:
+    return " ".join(text if text[-1] in ".!?…" else f"{text}." for text in texts if text)
 
 
 def allocator_rows(snapshot: Snapshot) -> Document:
@@ -144,14 +146,14 @@ def why(actor: Actor, snapshot: Snapshot) -> list[str]:
         if slot.lease is not None and slot.lease.holder == actor.job.name:
             lease = slot.lease
             lines.append(
-                f"It holds slot {slot.slot} since {lease.held_s:.1f} s "
+                f"It has held slot {slot.slot} for {lease.held_s:.1f} s "
                 f"and must give it back in {lease.left_s:.0f} s."
             )
             if lease.is_called_back:
                 lines.append("The slot was called back: somebody with more right waits for it.")
     for waiter in snapshot.queue:
         if waiter.holder == actor.job.name:
-            waited = f"Waits for a slot since {waiter.waited_s:.1f} s in lane {waiter.lane}"
+            waited = f"Has waited {waiter.waited_s:.1f} s for a slot in lane {waiter.lane}"
             lines.insert(0, f"{waited}: {waiter.why}.")
     last = actor.history.last
     if last is not None:
@@ -172,6 +174,8 @@ def _why_state(actor: Actor) -> str:
             return f"Backs off after a failure: {actor.detail}."
         case ActorState.RUNNING:
             return f"Runs now, because of: {actor.detail}."
+        case ActorState.OFF:
+            return "Off: the daemon drains and starts no more runs."
         case _:
             woken = f", or when {' or '.join(actor.job.after)} is done" if actor.job.after else ""
             return f"Waits until {due}{woken}."

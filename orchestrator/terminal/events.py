@@ -18,6 +18,9 @@ from orchestrator.terminal.words import (
     text,
 )
 
+DIMENSIONS = ("topic", "format", "hour")
+"""What the bandit chooses for a post, in the order in which it is told."""
+
 _LOUD_ENDINGS = ("retry", "given_up", "over_budget", "interrupted")
 
 
@@ -116,9 +119,12 @@ class Watcher:
         if outcomes is None or before is None or outcomes <= before:
             return
         best = [f"{dimension} {value}" for dimension, value in best_arms(status)]
+        more = (
+            f"{outcomes - before:.0f} more, {outcomes:.0f} in all" if before else f"{outcomes:.0f} outcomes"
+        )
         yield Event(
             "learned",
-            f"learned from {outcomes - before:.0f} more, {outcomes:.0f} outcomes in all",
+            f"learned from {more}",
             f"best so far: {', '.join(best)}" if best else "",
         )
 
@@ -163,12 +169,12 @@ def arms(post: Row) -> str:
 
 def best_arms(status: Row) -> list[tuple[str, str]]:
     """The arm with the highest mean of each dimension, among those that were tried."""
-    best: dict[str, tuple[float, str]] = {}
+    best: dict[str, tuple[float, str]] = dict.fromkeys(DIMENSIONS, (-1.0, ""))
     for arm in rows(table(status, "learning"), "arms"):
         mean, dimension = number(arm, "mean"), text(arm, "dimension")
         if mean is not None and number(arm, "pulls") and mean > best.get(dimension, (-1.0, ""))[0]:
             best[dimension] = (mean, arm_name(arm))
-    return [(dimension, value) for dimension, (_mean, value) in best.items()]
+    return [(dimension, value) for dimension, (_mean, value) in best.items() if value]
 
 
 def arm_name(arm: Row) -> str:

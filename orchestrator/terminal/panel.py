@@ -11,7 +11,7 @@ from rich.rule import Rule
 from rich.table import Table
 from rich.text import Text
 
-from orchestrator.terminal.events import arm_name, arms
+from orchestrator.terminal.events import DIMENSIONS, arm_name, arms
 from orchestrator.terminal.parts import (
     NARROW,
     WIDE,
@@ -49,7 +49,6 @@ FRAME_ROWS = 2
 """What a section takes besides its rows: a blank line and a heading."""
 POSTS_FRAME_ROWS = FRAME_ROWS + 1  # the columns' names
 BAR_CELLS = 10
-DIMENSIONS = ("topic", "format", "hour")
 
 _POST_MARKS = {
     "published": ("▸", "green"),
@@ -161,9 +160,18 @@ def _posts(status: Row, width: int, height: int) -> RenderableType | None:
     for name in ("when", "likes", "replies", "views"):
         grid.add_column(name, justify="right", no_wrap=True)
     now = now_of(status)
-    for post in rows(status, "recent_posts")[:height]:
+    for post in _chosen(rows(status, "recent_posts"), height):
         grid.add_row(*_post_cells(post, now, width))
     return section("Posts", grid)
+
+
+def _chosen(posts: Sequence[Row], limit: int) -> Sequence[Row]:
+    """A few that come next, the nearest last, then those that are out, so that time runs upwards."""
+    ahead = [post for post in posts if text(post, "state") in ("draft", "queued")]
+    others = [post for post in posts if post not in ahead]
+    ahead.sort(key=lambda post: text(post, "due_at"))
+    room = max(limit // 4, limit - len(others), 1)
+    return [*reversed(ahead[:room]), *others][:limit]
 
 
 def _post_cells(post: Row, now: datetime | None, width: int) -> list[Text]:

@@ -134,7 +134,8 @@ def _lease(slot: Row, width: int) -> Text:
     lease = table(slot, "lease")
     reserved = text(slot, "reserved_for")
     if not lease:
-        return Text(f"kept for {reserved} work" if reserved else "", "dim")
+        # Not the empty text: rich cuts the other columns by the padding of one without width.
+        return Text(f"kept for {reserved} work" if reserved else " ", "dim")
     line = Text(text(lease, "holder", "?"), "bold")
     held = f"for {duration(number(lease, 'held_s'))}"
     if number(lease, "max_hold_s") is not None:

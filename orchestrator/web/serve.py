@@ -53,7 +53,8 @@ async def serve_http(
             try:
                 await trio.serve_listeners(server.serve, [listener], handler_nursery=connections)
             finally:
-                await server.close_soon()
+                with trio.move_on_after(GRACE_S, shield=True):
+                    await server.close_soon()
 
 
 def bind(host: str, port: int) -> socket.socket:
@@ -119,7 +120,7 @@ class _Server:
 
     async def close_soon(self) -> None:
         """End idle connections now and the others after GRACE_S at most."""
-        await self._context.terminated.set()  # has no checkpoint, so it also works when cancelled
+        await self._context.terminated.set()
         deadline = trio.current_time() + GRACE_S
         for scope in self._scopes:
             scope.deadline = deadline

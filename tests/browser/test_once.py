@@ -3,7 +3,7 @@
 from http.server import BaseHTTPRequestHandler
 
 import pytest
-from playwright.async_api import Page
+from playwright.async_api import Page, Request
 
 from orchestrator.browser.pool import ContextPool
 from tests.browser.harness import Reply, Site
@@ -24,7 +24,8 @@ async def press_in_vain(page: Page, site: Site) -> str | None:
     await site.open(page, "/form")
     async with page.expect_event("requestfailed", lambda request: request.method == "POST") as failed:
         await page.click("button")
-    return (await failed.value).failure
+    request: Request = await failed.value
+    return request.failure
 
 
 @pytest.fixture

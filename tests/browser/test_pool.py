@@ -87,7 +87,7 @@ async def test_a_store_that_fails_does_not_spoil_the_use(
         raise DatabaseUnavailableError("no database")
 
     site.pages["/"] = SET_COOKIE
-    store.save = refuse  # type: ignore[method-assign]
+    store.save = refuse  # type: ignore[assignment]
     async with pool.use(0, "ada", site.hosts) as browser:
         await browser.visit(site.open)
     assert not pool.is_broken(0)

@@ -86,8 +86,13 @@ def test_learning_is_told_with_the_best_arms_that_were_tried() -> None:
     arms = [arm("topic", "queues", 3, 0.7), arm("topic", "untried", 0, 0.9), arm("hour", "9", 1, 0.5)]
     more = busy(**QUIET, learning={"outcomes": 10, "arms": arms})
     (event,) = told(busy(**QUIET), more)
-    assert event.line == "learned from 2 more, 10 outcomes in all"
+    assert event.line == "learned from 2 more, 10 in all"
     assert event.detail == "best so far: topic queues, hour 09:00"
+
+
+def test_the_first_learning_is_told_without_a_comparison() -> None:
+    first = busy(**QUIET, learning={"outcomes": 2, "arms": []})
+    assert lines(busy(**QUIET, learning={"outcomes": 0}), first) == ["learned from 2 outcomes"]
 
 
 def test_what_was_learned_before_the_start_is_not_news() -> None:

@@ -26,6 +26,15 @@ def test_a_post_that_waits_says_when_it_is_due_and_has_no_figures() -> None:
     assert line.rstrip().endswith("in 8 min")
 
 
+def test_posts_that_wait_do_not_crowd_out_those_that_are_out() -> None:
+    waiting = [post(n, "queued", due_at=f"2026-11-22T{n}:00:00+00:00") for n in (19, 18, 17, 16, 15)]
+    output = shown(busy(recent_posts=[*waiting, *(post(n) for n in range(30, 40))]), height=60)
+    numbers = [
+        line.split("post number ")[1].split()[0] for line in output.splitlines() if "post number" in line
+    ]
+    assert numbers == ["16", "15", "30", "31", "32", "33", "34", "35"]
+
+
 def test_contexts_and_jobs_stand_side_by_side() -> None:
     (line,) = [line for line in shown(busy()).splitlines() if "harvester" in line]
     assert any(name in line for name in ("plan", "posting", "learn"))

@@ -45,6 +45,13 @@ def test_contexts_say_who_holds_them_for_how_long_and_under_what_right() -> None
     assert "borrowed  called back" in line_with("harvester", output)
 
 
+def test_contexts_that_are_all_free_are_shown_whole() -> None:
+    slots = [{"slot": n, "state": "free", "reserved_for": None, "lease": None} for n in range(2)]
+    assert "  0  free\n" in "\n".join(
+        line.rstrip() for line in shown(render_queue({"slots": slots})).split("\n")
+    )
+
+
 def test_a_waiter_says_for_how_long_and_why() -> None:
     output = shown(render_queue(busy()))
     assert "scrape_background  12 s  background 8" in output

@@ -1,0 +1,42 @@
+import math
+from datetime import UTC, time
+
+import pytest
+
+from orchestrator.errors import GraphError, SettingsError
+from orchestrator.settings import JobSettings
+from tests.fakes import a_job
+
+
+@pytest.mark.parametrize("timing", [{"every_s": None}, {"every_s": 60.0, "daily_at": time(3, tzinfo=UTC)}])
+def test_a_job_needs_exactly_one_of_interval_and_time_of_day(timing: dict[str, object]) -> None:
+    with pytest.raises(GraphError, match="job plan: exactly one of every_s and daily_at"):
+        a_job("plan", **timing)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("every_s", [0.0, -1.0, math.inf, math.nan])
+def test_an_interval_that_makes_no_sense_is_refused_by_name(every_s: float) -> None:
+    with pytest.raises(GraphError, match="job plan: every_s must be above 0"):
+        a_job("plan", every_s=every_s)
+
+
+def test_a_job_without_settings_keeps_its_timing() -> None:
+    job = a_job(every_s=300.0)
+    assert job.with_settings(JobSettings()) == job
+
+
+def test_an_interval_in_the_settings_takes_the_place_of_either_timing() -> None:
+    settings = JobSettings(every_s=60)
+    assert a_job(every_s=300.0).with_settings(settings).every_s == 60
+    changed = a_job(daily_at=time(3, tzinfo=UTC)).with_settings(settings)
+    assert (changed.every_s, changed.daily_at) == (60, None)
+
+
+def test_a_time_of_day_in_the_settings_is_utc_and_takes_the_place_of_an_interval() -> None:
+    changed = a_job(every_s=300.0).with_settings(JobSettings(daily_at="03:15"))
+    assert (changed.every_s, changed.daily_at) == (None, time(3, 15, tzinfo=UTC))
+
+
+def test_both_timings_in_the_settings_are_refused_with_the_name_of_the_job() -> None:
+    with pytest.raises(SettingsError, match=r"jobs\.plan: every_s and daily_at are both given"):
+        a_job("plan").with_settings(JobSettings(every_s=60, daily_at="03:15"))

@@ -1,0 +1,249 @@
+"""Stand-ins for the parts of the house that tests steer by hand."""
+
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from random import Random
+from typing import Any, TypeVar, TypeVarTuple
+
+import trio
+import trio.testing
+
+from orchestrator.actors.actor import Actor, Surroundings
+from orchestrator.actors.job import Job, Run
+from orchestrator.actors.supervisor import RestartRule, Supervisor
+from orchestrator.clock import Clock
+from orchestrator.db.pool import Connection, Database
+from orchestrator.errors import DatabaseUnavailableError
+from orchestrator.metrics import Metrics
+from orchestrator.model import Ending, Outcome, done
+from orchestrator.retry import RetryRule
+
+T = TypeVar("T")
+Args = TypeVarTuple("Args")
+
+NOON = datetime(2026, 6, 1, 12, 0, tzinfo=UTC)
+
+
+class WallClock:
+    """The machine's wall clock: it goes with trio's time, and can be put forward and back.
+
+    `jump` alone is somebody who sets the clock, and also a machine that slept: trio's time stands still then.
+    """
+
+    def __init__(self, start: datetime = NOON) -> None:
+        self._start = start.timestamp()
+        self._start_time = trio.current_time()
+        self._jumped_s = 0.0
+
+    def __call__(self) -> float:
+        return self._start + self._jumped_s + trio.current_time() - self._start_time
+
+    def jump(self, seconds: float) -> None:
+        self._jumped_s += seconds
+
+    def clock(self, speed: float = 1.0) -> Clock:
+        return Clock(speed, self._start, self._start, time=self)
+
+
+class Highest(Random):
+    """Draws the top of each range, so that a delay is its bound; `draws` has the ranges."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.draws: list[tuple[float, float]] = []
+
+    def uniform(self, a: float, b: float) -> float:
+        self.draws.append((a, b))
+        return b
+
+
+class Lowest(Random):
+    """Draws the bottom of each range: intervals without jitter, retries without delay."""
+
+    def uniform(self, a: float, b: float) -> float:
+        return a
+
+
+@dataclass
+class FakeRunLog:
+    """A record of runs in memory. `is_down` refuses as a database does; `hangs` never answers."""
+
+    begun: list[Run] = field(default_factory=list)
+    started_at: list[datetime] = field(default_factory=list)
+    finished: dict[int, tuple[Outcome, datetime]] = field(default_factory=dict)
+    is_down: bool = False
+    hangs: bool = False
+
+    async def begin(self, run: Run, started_at: datetime) -> int:
+        await self._answer()
+        self.begun.append(run)
+        self.started_at.append(started_at)
+        return len(self.begun)
+
+    async def finish(self, run_id: int, outcome: Outcome, finished_at: datetime) -> None:
+        await self._answer()
+        self.finished[run_id] = outcome, finished_at
+
+    async def _answer(self) -> None:
+        await trio.lowlevel.checkpoint()
+        if self.hangs:
+            await trio.sleep_forever()
+        if self.is_down:
+            raise DatabaseUnavailableError("the database can't be reached", remedy="Start it.")
+
+    @property
+    def endings(self) -> list[Ending]:
+        return [outcome.ending for outcome, _ in self.finished.values()]
+
+
+class DownDatabase(Database):
+    """A database that answers nothing."""
+
+    def __init__(self) -> None:
+        pass
+
+    async def run(
+        self, work: Callable[[Connection, *Args], Awaitable[T]], /, *args: *Args, read_only: bool = False
+    ) -> T:
+        await trio.lowlevel.checkpoint()
+        raise DatabaseUnavailableError("the database can't be reached", remedy="Start it.")
+
+
+@dataclass
+class Work:
+    """A job's work whose runs the test steers. Each run takes the next of `script`, or is done.
+
+    An outcome is returned, an error raised, a function awaited. While `is_held` a run waits for `release`.
+    """
+
+    script: list[Outcome | BaseException | Callable[[], Awaitable[Outcome]]] = field(default_factory=list)
+    is_held: bool = False
+    runs: list[Run] = field(default_factory=list)
+    at: list[float] = field(default_factory=list)
+    """When each run began, by trio's time."""
+    under_way: int = 0
+    most_at_once: int = 0
+    _gate: trio.Event = field(default_factory=trio.Event)
+
+    async def __call__(self, run: Run) -> Outcome:
+        self.runs.append(run)
+        self.at.append(trio.current_time())
+        self.under_way += 1
+        self.most_at_once = max(self.most_at_once, self.under_way)
+        try:
+            return await self._act()
+        finally:
+            self.under_way -= 1
+
+    async def _act(self) -> Outcome:
+        step = self.script.pop(0) if self.script else done()
+        if self.is_held:
+            await self._gate.wait()
+            self._gate = trio.Event()
+        await trio.lowlevel.checkpoint()
+        if isinstance(step, Outcome):
+            return step
+        if isinstance(step, BaseException):
+            raise step
+        return await step()
+
+    def release(self) -> None:
+        """Let the run that is held go on."""
+        self._gate.set()
+
+    @property
+    def triggers(self) -> list[str]:
+        return [run.trigger for run in self.runs]
+
+    @property
+    def gaps_s(self) -> list[float]:
+        """Seconds between the starts of one run and the next."""
+        return [later - earlier for earlier, later in zip(self.at, self.at[1:], strict=False)]
+
+
+def a_job(name: str = "plan", work: Work | None = None, **changes: Any) -> Job:
+    """A job every hour, with three retries after up to 2, 4 and 8 s."""
+    timing: dict[str, Any] = {} if "daily_at" in changes else {"every_s": 3600.0}
+    options = {"priority": 5, "retry": RetryRule(3, 2.0), **timing, **changes}
+    return Job(name, work or Work(), **options)
+
+
+@dataclass
+class Stage:
+    """Actors under a supervisor, and everything around them that a test turns."""
+
+    wall: WallClock
+    clock: Clock
+    run_log: FakeRunLog
+    metrics: Metrics
+    supervisor: Supervisor
+    reasons: dict[str, str]
+    """Why a job may not run now, by its name."""
+    ended: list[tuple[str, Outcome, float]]
+    is_over: bool = False
+    """Whether the supervisor has returned."""
+
+    @property
+    def actor(self) -> Actor:
+        """The only actor."""
+        (actor,) = self.supervisor.actors.values()
+        return actor
+
+    @property
+    def endings(self) -> list[Ending]:
+        return [outcome.ending for _, outcome, _ in self.ended]
+
+
+@asynccontextmanager
+async def a_stage(
+    jobs: Iterable[Job],
+    *,
+    rng: Random | None = None,
+    rule: RestartRule | None = None,
+    overdue: bool = False,
+    prepare: Callable[[Stage], None] = lambda stage: None,
+) -> AsyncIterator[Stage]:
+    """A running supervisor over `jobs`, which have just run, or are long overdue.
+
+    `prepare` is called before it runs. The block's end cancels it.
+    """
+    stage = make_stage(jobs, rng=rng or Lowest(), rule=rule)
+    last_start = stage.clock.now() - timedelta(days=2 if overdue else 0)
+    for actor in stage.supervisor.actors.values():
+        actor.history.last_start = last_start
+    prepare(stage)
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(_live, stage)
+        await settle()
+        yield stage
+        nursery.cancel_scope.cancel()
+
+
+def make_stage(jobs: Iterable[Job], *, rng: Random | None = None, rule: RestartRule | None = None) -> Stage:
+    """A stage whose supervisor does not run yet."""
+    wall, run_log, metrics = WallClock(), FakeRunLog(), Metrics()
+    clock = wall.clock()
+    reasons: dict[str, str] = {}
+    ended: list[tuple[str, Outcome, float]] = []
+
+    def on_end(job: Job, outcome: Outcome, duration_s: float) -> None:
+        ended.append((job.name, outcome, duration_s))
+        stage.supervisor.job_ended(job.name, outcome)
+
+    rng = rng or Lowest()
+    house = Surroundings(clock, rng, run_log, lambda job: reasons.get(job.name), on_end)
+    supervisor = Supervisor([Actor(job, house) for job in jobs], metrics, rng, rule)
+    stage = Stage(wall, clock, run_log, metrics, supervisor, reasons, ended)
+    return stage
+
+
+async def _live(stage: Stage) -> None:
+    await stage.supervisor.run()
+    stage.is_over = True
+
+
+async def settle() -> None:
+    """Until every task waits for something."""
+    await trio.testing.wait_all_tasks_blocked()

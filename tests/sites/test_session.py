@@ -1,0 +1,279 @@
+"""Sessions over a scripted site: what a real one does only at a bad moment."""
+
+import os
+import signal
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler
+
+import pytest
+import trio
+from pydantic import SecretStr
+
+from orchestrator.browser.pool import ContextPool
+from orchestrator.errors import (
+    HostRefusedError,
+    PageUnexpectedError,
+    PostUnclearError,
+    ProfileError,
+    SignedOutError,
+    SiteRateLimitedError,
+    SiteUnavailableError,
+)
+from orchestrator.sites import Profile, SiteAccount, SiteSession, load_profile, open_site
+from tests.browser.harness import Reply, Site, serve
+
+TOP = "<!doctype html><header><a data-testid=me href=/@ada>ada</a></header><main>"
+END = "</main><footer>end</footer>"
+COMPOSE = """<form id=compose method=post action=/compose>
+<textarea name=text></textarea><button type=submit>go</button></form>"""
+ACCEPTED = "<section data-testid=accepted><article class=post data-ref={}></article></section>"
+
+
+def page(body: str) -> Reply:
+    return Reply(f"{TOP}{body}{END}")
+
+
+def post_page(likes: str = "1,234", replies: str = "5", views: str = "1.2K") -> Reply:
+    counts = {"likes": likes, "replies": replies, "views": views}
+    shown = "".join(f"<b data-count={name}>{count}</b>" for name, count in counts.items())
+    return page(f"<article class=post data-ref=abcd>{shown}</article>")
+
+
+def article(reference: str) -> str:
+    return f"<article class=post data-ref={reference}><p class=text>text  of\n{reference}</p></article>"
+
+
+def timeline(references: list[str], older: str | None = None) -> Reply:
+    link = f"<a rel=next href={older}>older</a>" if older else ""
+    return page(f"<section class=profile><h1>ada</h1></section>{''.join(map(article, references))}{link}")
+
+
+def answers_to_post(reply: Reply) -> Iterator[tuple[str, object]]:
+    """A compose page whose form gets this answer."""
+
+    def compose(request: BaseHTTPRequestHandler) -> Reply:
+        return reply if request.command == "POST" else page(COMPOSE)
+
+    yield "/compose", compose
+
+
+@pytest.fixture
+def site() -> Iterator[Site]:
+    with serve() as site:
+        yield site
+
+
+@pytest.fixture
+def profile(site: Site) -> Profile:
+    return load_profile("microblog", f"http://{site.host}")
+
+
+@pytest.fixture
+def account(profile: Profile) -> SiteAccount:
+    return SiteAccount("ada", "ada", SecretStr("secret"), profile)
+
+
+async def publish(session: SiteSession) -> str:
+    await session.write_post("some text")
+    return await session.submit_post()
+
+
+async def test_counts_are_read_as_the_site_writes_them(pool: ContextPool, site: Site, account: SiteAccount) -> None:
+    site.pages["/post/abcd"] = post_page()
+    async with open_site(pool, 0, account) as session:
+        metrics = await session.read_metrics("abcd")
+    assert (metrics.likes, metrics.replies, metrics.views) == (1234, 5, 1200)
+
+
+@pytest.mark.parametrize(
+    "reply",
+    [
+        post_page(likes="many"),
+        page(""),
+        page("<article class=post data-ref=other><b data-count=likes>1</b></article>"),
+        Reply(post_page().body.replace(END, "")),
+        Reply("\x00garbage \ufffd<<<"),
+        Reply(""),
+        Reply("{}", headers={"X-Kind": "json"}),
+        Reply(status=403),
+    ],
+)
+async def test_a_page_that_is_not_what_the_profile_says_is_unexpected(
+    pool: ContextPool, site: Site, account: SiteAccount, reply: Reply
+) -> None:
+    site.pages["/post/abcd"] = reply
+    async with open_site(pool, 0, account) as session:
+        with pytest.raises(PageUnexpectedError):
+            await session.read_metrics("abcd")
+
+
+async def test_a_page_cut_off_in_the_middle_of_a_number_is_not_read(
+    pool: ContextPool, site: Site, account: SiteAccount
+) -> None:
+    body = post_page().body
+    site.pages["/post/abcd"] = Reply(body, cut_at=body.index("1,234") + 2)
+    async with open_site(pool, 0, account) as session:
+        with pytest.raises(SiteUnavailableError, match="ERR_CONTENT_LENGTH_MISMATCH"):
+            await session.read_metrics("abcd")
+
+
+@pytest.mark.parametrize(
+    ("headers", "retry_in_s"),
+    [
+        ({"Retry-After": "30"}, 30.0),
+        ({}, None),
+        ({"Retry-After": "soon"}, None),
+        ({"Retry-After": "-5"}, None),
+    ],
+)
+async def test_the_sites_own_figure_says_when_to_come_again(
+    pool: ContextPool, site: Site, account: SiteAccount, headers: dict[str, str], retry_in_s: float | None
+) -> None:
+    site.pages["/post/abcd"] = Reply(status=429, headers=headers)
+    async with open_site(pool, 0, account) as session:
+        with pytest.raises(SiteRateLimitedError) as caught:
+            await session.read_metrics("abcd")
+    assert caught.value.retry_in_s == retry_in_s
+
+
+async def test_a_timeline_whose_pages_shift_lists_each_post_once(
+    pool: ContextPool, site: Site, account: SiteAccount
+) -> None:
+    pages = {"1": (["aaaa", "bbbb"], "/@ada?page=2"), "2": (["bbbb", "cccc"], None)}
+
+    def show(request: BaseHTTPRequestHandler) -> Reply:
+        return timeline(*pages[request.path.partition("page=")[2] or "1"])
+
+    site.pages["/@ada"] = show
+    async with open_site(pool, 0, account) as session:
+        posts = await session.own_posts(10)
+    assert [post.reference for post in posts] == ["aaaa", "bbbb", "cccc"]
+    assert posts[0].text == "text of aaaa"
+
+
+@pytest.mark.parametrize(
+    "reply",
+    [
+        timeline(["aaaa"], "/@ada"),
+        timeline(["aaaa", "'not a reference'"]),
+        page(article("aaaa")),
+        Reply(timeline(["aaaa"]).body.replace(END, "")),
+    ],
+)
+async def test_a_timeline_that_is_not_surely_whole_is_never_taken_for_one(
+    pool: ContextPool, site: Site, account: SiteAccount, reply: Reply
+) -> None:
+    site.pages["/@ada"] = reply
+    async with open_site(pool, 0, account) as session:
+        with pytest.raises(PageUnexpectedError):
+            await session.own_posts(10)
+
+
+async def test_a_timeline_that_leads_to_another_host_is_refused(
+    pool: ContextPool, site: Site, account: SiteAccount
+) -> None:
+    site.pages["/@ada"] = timeline(["aaaa"], "http://other.test/@ada")
+    async with open_site(pool, 0, account) as session:
+        with pytest.raises(HostRefusedError):
+            await session.own_posts(10)
+
+
+async def test_the_reference_of_a_new_post_is_taken_from_its_page(
+    pool: ContextPool, site: Site, account: SiteAccount
+) -> None:
+    site.pages |= answers_to_post(Reply(status=303, headers={"Location": "/done"}))  # type: ignore[arg-type]
+    site.pages["/done"] = page(ACCEPTED.format("abcd"))
+    async with open_site(pool, 0, account) as session:
+        assert await publish(session) == "abcd"
+
+
+@pytest.mark.parametrize(
+    "reply",
+    [
+        page(ACCEPTED.format("'no reference'")),
+        page("<p>thanks"),
+        Reply(status=302, headers={"Location": "http://other.test/"}),
+        Reply(status=302, headers={"Location": "/sign-in"}),
+        Reply(status=400),
+        Reply(page(ACCEPTED.format("abcd")).body, status=503),
+        Reply(lost=True),
+    ],
+)
+async def test_no_clear_answer_to_a_submit_is_unclear(
+    pool: ContextPool, site: Site, account: SiteAccount, reply: Reply
+) -> None:
+    site.pages |= answers_to_post(reply)  # type: ignore[arg-type]
+    async with open_site(pool, 0, account) as session:
+        with pytest.raises(PostUnclearError):
+            await publish(session)
+    assert site.seen.count(("POST", "/compose")) == 1
+
+
+async def test_a_browser_that_dies_over_a_submit_leaves_the_post_unclear(
+    pool: ContextPool, site: Site, account: SiteAccount
+) -> None:
+    def compose(request: BaseHTTPRequestHandler) -> Reply:
+        if request.command == "POST":
+            os.kill(pool.process_ids()[1], signal.SIGKILL)
+            return Reply(lost=True)
+        return page(COMPOSE)
+
+    site.pages["/compose"] = compose
+    async with open_site(pool, 0, account) as session:
+        with pytest.raises(PostUnclearError, match="submit was pressed"):
+            await publish(session)
+    assert pool.is_broken(0)
+    site.pages["/post/abcd"] = post_page()
+    async with open_site(pool, 0, account) as session:
+        await session.read_metrics("abcd")
+
+
+async def test_a_submit_whose_button_is_gone_presses_nothing(
+    pool: ContextPool, site: Site, account: SiteAccount
+) -> None:
+    site.pages["/compose"] = page(COMPOSE.replace("submit>go", "reset>no"))
+    async with open_site(pool, 0, account) as session:
+        with pytest.raises(PageUnexpectedError, match="pressed in"):
+            await publish(session)
+    assert ("POST", "/compose") not in site.seen
+
+
+async def test_a_site_that_forgets_us_at_once_is_signed_in_to_only_once(
+    pool: ContextPool, site: Site, account: SiteAccount
+) -> None:
+    form = "<form id=sign-in method=post action=/sign-in><input name=username><input name=password type=password>"
+    signed_out = Reply(f"<header><a href=/sign-in>in</a></header><main>{form}<button type=submit>in</button>{END}")
+
+    def sign_in(request: BaseHTTPRequestHandler) -> Reply:
+        return page("") if request.command == "POST" else signed_out
+
+    site.pages |= {"/sign-in": sign_in, "/post/abcd": signed_out}
+    async with open_site(pool, 0, account) as session:
+        with pytest.raises(SignedOutError):
+            await session.read_metrics("abcd")
+    assert site.seen.count(("POST", "/sign-in")) == 1
+
+
+async def test_a_selector_that_only_the_browser_refuses_is_a_fault_of_the_profile(
+    pool: ContextPool, site: Site, profile: Profile
+) -> None:
+    odd = profile.model_copy(
+        update={"timeline": profile.timeline.model_copy(update={"item": "article:unheard-of"})}
+    )
+    site.pages["/@ada"] = timeline(["aaaa"])
+    async with open_site(pool, 0, SiteAccount("ada", "ada", SecretStr("x"), odd)) as session:
+        with pytest.raises(ProfileError, match="unheard-of"):
+            await session.own_posts(1)
+
+
+async def test_pages_are_opened_no_faster_than_the_profile_allows(
+    pool: ContextPool, site: Site, profile: Profile
+) -> None:
+    slow = profile.model_copy(update={"limits": profile.limits.model_copy(update={"min_delay_s": 3600})})
+    site.pages["/post/abcd"] = post_page()
+    async with open_site(pool, 0, SiteAccount("ada", "ada", SecretStr("x"), slow)) as session:
+        await session.read_metrics("abcd")
+        with trio.move_on_after(0.2) as scope:
+            await session.read_metrics("abcd")
+    assert scope.cancelled_caught
+    assert site.seen.count(("GET", "/post/abcd")) == 1
