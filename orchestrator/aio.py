@@ -32,6 +32,9 @@ log = structlog.get_logger("aio")
 timeout = asyncio.timeout
 """`async with timeout(seconds)` for code that runs inside a call; raises TimeoutError."""
 
+sleep = asyncio.sleep
+"""`await sleep(seconds)` for code that runs inside a call."""
+
 THREAD_END_S = 5.0
 """How long a thread whose loop has ended may take to vanish; it has nothing left to do."""
 

@@ -327,10 +327,11 @@ class Allocator:
 
     def _may_take(self, lane: Lane) -> bool:
         """Rule 2. There is a free slot for `lane`, and the critical reserve stays whole."""
-        reserve = 0
-        if lane is not Lane.CRITICAL:
-            reserve = max(0, self._guarantee[Lane.CRITICAL] - self._leased[Lane.CRITICAL])
-        return len(self._free) > reserve
+        return len(self._free) > (0 if lane is Lane.CRITICAL else self._reserve())
+
+    def _reserve(self) -> int:
+        """The unused part of the critical guarantee."""
+        return max(0, self._guarantee[Lane.CRITICAL] - self._leased[Lane.CRITICAL])
 
     def _next_waiter(self) -> _Waiter | None:
         """Rules 3 and 4. Who gets the next free slot; None when nobody may."""
@@ -476,7 +477,7 @@ class Allocator:
             return SlotView(slot, "leased", None, self._lease_view(lease, now))
         if slot in self._broken:
             return SlotView(slot, "broken", None, None)
-        is_reserved = not self._may_take(Lane.BACKGROUND)
+        is_reserved = slot in heapq.nlargest(self._reserve(), self._free)
         return SlotView(slot, "free", Lane.CRITICAL.label if is_reserved else None, None)
 
     def _lease_view(self, lease: Lease, now: float) -> LeaseView:

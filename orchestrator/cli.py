@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from orchestrator.control.find import DEMO_STATE_DIR
+from orchestrator.control.find import demo_state_dir
 from orchestrator.errors import NoDaemonError, OrchestratorError, SettingsError
 
 if TYPE_CHECKING:
@@ -99,7 +99,9 @@ def run(config: Config = None) -> None:
 
 @cli.command()
 def demo(
-    state_dir: Annotated[Path, typer.Option(help="Where everything is kept.")] = DEMO_STATE_DIR,
+    state_dir: Annotated[
+        Path | None, typer.Option(help="Where everything is kept; by default in the user's state directory.")
+    ] = None,
     http_port: Annotated[int, typer.Option(min=0, max=65535, help="/readyz and /metrics; 0: any.")] = 8700,
     site_port: Annotated[int, typer.Option(min=0, max=65535, help="The bundled site; 0: any.")] = 8701,
     speed: Annotated[
@@ -111,6 +113,7 @@ def demo(
     """Run the daemon with the bundled site, its own database and a fast clock, and watch it work."""
     from orchestrator.showcase import DemoOptions, run_demo
 
+    state_dir = state_dir or demo_state_dir(os.environ)
     run_demo(DemoOptions(state_dir, http_port, site_port, speed, accounts, plain))
 
 

@@ -31,7 +31,8 @@ QUICK = {**SERVER_SETTINGS, "fsync": "off", "max_connections": "100"}
 EMPTY = """
 DO $$ DECLARE name text; BEGIN
     SET LOCAL session_replication_role = replica;  -- in any order
-    FOR name IN SELECT tablename FROM pg_tables WHERE schemaname = 'public' AND tablename <> 'schema_migrations' LOOP
+    FOR name IN SELECT tablename FROM pg_tables
+        WHERE schemaname = 'public' AND tablename <> 'schema_migrations' LOOP
         EXECUTE format('DELETE FROM %I', name);
     END LOOP;
 END $$
@@ -122,7 +123,7 @@ async def _execute_outside_transaction(dsn: str, statement: str) -> None:
     try:
         await connection.execute(statement)
     finally:
-        await connection.close()
+        await connection.close()  # noqa: ASYNC102 - on the asyncio side
 
 
 async def _migrate(dsn: str) -> None:

@@ -99,3 +99,10 @@ async def execute(database: Database, statement: str, *args: object) -> None:
         await connection.execute(statement, *args)
 
     await database.run(work)
+
+
+async def recover(database: Database, now: datetime, owner: str = "this daemon") -> Stamp:
+    """What a daemon does that starts after another one; its stamp."""
+    stamp = Stamp(await take_fence(database, owner), now)
+    await database.run(posts.recover, stamp)
+    return stamp

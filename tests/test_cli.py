@@ -13,6 +13,7 @@ import pytest
 
 from orchestrator import app, cli, showcase
 from orchestrator.control import protocol
+from orchestrator.control.find import demo_state_dir
 from orchestrator.errors import AddressInUseError, DatabaseError, OrchestratorError, SettingsError
 from orchestrator.settings import Settings
 
@@ -140,11 +141,13 @@ def test_the_socket_is_found_by_the_environment(
     assert run("ctl", "drain").out == "Well.\n"
 
 
-def test_the_demos_socket_is_found_in_the_working_directory(
-    run: Command, daemon: Daemon, tmp_path: Path
+def test_the_demos_socket_is_found_by_itself(
+    run: Command, daemon: Daemon, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    (tmp_path / ".state").mkdir()
-    (tmp_path / ".state" / "control.sock").hardlink_to(daemon.path)
+    monkeypatch.setattr(os, "geteuid", lambda: 1000)
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path))
+    (tmp_path / "orchestrator-demo").mkdir()
+    (tmp_path / "orchestrator-demo" / "control.sock").hardlink_to(daemon.path)
     assert run("ctl", "drain").out == "Well.\n"
 
 
@@ -203,7 +206,7 @@ def test_demo_alone_has_the_same_defaults_as_its_options(
     shown: list[showcase.DemoOptions] = []
     monkeypatch.setattr(showcase, "run_demo", shown.append)
     run("demo")
-    assert shown == [showcase.DemoOptions(Path(".state"))]
+    assert shown == [showcase.DemoOptions(demo_state_dir(os.environ))]
 
 
 @pytest.mark.parametrize(

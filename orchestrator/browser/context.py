@@ -3,8 +3,9 @@
 import hashlib
 import json
 from collections.abc import Awaitable, Callable, Iterable, Mapping
-from contextlib import AsyncExitStack, suppress
+from contextlib import suppress
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, Generic, TypeVar
 from urllib.parse import urlsplit
 
@@ -26,6 +27,7 @@ from orchestrator import aio
 from orchestrator.browser.engine import Engine, first_line, killed_after
 from orchestrator.browser.guard import HostRules
 from orchestrator.browser.once import sent_once
+from orchestrator.browser.page import end_soon
 from orchestrator.errors import (
     BrowserError,
     ContextBrokenError,
@@ -68,6 +70,14 @@ class OpenContext:
     heap_bytes: int = 0
     saved_digest: str = ""
     seen_cookies: str = ""
+    interrupt: Callable[[], None] | None = None
+    """Ends the visit that is under way."""
+
+    def break_down(self) -> None:
+        """Note that the context died; Playwright lets some waits go on as if nothing had happened."""
+        self.is_broken = True
+        if self.interrupt is not None:
+            self.interrupt()
 
     @property
     def is_usable(self) -> bool:
@@ -115,24 +125,25 @@ async def _make(
 
 
 def _listen(opened: OpenContext) -> None:
-    def broke(_subject: object = None) -> None:
-        opened.is_broken = True
-
     async def close_popup(page: Page) -> None:
         if page is not opened.page and not opened.is_page_spent:
             with suppress(PlaywrightError):
                 await page.close()
 
-    opened.page.on("crash", broke)
-    opened.context.on("close", broke)
+    opened.context.on("close", lambda _context: opened.break_down())
     opened.context.on("page", close_popup)
+    _listen_to_page(opened)
+
+
+def _listen_to_page(opened: OpenContext) -> None:
+    opened.page.on("crash", lambda _page: opened.break_down())
 
 
 async def renew_page(opened: OpenContext) -> None:
     """A fresh page in the same context: what the old one was still doing can't disturb the next visit."""
     old = opened.page
     opened.page = await opened.context.new_page()
-    opened.page.on("crash", lambda _page: setattr(opened, "is_broken", True))
+    _listen_to_page(opened)
     opened.is_page_spent = False
     await old.close()
 
@@ -158,15 +169,9 @@ async def run_visit(opened: OpenContext, visit: Visit[T]) -> T:
     """
     opened.visits += 1
     try:
-        async with aio.timeout(visit.timeout_s):
-            if opened.is_page_spent:
-                await renew_page(opened)
-            async with AsyncExitStack() as stack:
-                if visit.has_effect:
-                    await stack.enter_async_context(
-                        sent_once(opened.engine.playwright, opened.page, opened.rules)
-                    )
-                result = await visit.fn(opened.page, *visit.args)
+        async with aio.timeout(visit.timeout_s) as scope:
+            opened.interrupt = partial(end_soon, scope)
+            result = await _carry_out(opened, visit)
         _check_place(opened)
     except (PlaywrightError, OrchestratorError, TimeoutError) as error:
         opened.is_page_spent = True
@@ -176,7 +181,18 @@ async def run_visit(opened: OpenContext, visit: Visit[T]) -> T:
         # Cancelled, or a bug: whatever the page was doing, nobody waits for it any more.
         opened.is_worn = True
         raise
+    finally:
+        opened.interrupt = None
     return result
+
+
+async def _carry_out(opened: OpenContext, visit: Visit[T]) -> T:
+    if opened.is_page_spent:
+        await renew_page(opened)
+    if not visit.has_effect:
+        return await visit.fn(opened.page, *visit.args)
+    async with sent_once(opened.engine.playwright, opened.page, opened.rules):
+        return await visit.fn(opened.page, *visit.args)
 
 
 def _translate(error: Exception, opened: OpenContext, timeout_s: float) -> OrchestratorError:

@@ -1,8 +1,10 @@
 """Opening an address in a page, with the host guard's and the network's answers told apart. Asyncio side."""
 
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from functools import partial
+from typing import Protocol
 from urllib.parse import urlsplit
 
 from playwright.async_api import Error as PlaywrightError
@@ -26,6 +28,20 @@ class Answer:
     url: str
 
 
+class Scope(Protocol):
+    """What `aio.timeout` gives. `when` is a moment of the event loop's clock."""
+
+    def when(self) -> float | None: ...
+
+    def reschedule(self, when: float | None) -> None: ...
+
+
+def end_soon(scope: Scope) -> None:
+    """Let a time-out strike now; for events that make further waiting pointless."""
+    with suppress(RuntimeError):  # it has struck, or its block has ended, already
+        scope.reschedule(0)
+
+
 async def open_url(page: Page, url: str, rules: HostRules) -> Answer:
     """Go to `url` and wait until its document is complete.
 
@@ -37,7 +53,7 @@ async def open_url(page: Page, url: str, rules: HostRules) -> Answer:
     failures: list[str] = []
     try:
         async with aio.timeout(OPEN_TIMEOUT_S) as scope:
-            with broken_off(page, failures, lambda: scope.reschedule(0)):
+            with broken_off(page, failures, partial(end_soon, scope)):
                 response = await page.goto(url, wait_until="domcontentloaded", timeout=OPEN_TIMEOUT_S * 1000)
     except TimeoutError as error:
         reason = failures[0] if failures else f"no complete answer within {OPEN_TIMEOUT_S} s"

@@ -1,5 +1,6 @@
 """Finds the control socket of the daemon that a person most likely means."""
 
+import os
 import tomllib
 from collections.abc import Mapping
 from pathlib import Path
@@ -9,21 +10,30 @@ from orchestrator.control.client import no_daemon, reach
 from orchestrator.errors import ControlError, NoDaemonError, SettingsError
 
 SOCKET_NAME = "control.sock"
-DEMO_STATE_DIR = Path(".state")
-"""Below the working directory, where `orchestrator demo` keeps its state unless told otherwise."""
 SERVICE_STATE_DIR = Path("/var/lib/orchestrator")
+
+
+def demo_state_dir(environment: Mapping[str, str]) -> Path:
+    """Where `orchestrator demo` keeps its state unless told otherwise: the user's state directory.
+
+    For root it is one that the unprivileged user can enter as whom PostgreSQL runs then.
+    """
+    if os.geteuid() == 0:
+        return Path("/var/lib/orchestrator-demo")
+    base = environment.get("XDG_STATE_HOME") or Path.home() / ".local/state"
+    return Path(base) / "orchestrator-demo"
 
 
 def find_socket(
     environment: Mapping[str, str],
     config: Path | None = None,
-    known: tuple[Path, ...] = (DEMO_STATE_DIR / SOCKET_NAME, SERVICE_STATE_DIR / SOCKET_NAME),
+    known: tuple[Path, ...] | None = None,
 ) -> Path:
     """The socket that the environment or the TOML file names; else the `known` one that answers.
 
-    The daemon's other settings are not looked at: they may be the very thing that is wrong. Raises
-    NoDaemonError when no known one answers, ControlError when several do, SettingsError for a file that
-    can't be read.
+    Known are, by default, those of the demo and of the service. The daemon's other settings are not
+    looked at: they may be the very thing that is wrong. Raises NoDaemonError when no known one answers,
+    ControlError when several do, SettingsError for a file that can't be read.
     """
     file = config or (Path(name) if (name := environment.get("ORCHESTRATOR_CONFIG")) else None)
     settings = _read(file) if file else {}
@@ -33,6 +43,8 @@ def find_socket(
         return Path(socket)
     if state_dir := environment.get("ORCHESTRATOR_STATE_DIR") or settings.get("state_dir"):
         return Path(state_dir) / SOCKET_NAME
+    if known is None:
+        known = (demo_state_dir(environment) / SOCKET_NAME, SERVICE_STATE_DIR / SOCKET_NAME)
     return _choose(known)
 
 

@@ -121,12 +121,13 @@ class EmbeddedPostgres:
         except OSError as error:
             raise DatabaseError(f"PostgreSQL can't be started: {error}") from error
         try:
-            with trio.fail_after(START_TIMEOUT_S):
+            with trio.move_on_after(START_TIMEOUT_S):
                 await self._wait_until_ready(process, offset)
-        except BaseException as error:
-            await self._stop()
-            if isinstance(error, trio.TooSlowError):
-                raise DatabaseError(f"PostgreSQL is not ready after {START_TIMEOUT_S:g} s") from error
+                return
+            raise DatabaseError(f"PostgreSQL is not ready after {START_TIMEOUT_S:g} s")
+        except BaseException:
+            with trio.move_on_after(processes.STOP_TIMEOUT_S, shield=True):
+                await processes.stop(process)
             raise
 
     def _spawn(self) -> "tuple[subprocess.Popen[bytes], int]":
@@ -136,8 +137,9 @@ class EmbeddedPostgres:
         where = ["-D", str(self._layout.data), "-k", str(self._layout.sockets)]
         command = self._launcher.command(self._installed.postgres, *where, *options)
         with self._layout.open_log() as output:
+            offset = output.tell()  # asked before: the server moves it
             self._process = processes.spawn(command, output)
-            return self._process, output.tell()
+            return self._process, offset
 
     async def _wait_until_ready(self, process: "subprocess.Popen[bytes]", log_offset: int) -> None:
         pause_s = FIRST_PAUSE_S
@@ -177,8 +179,8 @@ class EmbeddedPostgres:
         return True
 
     async def _stop(self) -> None:
-        if self._process is not None:
-            await processes.stop(self._process)
+        assert self._process is not None
+        await processes.stop(self._process)
 
 
 @asynccontextmanager
@@ -212,7 +214,8 @@ async def open_embedded(
             async with _kept_alive(server):
                 yield server
         finally:
-            await server._stop()
+            with trio.move_on_after(processes.STOP_TIMEOUT_S, shield=True):
+                await server._stop()
             directories.remove_sockets(layout)
 
 
@@ -267,7 +270,7 @@ async def _make_database(sockets: Path) -> None:
     except failures.FOREIGN as error:
         raise failures.judge(error).error from error
     finally:
-        await connection.close()
+        await connection.close()  # noqa: ASYNC102 - on the asyncio side
 
 
 def _dsn(sockets: Path, database: str) -> str:

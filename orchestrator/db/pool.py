@@ -5,7 +5,7 @@ import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, TypeVar, TypeVarTuple
+from typing import TYPE_CHECKING, Any, TypeVar, TypeVarTuple
 
 import asyncpg
 import structlog
@@ -40,6 +40,7 @@ ROLL_BACK_TIMEOUT_S = 1.0
 """A cancelled statement's roll-back may wait for ever: PostgreSQL drops a cancel request that overtakes its
 statement. Cutting the connection rolls back just as well."""
 RELEASE_TIMEOUT_S = 5.0
+SOCKET_PAUSE_S = 0.01
 CLOSE_TIMEOUT_S = 5.0
 HOLDERS_SHOWN = 5
 QUERY_SHOWN = 200
@@ -217,6 +218,7 @@ async def open_database(dsn: str, settings: DatabaseSettings) -> AsyncIterator[D
 async def _make_pool(dsn: str, settings: DatabaseSettings) -> Pool:
     pool: Pool = await asyncpg.create_pool(
         dsn,
+        connect=_connect,
         min_size=0,
         max_size=settings.pool_size,
         timeout=settings.connect_timeout_s,
@@ -230,6 +232,14 @@ async def _make_pool(dsn: str, settings: DatabaseSettings) -> Pool:
         },
     )
     return pool
+
+
+async def _connect(*args: Any, **options: Any) -> "asyncpg.Connection[asyncpg.Record]":
+    while True:  # as long as the caller waits for a connection
+        try:
+            return await asyncpg.connect(*args, **options)
+        except BlockingIOError:  # a unix socket's queue is full when many connect at once
+            await aio.sleep(SOCKET_PAUSE_S)
 
 
 async def _prepare(connection: "asyncpg.Connection[asyncpg.Record]") -> None:

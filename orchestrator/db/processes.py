@@ -19,7 +19,9 @@ ENVIRONMENT = {"PATH": "/usr/local/bin:/usr/bin:/bin", "LC_ALL": "C", "TZ": "UTC
 """All that the server sees of ours: no PG* variable or locale of the caller changes what it does."""
 
 STOP_STEPS = ((signal.SIGINT, 10.0), (signal.SIGQUIT, 5.0), (signal.SIGKILL, 5.0))
-"""Signal and patience in seconds: a fast shutdown, one without checkpoint, and the end. None loses a commit."""
+"""Signal and patience in seconds: a fast shutdown, one without checkpoint, and the end. No commit is lost."""
+STOP_TIMEOUT_S = 25.0
+"""More than all the patience together."""
 
 
 def spawn(command: list[str], output: BinaryIO | int) -> "subprocess.Popen[bytes]":
@@ -59,10 +61,10 @@ async def run(command: list[str], output: BinaryIO | int) -> int:
 
 
 async def stop(process: "subprocess.Popen[bytes]") -> None:
-    """End our server; at most 20 s, and it is reaped afterwards. Shielded from cancellation."""
+    """End our server; it is reaped afterwards. Takes less than STOP_TIMEOUT_S."""
     for signum, patience_s in STOP_STEPS:
         process.send_signal(signum)
-        with trio.move_on_after(patience_s, shield=True):
+        with trio.move_on_after(patience_s):
             await exited(process)
             return
         log.warning("postgres_did_not_stop", pid=process.pid, signal=signum.name, waited_s=patience_s)

@@ -4,14 +4,14 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
-from typing import Protocol
+from functools import partial
 
 from playwright.async_api import Error as PlaywrightError
 from playwright.async_api import Page, Response
 from playwright.async_api import TimeoutError as PlaywrightTimeoutError
 
 from orchestrator import aio
-from orchestrator.browser.page import Answer, broken_off
+from orchestrator.browser.page import Answer, Scope, broken_off, end_soon
 from orchestrator.errors import PageUnexpectedError
 from orchestrator.sites.reading import Seen, Wanted, read_page
 
@@ -70,14 +70,6 @@ async def press(
     return await _look(page, wanted, answers)
 
 
-class _Scope(Protocol):
-    """What `aio.timeout` gives; times are the event loop's."""
-
-    def when(self) -> float | None: ...
-
-    def reschedule(self, when: float | None) -> None: ...
-
-
 class _Answers:
     """The answers to the page's navigations, and the first failure of one."""
 
@@ -87,19 +79,19 @@ class _Answers:
         self.failures: list[str] = []
 
     @contextmanager
-    def watched(self, scope: _Scope, within_s: float) -> Iterator[None]:
+    def watched(self, scope: Scope, within_s: float) -> Iterator[None]:
         """End `scope` early when waiting makes no sense: after a failure or an error page."""
         loop_ahead_s = (scope.when() or 0) - within_s - time.monotonic()
 
-        def end_in(seconds: float) -> None:
-            moment = time.monotonic() + loop_ahead_s + seconds
-            scope.reschedule(min(moment, scope.when() or moment))
-
         def on_loaded(_page: Page) -> None:
-            if self.responses:
-                end_in(0 if self.responses[-1].status >= 400 else MARKS_WITHIN_S)
+            if self.responses and self.responses[-1].status >= 400:
+                end_soon(scope)
+            elif self.responses:
+                moment = time.monotonic() + loop_ahead_s + MARKS_WITHIN_S
+                with suppress(RuntimeError):  # it has struck already
+                    scope.reschedule(min(moment, scope.when() or moment))
 
-        with broken_off(self._page, self.failures, lambda: end_in(0)):
+        with broken_off(self._page, self.failures, partial(end_soon, scope)):
             self._page.on("response", self._note)
             self._page.on("domcontentloaded", on_loaded)
             try:

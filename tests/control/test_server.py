@@ -16,7 +16,7 @@ from structlog.typing import EventDict
 
 from orchestrator.control import protocol
 from orchestrator.control.peers import Caller, Level, Peer, peer_of
-from orchestrator.control.server import VERB_TIMEOUT_S, Verb, serve_control
+from orchestrator.control.server import SEND_TIMEOUT_S, VERB_TIMEOUT_S, Verb, serve_control
 from orchestrator.errors import AddressInUseError, ControlError, SettingsError
 from orchestrator.settings import ControlSettings
 
@@ -258,8 +258,10 @@ async def test_a_client_that_does_not_read_its_answers_is_dropped(
 ) -> None:
     async with await connect(server) as stream:
         big = protocol.frame(protocol.request_message("look", {"job": "x" * 60_000}))
+        started_at = trio.current_time()
         with pytest.raises(trio.BrokenResourceError):
             await send_for_ever(stream, big, pause_s=0)
+        assert trio.current_time() - started_at == pytest.approx(SEND_TIMEOUT_S, abs=0.5)
     assert await is_served(server)
 
 

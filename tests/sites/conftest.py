@@ -52,8 +52,9 @@ def running_site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[BundledSi
     accounts = [{"name": name, "password": f"pass-of-{name}"} for name in ("ada", "bert")]
     (directory / "accounts").write_text(json.dumps(accounts))
     command = [sys.executable, "-m", "orchestrator.demo", "--port", "0", "--data", str(directory / "data")]
-    command += ["--admin-token-file", str(directory / "token"), "--accounts-file", str(directory / "accounts")]
-    with subprocess.Popen([*command, "--die-with-parent"], stdout=subprocess.PIPE, text=True) as process:
+    command += ["--admin-token-file", str(directory / "token"), "--die-with-parent"]
+    command += ["--accounts-file", str(directory / "accounts")]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
         try:
             assert process.stdout is not None
             yield BundledSite(process.stdout.readline().removeprefix("ready ").strip())

@@ -49,7 +49,9 @@ def test_the_default_port_counts_as_the_addresss_own(tmp_path: Path) -> None:
     assert load_profile("microblog", "https://example.org").hosts == {"example.org:443"}
 
 
-@pytest.mark.parametrize("base_url", ["", "example.org", "ftp://example.org", "http://a@b", "http://a/?q", "http://a b"])
+@pytest.mark.parametrize(
+    "base_url", ["", "example.org", "ftp://example.org", "http://a@b", "http://a/?q", "http://a b"]
+)
 def test_a_base_address_that_is_none_is_named(base_url: str) -> None:
     with pytest.raises(ProfileError, match="base_url"):
         load_profile("microblog", base_url)
@@ -61,7 +63,8 @@ def test_an_unknown_key_is_named_with_its_line(tmp_path: Path) -> None:
 
 
 def test_an_unknown_section_is_named_with_its_line(tmp_path: Path) -> None:
-    assert refused(tmp_path, "[profile]", "[profil]") == f"site.toml, line {line_of('[profile]')}: profil: unknown key"
+    error = refused(tmp_path, "[profile]", "[profil]")
+    assert error == f"site.toml, line {line_of('[profile]')}: profil: unknown key"
 
 
 def test_a_missing_key_is_named_with_the_line_of_its_section(tmp_path: Path) -> None:
@@ -97,7 +100,11 @@ def test_a_file_that_is_no_toml_is_named_with_its_line(tmp_path: Path) -> None:
         ('complete = "body > footer"', 'hosts = ["a,b"]', "is not a host"),
         ("max_chars = 280", "max_chars = 0", "greater than or equal to 1"),
         ('selector = "[data-testid=accepted] article.post", ', 'url = "x", selector = "a", ', "exactly one"),
-        ('selector = "[data-testid=accepted] article.post", attribute = "data-ref"', 'url = "x"', "exactly one group"),
+        (
+            'selector = "[data-testid=accepted] article.post", attribute = "data-ref"',
+            'url = "x"',
+            "exactly one group",
+        ),
         ("item = \"article.post[data-ref='{reference}']\"", 'item = "a >"', "no CSS"),
     ],
 )

@@ -1,0 +1,137 @@
+"""A site in memory that behaves, towards the jobs, as `SiteSession` on a real one does.
+
+Its ledger is the truth that tests compare with: what was accepted, in order. Troubles are scripted by
+the name of the method; each is used once, the next call goes well.
+"""
+
+from collections import defaultdict
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from itertools import count
+
+import trio
+
+from orchestrator.errors import PageUnexpectedError, PostMissingError, PostUnclearError
+from orchestrator.model import PostMetrics, TimelineItem
+from orchestrator.sites.session import SiteAccount
+
+Trouble = Exception | Callable[[], Exception]
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """A post that the site has accepted."""
+
+    account: str
+    reference: str
+    text: str
+
+
+@dataclass(slots=True)
+class Pause:
+    """A call that does not come back until the test lets it."""
+
+    is_reached: trio.Event = field(default_factory=trio.Event)
+    go_on: trio.Event = field(default_factory=trio.Event)
+
+    async def stay(self) -> None:
+        self.is_reached.set()
+        await self.go_on.wait()
+
+
+class FakeSite:
+    """The site. `trouble["write_post"].append(error)` makes the next writing fail, and so on.
+
+    For "submit_post" there are two moments: "submit_post" is before the site has accepted the post,
+    "accepted" after it. A `Pause` in the place of an error stops the call there.
+    """
+
+    def __init__(self) -> None:
+        self.ledger: list[Entry] = []
+        self.presses: list[str] = []
+        """The text of each press of the button, whatever came of it."""
+        self.visits: list[tuple[str, int]] = []
+        """Account and slot of each visit."""
+        self.metrics: dict[str, PostMetrics] = {}
+        self.gone: set[str] = set()
+        self.trouble: defaultdict[str, list[Exception | Pause]] = defaultdict(list)
+        self.refuses: dict[str, Exception] = {}
+        """Accounts that the site does not let in, with its words."""
+        self.looks: list[str] = []
+        """References whose metrics were read."""
+        self._numbers = count(1)
+
+    @asynccontextmanager
+    async def open_site(self, slot: int, account: SiteAccount) -> AsyncIterator["FakeSession"]:
+        """What `Tools.open_site` is."""
+        await self.meet("open_site")
+        self.visits.append((account.name, slot))
+        yield FakeSession(self, account.name)
+
+    def accept(self, account: str, text: str) -> str:
+        """Take a post into the ledger; its reference."""
+        entry = Entry(account, f"p{next(self._numbers)}", text)
+        self.ledger.append(entry)
+        return entry.reference
+
+    def of(self, account: str) -> list[Entry]:
+        return [entry for entry in self.ledger if entry.account == account]
+
+    async def meet(self, moment: str) -> None:
+        """Whatever the test has put at this moment."""
+        await trio.lowlevel.checkpoint()
+        if not self.trouble[moment]:
+            return
+        trouble = self.trouble[moment].pop(0)
+        if isinstance(trouble, Pause):
+            await trouble.stay()
+        else:
+            raise trouble
+
+
+class FakeSession:
+    """One account's visit; implements `orchestrator.jobs.tools.Site`."""
+
+    def __init__(self, site: FakeSite, account: str) -> None:
+        self._site = site
+        self._account = account
+        self._written: str | None = None
+
+    async def write_post(self, text: str) -> None:
+        await self._enter("write_post")
+        self._written = text
+
+    async def submit_post(self) -> str:
+        if self._written is None:
+            raise PageUnexpectedError("there is no filled compose form to submit")
+        text, self._written = self._written, None
+        self._site.presses.append(text)
+        await self._site.meet("submit_post")
+        reference = self._site.accept(self._account, text)
+        await self._site.meet("accepted")
+        return reference
+
+    async def read_metrics(self, reference: str) -> PostMetrics:
+        await self._enter("read_metrics")
+        self._site.looks.append(reference)
+        known = {entry.reference for entry in self._site.ledger}
+        if reference not in known or reference in self._site.gone:
+            raise PostMissingError(f"the site has no post {reference} any more")
+        return self._site.metrics.get(reference, PostMetrics(0, 0, 0))
+
+    async def own_posts(self, limit: int) -> list[TimelineItem]:
+        await self._enter("own_posts")
+        newest_first = reversed(self._site.of(self._account))
+        listed = [entry for entry in newest_first if entry.reference not in self._site.gone]
+        return [TimelineItem(entry.reference, " ".join(entry.text.split())) for entry in listed[:limit]]
+
+    async def _enter(self, method: str) -> None:
+        await self._site.meet(method)
+        if self._account in self._site.refuses:
+            raise self._site.refuses[self._account]
+
+
+def dropped() -> PostUnclearError:
+    """What follows a press when no answer comes."""
+    return PostUnclearError("the site gave no clear answer: net::ERR_CONNECTION_RESET")

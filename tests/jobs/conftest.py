@@ -1,0 +1,12 @@
+"""The jobs' tests get a house."""
+
+import pytest
+
+from orchestrator.db.pool import Database
+from tests.jobs.house import House, make_house, new_fence, settings_for
+
+
+@pytest.fixture
+async def house(database: Database) -> House:
+    """Two accounts, nothing queued."""
+    return make_house(database, await new_fence(database), settings_for())

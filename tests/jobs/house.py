@@ -1,0 +1,131 @@
+"""The house that the jobs' tests work in: a real database, a site in memory, a clock set by hand."""
+
+from dataclasses import dataclass, field, replace
+from datetime import UTC, date, datetime, timedelta
+from pathlib import Path
+from random import Random
+
+import structlog
+
+from orchestrator.actors.job import Run
+from orchestrator.allocator import Allocator
+from orchestrator.clock import Clock
+from orchestrator.content.writer import Writer
+from orchestrator.db import posts
+from orchestrator.db.fence import Fence, boot_time
+from orchestrator.db.pool import Database
+from orchestrator.jobs.tools import Account, Tools
+from orchestrator.metrics import Metrics
+from orchestrator.settings import Settings
+from orchestrator.sites.profile import load_profile
+from orchestrator.sites.session import SiteAccount
+from tests import rows
+from tests.fakes_db import WatchedDatabase
+from tests.fakes_site import FakeSite
+from tests.rows import NOON
+
+SITE = "murmur"
+PASSWORD = "pass-of-nobody"
+
+
+@dataclass(slots=True)
+class Moment:
+    """The wall clock."""
+
+    now: datetime = NOON
+
+    def clock(self) -> Clock:
+        def seconds() -> float:
+            return self.now.timestamp()
+
+        return Clock(time=seconds)
+
+    def go(self, **by: float) -> datetime:
+        """Let time pass; the new moment."""
+        self.now += timedelta(**by)
+        return self.now
+
+
+@dataclass(slots=True)
+class House:
+    """The tools of the jobs, and what tests look at."""
+
+    tools: Tools
+    site: FakeSite
+    database: WatchedDatabase
+    moment: Moment
+    woken: list[str] = field(default_factory=list)
+    _last_number: int = 0
+
+    def run(self, job: str, priority: int = 0) -> Run:
+        """One run of a job, as its actor would make it."""
+        return Run(job, priority, "schedule", 1, structlog.get_logger("test").bind(job=job))
+
+    def stamp(self) -> posts.Stamp:
+        return self.tools.stamp()
+
+    async def queued(self, text: str = "a text", account: str = "ada") -> int:
+        """A post that is due now; its id."""
+        return await rows.queued(self.database, self.stamp(), text, account)
+
+    async def state(self, post_id: int) -> tuple[str, int]:
+        """The post's state, and what its account's counter of the day says."""
+        found = await rows.row(self.database, post_id)
+        return found["state"], await rows.counted(self.database, found["account"], self.today)
+
+    @property
+    def today(self) -> date:
+        return self.moment.now.astimezone(UTC).date()
+
+    def slots(self) -> list[str]:
+        return [slot.state for slot in self.tools.allocator.snapshot().slots]
+
+
+def settings_for(folder: Path | None = None, **changes: object) -> Settings:
+    """Two accounts on one site; `changes` are whole sections."""
+    accounts = [
+        {"name": name, "site": SITE, "username": name, "password": PASSWORD, "time_zone": zone}
+        for name, zone in (("ada", "UTC"), ("grace", "Europe/Berlin"))
+    ]
+    sites = {SITE: {"profile": "microblog", "base_url": "http://127.0.0.1:9"}}
+    content = {} if folder is None else {"folder": folder}
+    given = {"accounts": accounts, "sites": sites, "content": content} | changes
+    return Settings.load(overrides=given, environ={})
+
+
+def accounts_of(settings: Settings) -> dict[str, Account]:
+    profile = load_profile("microblog", base_url="http://127.0.0.1:9")
+    return {
+        one.name: Account(one, SiteAccount(one.name, one.username, one.read_password(), profile))
+        for one in settings.accounts
+    }
+
+
+def make_house(database: Database, fence: Fence, settings: Settings) -> House:
+    moment, site, watched = Moment(), FakeSite(), WatchedDatabase(database)
+    woken: list[str] = []
+    tools = Tools(
+        settings=settings,
+        clock=moment.clock(),
+        rng=Random(7),
+        database=watched,
+        fence=fence,
+        allocator=Allocator(settings.allocator),
+        open_site=site.open_site,
+        writer=Writer(settings.content),
+        accounts=accounts_of(settings),
+        metrics=Metrics(),
+        wake=lambda job, _reason: woken.append(job),
+    )
+    return House(tools, site, watched, moment, woken)
+
+
+async def new_fence(database: Database) -> Fence:
+    asked_at = boot_time()
+    return Fence(await rows.take_fence(database), rows.TTL_S, asked_at)
+
+
+def with_settings(house: House, settings: Settings) -> House:
+    """The same house under other settings."""
+    house.tools = replace(house.tools, settings=settings, accounts=accounts_of(settings))
+    return house
