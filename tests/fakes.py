@@ -197,23 +197,15 @@ class Stage:
 
 
 @asynccontextmanager
-async def a_stage(
-    jobs: Iterable[Job],
-    *,
-    rng: Random | None = None,
-    rule: RestartRule | None = None,
-    overdue: bool = False,
-    prepare: Callable[[Stage], None] = lambda stage: None,
-) -> AsyncIterator[Stage]:
+async def a_stage(jobs: Iterable[Job], *, is_overdue: bool = False, **options: Any) -> AsyncIterator[Stage]:
     """A running supervisor over `jobs`, which have just run, or are long overdue.
 
-    `prepare` is called before it runs. The block's end cancels it.
+    `options` are `make_stage`'s. The end of the block cancels it.
     """
-    stage = make_stage(jobs, rng=rng or Lowest(), rule=rule)
-    last_start = stage.clock.now() - timedelta(days=2 if overdue else 0)
+    stage = make_stage(jobs, **options)
+    last_start = stage.clock.now() - timedelta(days=2 if is_overdue else 0)
     for actor in stage.supervisor.actors.values():
         actor.history.last_start = last_start
-    prepare(stage)
     async with trio.open_nursery() as nursery:
         nursery.start_soon(_live, stage)
         await settle()
@@ -221,22 +213,28 @@ async def a_stage(
         nursery.cancel_scope.cancel()
 
 
-def make_stage(jobs: Iterable[Job], *, rng: Random | None = None, rule: RestartRule | None = None) -> Stage:
+def make_stage(
+    jobs: Iterable[Job],
+    *,
+    rng: Random | None = None,
+    rule: RestartRule | None = None,
+    start: datetime = NOON,
+    speed: float = 1.0,
+) -> Stage:
     """A stage whose supervisor does not run yet."""
-    wall, run_log, metrics = WallClock(), FakeRunLog(), Metrics()
-    clock = wall.clock()
+    wall, run_log, metrics = WallClock(start), FakeRunLog(), Metrics()
+    clock = wall.clock(speed)
     reasons: dict[str, str] = {}
     ended: list[tuple[str, Outcome, float]] = []
 
     def on_end(job: Job, outcome: Outcome, duration_s: float) -> None:
         ended.append((job.name, outcome, duration_s))
-        stage.supervisor.job_ended(job.name, outcome)
+        supervisor.job_ended(job.name, outcome)
 
     rng = rng or Lowest()
     house = Surroundings(clock, rng, run_log, lambda job: reasons.get(job.name), on_end)
     supervisor = Supervisor([Actor(job, house) for job in jobs], metrics, rng, rule)
-    stage = Stage(wall, clock, run_log, metrics, supervisor, reasons, ended)
-    return stage
+    return Stage(wall, clock, run_log, metrics, supervisor, reasons, ended)
 
 
 async def _live(stage: Stage) -> None:

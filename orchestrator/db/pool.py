@@ -1,29 +1,22 @@
 """The pool of connections: the one way in which this program talks to PostgreSQL."""
 
-import json
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, TypeVar, TypeVarTuple
+from typing import TypeVar, TypeVarTuple
 
 import asyncpg
 import structlog
 import trio
-from asyncpg.pool import PoolConnectionProxy
 
 from orchestrator import aio
 from orchestrator.db import failures
+from orchestrator.db.connection import Connection, Pool, Query, cut, in_transaction, is_closed, make_pool
 from orchestrator.errors import BridgeClosedError, DatabaseUnavailableError
 from orchestrator.settings import DatabaseSettings
 
-if TYPE_CHECKING:
-    Connection = PoolConnectionProxy[asyncpg.Record]
-    Pool = asyncpg.Pool[asyncpg.Record]
-    Query = asyncpg.connection.LoggedQuery
-else:
-    Connection = PoolConnectionProxy
-    Pool = asyncpg.Pool
+__all__ = ["Connection", "Database", "Holder", "PoolStatistics", "open_database"]
 
 T = TypeVar("T")
 Args = TypeVarTuple("Args")
@@ -32,15 +25,7 @@ log = structlog.get_logger("db")
 
 SLOW_S = 1.0
 """Statements and transactions that take longer are logged."""
-IDLE_IN_TRANSACTION_S = 60
-"""The server ends a session that holds a transaction open and does nothing for so long."""
-COMMAND_MARGIN_S = 5.0
-"""How much longer than the server's own statement time-out we wait for an answer that never comes."""
-ROLL_BACK_TIMEOUT_S = 1.0
-"""A cancelled statement's roll-back may wait for ever: PostgreSQL drops a cancel request that overtakes its
-statement. Cutting the connection rolls back just as well."""
 RELEASE_TIMEOUT_S = 5.0
-SOCKET_PAUSE_S = 0.01
 CLOSE_TIMEOUT_S = 5.0
 HOLDERS_SHOWN = 5
 QUERY_SHOWN = 200
@@ -135,7 +120,7 @@ class Database:
         run = _Run(getattr(work, "__qualname__", repr(work)), asked_at=time.monotonic())
         async with self._connection(run, read_only) as connection:
             with connection.query_logger(_query_logger(run.work)):
-                return await _in_transaction(connection, read_only, work, args)
+                return await in_transaction(connection, read_only, work, args)
 
     @asynccontextmanager
     async def _connection(self, run: _Run, read_only: bool) -> AsyncIterator[Connection]:
@@ -149,7 +134,7 @@ class Database:
             await self._give_up(connection)
             raise
         except failures.FOREIGN as error:
-            verdict = failures.judge(error, is_closed=_is_closed(connection), is_read_only=read_only)
+            verdict = failures.judge(error, is_closed=is_closed(connection), is_read_only=read_only)
             if verdict.is_connection_lost:
                 await self._give_up(connection)
             raise verdict.error from error
@@ -189,7 +174,7 @@ class Database:
     async def _give_up(self, connection: Connection) -> None:
         """Close this connection, and have the others replaced before they are used again."""
         self._connections_lost += 1
-        _cut(connection)
+        cut(connection)
         await self._pool.expire_connections()
 
     async def _release(self, connection: Connection) -> None:
@@ -207,44 +192,12 @@ async def open_database(dsn: str, settings: DatabaseSettings) -> AsyncIterator[D
     Does not connect by itself: `ping` tells whether the database is there. At the end it waits up to
     CLOSE_TIMEOUT_S for works that still run, then cuts them off.
     """
-    pool = await aio.call(_make_pool, dsn, settings)
+    pool = await aio.call(make_pool, dsn, settings)
     try:
         yield Database(pool, settings)
     finally:
         with trio.CancelScope(shield=True):  # bounded by the time-out inside
             await _close(pool)
-
-
-async def _make_pool(dsn: str, settings: DatabaseSettings) -> Pool:
-    pool: Pool = await asyncpg.create_pool(
-        dsn,
-        connect=_connect,
-        min_size=0,
-        max_size=settings.pool_size,
-        timeout=settings.connect_timeout_s,
-        command_timeout=settings.statement_timeout_s + COMMAND_MARGIN_S,
-        init=_prepare,
-        server_settings={
-            "application_name": "orchestrator",
-            "timezone": "UTC",
-            "statement_timeout": str(round(settings.statement_timeout_s * 1000)),
-            "idle_in_transaction_session_timeout": str(IDLE_IN_TRANSACTION_S * 1000),
-        },
-    )
-    return pool
-
-
-async def _connect(*args: Any, **options: Any) -> "asyncpg.Connection[asyncpg.Record]":
-    while True:  # as long as the caller waits for a connection
-        try:
-            return await asyncpg.connect(*args, **options)
-        except BlockingIOError:  # a unix socket's queue is full when many connect at once
-            await aio.sleep(SOCKET_PAUSE_S)
-
-
-async def _prepare(connection: "asyncpg.Connection[asyncpg.Record]") -> None:
-    for name in ("json", "jsonb"):
-        await connection.set_type_codec(name, encoder=json.dumps, decoder=json.loads, schema="pg_catalog")
 
 
 async def _close(pool: Pool) -> None:
@@ -271,53 +224,8 @@ async def _check_writable(connection: Connection) -> None:
         )
 
 
-async def _in_transaction(
-    connection: Connection,
-    read_only: bool,
-    work: Callable[[Connection, *Args], Awaitable[T]],
-    args: tuple[*Args],
-) -> T:
-    # Not as a context manager: a roll-back that fails, or never ends, would take the place of the error or
-    # cancellation that it answers.
-    transaction = connection.transaction(readonly=read_only)
-    try:
-        await transaction.start()
-        result = await work(connection, *args)
-    except BaseException:
-        await _roll_back(connection, transaction)
-        raise
-    try:
-        await transaction.commit()
-    except failures.FOREIGN:
-        raise
-    except BaseException:
-        _cut(connection)  # cancelled: nobody knows its state
-        raise
-    return result
-
-
-async def _roll_back(connection: Connection, transaction: "asyncpg.transaction.Transaction") -> None:
-    try:
-        async with aio.timeout(ROLL_BACK_TIMEOUT_S):
-            await transaction.rollback()
-    except failures.FOREIGN:  # the server is away, or it had not begun
-        _cut(connection)
-
-
-def _cut(connection: Connection) -> None:
-    if not _is_closed(connection):
-        connection.terminate()
-
-
-def _is_closed(connection: Connection) -> bool:
-    try:
-        return connection.is_closed()
-    except asyncpg.InterfaceError:
-        return True  # the pool has taken it back already, as it does at once with a closed one
-
-
-def _query_logger(work: str) -> "Callable[[Query], None]":
-    def log_slow_query(query: "Query") -> None:
+def _query_logger(work: str) -> Callable[[Query], None]:
+    def log_slow_query(query: Query) -> None:
         if query.elapsed > SLOW_S:
             log.warning(
                 "slow_query", work=work, duration_s=round(query.elapsed, 3), query=query.query[:QUERY_SHOWN]

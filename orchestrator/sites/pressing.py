@@ -48,9 +48,7 @@ class Pressed:
         return " ".join((self.values.get("refusal") or "").split())[:200].rstrip(".")
 
 
-async def press(
-    page: Page, button: str, wanted: Wanted, within_s: float, submission: Submission
-) -> Pressed:
+async def press(page: Page, button: str, wanted: Wanted, within_s: float, submission: Submission) -> Pressed:
     """Press `button`, then wait until a wanted mark shows, the site answers with an error, or time is up.
 
     Raises PageUnexpectedError, with nothing pressed, when the button is not there or a mark shows before.

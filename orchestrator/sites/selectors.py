@@ -90,4 +90,4 @@ def _arguments(text: str, at: int, pseudo: str) -> int:
 def _unexpected(text: str, at: int) -> SelectorError:
     if at >= len(text):
         return SelectorError(f"the selector {text!r} ends too early")
-    return SelectorError(f"the selector {text!r} is no CSS from {text[at:at + 20]!r} on")
+    return SelectorError(f"the selector {text!r} is no CSS from {text[at : at + 20]!r} on")

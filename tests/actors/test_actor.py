@@ -2,7 +2,6 @@
 
 from collections.abc import Callable
 from datetime import UTC, datetime, time, timedelta
-from typing import Any
 from zoneinfo import ZoneInfo
 
 import pytest
@@ -26,7 +25,7 @@ from orchestrator.errors import (
 )
 from orchestrator.model import Ending, Outcome, done, nothing_to_do, over_budget
 from orchestrator.retry import FREE_TRIES, RetryRule
-from tests.fakes import NOON, Highest, Stage, Work, a_job, a_stage, make_stage, settle
+from tests.fakes import NOON, Highest, Stage, Work, a_job, a_stage, settle
 
 HOUR_S = 3600.0
 DAY_S = 86_400.0
@@ -70,7 +69,7 @@ async def test_an_interval_counts_from_the_start_of_the_last_run_not_from_its_en
 async def test_what_is_overdue_at_start_runs_once_after_its_stagger(autojump_clock: object) -> None:
     work = Work()
     job = a_job(work=work)
-    async with a_stage([job], overdue=True):
+    async with a_stage([job], is_overdue=True):
         await trio.sleep(0.9 * HOUR_S)
     assert work.at == pytest.approx([stagger_s(job)], abs=1e-3)
 
@@ -84,11 +83,9 @@ async def test_a_daily_job_runs_at_its_time(autojump_clock: object) -> None:
 
 async def test_a_daily_job_runs_once_on_the_day_of_twenty_five_hours(autojump_clock: object) -> None:
     work = Work()
-    stage = make_stage([a_job(work=work, daily_at=time(3, tzinfo=BERLIN))])
-    stage.wall.jump((datetime(2026, 10, 24, 0, 30, tzinfo=BERLIN) - NOON).total_seconds())
-    stage.actor.history.last_start = stage.clock.now()
-    with trio.move_on_after(2 * DAY_S):
-        await stage.supervisor.run()
+    start = datetime(2026, 10, 24, 0, 30, tzinfo=BERLIN)
+    async with a_stage([a_job(work=work, daily_at=time(3, tzinfo=BERLIN))], start=start):
+        await trio.sleep(2 * DAY_S)
     assert work.gaps_s == [25 * HOUR_S]
 
 
@@ -188,18 +185,9 @@ async def test_a_daily_job_keeps_to_its_time_on_a_clock_that_was_put_back(autoju
 
 async def test_a_faster_clock_shortens_the_waits(autojump_clock: object) -> None:
     work = Work()
-    stage = make_stage([a_job(work=work)])
-    stage.actor._house = replace_clock(stage, speed=60)
-    stage.actor.history.last_start = stage.wall.clock(60).now()
-    with trio.move_on_after(150):
-        await stage.supervisor.run()
+    async with a_stage([a_job(work=work)], speed=60):
+        await trio.sleep(150)
     assert work.at == pytest.approx([60, 120], abs=1e-3)
-
-
-def replace_clock(stage: Stage, speed: float) -> Any:
-    from dataclasses import replace
-
-    return replace(stage.actor._house, clock=stage.wall.clock(speed))
 
 
 # ── pause, resume, run ──────────────────────────────────────────────────────────────────────────
@@ -596,7 +584,7 @@ async def test_a_job_that_may_not_run_is_skipped_with_the_reason(autojump_clock:
         assert stage.ended[0][1].detail == "the database is down: no answer"
         assert work.runs == []
         del stage.reasons["plan"]
-        await trio.sleep(HOUR_S)
+        await trio.sleep(1.5 * HOUR_S)
     assert work.at == [HOUR_S]
 
 

@@ -15,6 +15,7 @@ import structlog.testing
 import trio
 
 from orchestrator import aio
+from orchestrator.db import connection as connection_module
 from orchestrator.db import pool
 from orchestrator.db.pool import Connection, Database, open_database
 from orchestrator.errors import (
@@ -266,7 +267,7 @@ async def test_a_roll_back_that_fails_does_not_hide_why_it_was_needed(notes: Dat
 async def test_a_cancelled_work_whose_server_hangs_ends_as_cancelled(
     notes: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(pool, "ROLL_BACK_TIMEOUT_S", 0.05)
+    monkeypatch.setattr(connection_module, "ROLL_BACK_TIMEOUT_S", 0.05)
     token, has_begun = trio.lowlevel.current_trio_token(), trio.Event()
 
     async def hang(connection: Connection) -> None:

@@ -1,4 +1,4 @@
-"""Posting, with a failure at every point: what the post and the day's counter say then, and what was pressed."""
+"""Posting, with a failure at every point: what the post and the counter say then, and what was pressed."""
 
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
@@ -512,6 +512,7 @@ async def test_the_sites_answer_is_recorded_once_the_database_is_back(
 ) -> None:
     await rows.published(house.database, house.stamp(), "another one")  # a second refund would show
     post_id = await house.queued()
+    house.database.asked.clear()
     if answer is not None:
         house.site.trouble["submit_post"].append(answer)
     put: Callable[..., None] = getattr(house.database, place)

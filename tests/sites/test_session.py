@@ -20,7 +20,7 @@ from orchestrator.errors import (
     SiteRateLimitedError,
     SiteUnavailableError,
 )
-from orchestrator.sites import Profile, SiteAccount, SiteSession, load_profile, open_site
+from orchestrator.sites import Profile, SiteAccount, SiteSession, load_profile, open_site, pressing
 from orchestrator.sites.answers import rate_limited
 from tests.browser.harness import Reply, Site, serve
 
@@ -86,14 +86,14 @@ async def test_counts_are_read_as_the_site_writes_them(
 
 
 ODD_PAGES = [
-        post_page(likes="many"),
-        page(""),
-        page("<article class=post data-ref=other><b data-count=likes>1</b></article>"),
-        Reply(post_page().body.replace(END, "")),
-        Reply("\x00garbage \ufffd<<<"),
-        Reply(""),
-        Reply("{}", headers={"X-Kind": "json"}),
-        Reply(status=403),
+    post_page(likes="many"),
+    page(""),
+    page("<article class=post data-ref=other><b data-count=likes>1</b></article>"),
+    Reply(post_page().body.replace(END, "")),
+    Reply("\x00garbage \ufffd<<<"),
+    Reply(""),
+    Reply("{}", headers={"X-Kind": "json"}),
+    Reply(status=403),
 ]
 
 
@@ -153,10 +153,10 @@ async def test_a_timeline_whose_pages_shift_lists_each_post_once(
 
 
 ODD_TIMELINES = [
-        timeline(["aaaa"], "/@ada"),
-        timeline(["aaaa", "'not a reference'"]),
-        page(article("aaaa")),
-        Reply(timeline(["aaaa"]).body.replace(END, "")),
+    timeline(["aaaa"], "/@ada"),
+    timeline(["aaaa", "'not a reference'"]),
+    page(article("aaaa")),
+    Reply(timeline(["aaaa"]).body.replace(END, "")),
 ]
 
 
@@ -189,19 +189,20 @@ async def test_the_reference_of_a_new_post_is_taken_from_its_page(
 
 
 UNCLEAR_ANSWERS = [
-        page(ACCEPTED.format("'no reference'")),
-        page("<p>thanks"),
-        Reply(status=302, headers={"Location": "http://other.test/"}),
-        Reply(status=302, headers={"Location": "/sign-in"}),
-        Reply(status=400),
-        Reply(page(ACCEPTED.format("abcd")).body, status=503),
-        Reply(lost=True),
+    page(ACCEPTED.format("'no reference'")),
+    page("<p>thanks"),
+    Reply(status=302, headers={"Location": "http://other.test/"}),
+    Reply(status=302, headers={"Location": "/sign-in"}),
+    Reply(status=400),
+    Reply(page(ACCEPTED.format("abcd")).body, status=503),
+    Reply(lost=True),
 ]
 
 
 async def test_no_clear_answer_to_a_submit_is_unclear_and_sent_once(
-    pool: ContextPool, site: Site, account: SiteAccount
+    pool: ContextPool, site: Site, account: SiteAccount, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(pressing, "MARKS_WITHIN_S", 0.3)
     async with open_site(pool, 0, account) as session:
         for reply in UNCLEAR_ANSWERS:
             site.pages["/compose"] = answers_to_post(reply)

@@ -22,9 +22,16 @@ from pydantic import (
     model_validator,
 )
 
+from pydantic_settings import (
+    BaseSettings,
+    InitSettingsSource,
+    PydanticBaseSettingsSource,
+    SettingsConfigDict,
+)
+
 from orchestrator.errors import SettingsError
-from orchestrator.settings_words import Complaints, Schema, SettingRow, not_json, rows, unknown_variable
-from orchestrator.sources import Layer, Route, merge_all, read_toml, read_variables
+from orchestrator.settings.words import Complaints, Schema, SettingRow, not_json, rows, unknown_variable
+from orchestrator.settings.sources import Layer, Route, merge_all, read_toml, read_variables
 
 PREFIX = "ORCHESTRATOR_"
 CONFIG_VARIABLE = "ORCHESTRATOR_CONFIG"
@@ -227,8 +234,12 @@ class LogSettings(Section):
     file_backups: int = Field(5, ge=1, le=100, description="files put aside that are kept")
 
 
-class Settings(Section):
+class Settings(BaseSettings):
     """All settings; `Settings.load` is the way to make one from files and environment."""
+
+    model_config = SettingsConfigDict(
+        extra="forbid", frozen=True, allow_inf_nan=False, hide_input_in_errors=True
+    )
 
     state_dir: Path = Field(Path("/var/lib/orchestrator"), description="everything that is kept between runs")
     shutdown_deadline_s: Seconds = Field(30, description="running jobs get so long to end")
@@ -248,6 +259,13 @@ class Settings(Section):
     log: LogSettings = LogSettings()
 
     _layers: tuple[Layer, ...] = PrivateAttr(())
+
+    @classmethod
+    def settings_customise_sources(
+        cls, settings_cls: type[BaseSettings], init_settings: InitSettingsSource, **_others: Any
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """Only what `load` hands in: its layers know the file and line, or variable, of each value."""
+        return (init_settings,)
 
     def secrets(self) -> list[SecretStr]:
         """Everything that must never be shown, for the log's redactor."""
@@ -284,7 +302,7 @@ class Settings(Section):
         tree = merge_all(layers)
         complaints = Complaints(Schema(cls), layers, tree)
         try:
-            settings = cls.model_validate(tree)
+            settings = cls(**tree)
         except ValidationError as error:
             # Without its cause: that one shows input, which may hold a secret.
             raise SettingsError("\n".join(wrong + complaints.lines(error))) from None

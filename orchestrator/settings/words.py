@@ -12,7 +12,7 @@ from typing import Any
 
 from pydantic import BaseModel, SecretStr, ValidationError
 
-from orchestrator.sources import Layer, Route, Variable, dotted, find_place, lookup
+from orchestrator.settings.sources import Layer, Route, Variable, dotted, find_place, lookup
 
 MAX_VALUE_CHARS = 60
 HIDDEN = "(hidden)"

@@ -1,0 +1,113 @@
+"""Connections on the asyncio side: how they are made, and what a transaction on one does when it fails."""
+
+import json
+from collections.abc import Awaitable, Callable
+from typing import TYPE_CHECKING, Any, TypeVar, TypeVarTuple
+
+import asyncpg
+from asyncpg.connection import LoggedQuery
+from asyncpg.pool import PoolConnectionProxy
+
+from orchestrator import aio
+from orchestrator.db import failures
+from orchestrator.settings import DatabaseSettings
+
+if TYPE_CHECKING:
+    Connection = PoolConnectionProxy[asyncpg.Record]
+    Pool = asyncpg.Pool[asyncpg.Record]
+else:
+    Connection = PoolConnectionProxy
+    Pool = asyncpg.Pool
+
+Query = LoggedQuery
+
+T = TypeVar("T")
+Args = TypeVarTuple("Args")
+
+IDLE_IN_TRANSACTION_S = 60
+"""The server ends a session that holds a transaction open and does nothing for so long."""
+COMMAND_MARGIN_S = 5.0
+"""How much longer than the server's own statement time-out we wait for an answer that never comes."""
+ROLL_BACK_TIMEOUT_S = 1.0
+"""A cancelled statement's roll-back may wait for ever: PostgreSQL drops a cancel request that overtakes its
+statement. Cutting the connection rolls back just as well."""
+SOCKET_PAUSE_S = 0.01
+
+
+async def make_pool(dsn: str, settings: DatabaseSettings) -> Pool:
+    """A pool that has connected to nothing yet."""
+    pool: Pool = await asyncpg.create_pool(
+        dsn,
+        connect=_connect,
+        min_size=0,
+        max_size=settings.pool_size,
+        timeout=settings.connect_timeout_s,
+        command_timeout=settings.statement_timeout_s + COMMAND_MARGIN_S,
+        init=_prepare,
+        server_settings={
+            "application_name": "orchestrator",
+            "timezone": "UTC",
+            "statement_timeout": str(round(settings.statement_timeout_s * 1000)),
+            "idle_in_transaction_session_timeout": str(IDLE_IN_TRANSACTION_S * 1000),
+        },
+    )
+    return pool
+
+
+async def _connect(*args: Any, **options: Any) -> "asyncpg.Connection[asyncpg.Record]":
+    while True:  # as long as the caller waits for a connection
+        try:
+            return await asyncpg.connect(*args, **options)
+        except BlockingIOError:  # a unix socket's queue is full when many connect at once
+            await aio.sleep(SOCKET_PAUSE_S)
+
+
+async def _prepare(connection: "asyncpg.Connection[asyncpg.Record]") -> None:
+    for name in ("json", "jsonb"):
+        await connection.set_type_codec(name, encoder=json.dumps, decoder=json.loads, schema="pg_catalog")
+
+
+async def in_transaction(
+    connection: Connection,
+    read_only: bool,
+    work: Callable[[Connection, *Args], Awaitable[T]],
+    args: tuple[*Args],
+) -> T:
+    """Run `work` in a transaction. Its own error or cancellation comes out, whatever the roll-back meets."""
+    # Not as a context manager: a roll-back that fails, or never ends, would take the error's place.
+    transaction = connection.transaction(readonly=read_only)
+    try:
+        await transaction.start()
+        result = await work(connection, *args)
+    except BaseException:
+        await _roll_back(connection, transaction)
+        raise
+    try:
+        await transaction.commit()
+    except failures.FOREIGN:
+        raise
+    except BaseException:
+        cut(connection)  # cancelled: nobody knows its state
+        raise
+    return result
+
+
+async def _roll_back(connection: Connection, transaction: "asyncpg.transaction.Transaction") -> None:
+    try:
+        async with aio.timeout(ROLL_BACK_TIMEOUT_S):
+            await transaction.rollback()
+    except failures.FOREIGN:  # the server is away, or it had not begun
+        cut(connection)
+
+
+def cut(connection: Connection) -> None:
+    """Close the connection without a word to the server, which then rolls back."""
+    if not is_closed(connection):
+        connection.terminate()
+
+
+def is_closed(connection: Connection) -> bool:
+    try:
+        return connection.is_closed()
+    except asyncpg.InterfaceError:
+        return True  # the pool has taken it back already, as it does at once with a closed one
