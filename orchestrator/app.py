@@ -147,7 +147,9 @@ class _Daemon:
                 ],
             }
 
-        app = make_app(look=look, metrics=self._render_metrics, hosts=[settings.host, *settings.allowed_hosts])
+        app = make_app(
+            look=look, metrics=self._render_metrics, hosts=[settings.host, *settings.allowed_hosts]
+        )
         await serve_http(app, settings.host, settings.port, task_status=task_status)
 
     async def live(self) -> None:

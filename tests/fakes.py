@@ -1,6 +1,7 @@
 """Stand-ins for the parts of the house that tests steer by hand."""
 
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
+import itertools
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -10,7 +11,7 @@ from typing import Any, TypeVar, TypeVarTuple
 import trio
 import trio.testing
 
-from orchestrator.actors.actor import Actor, Surroundings
+from orchestrator.actors.actor import Actor, ActorState, Surroundings
 from orchestrator.actors.job import Job, Run
 from orchestrator.actors.supervisor import RestartRule, Supervisor
 from orchestrator.clock import Clock
@@ -111,6 +112,9 @@ class DownDatabase(Database):
         raise DatabaseUnavailableError("the database can't be reached", remedy="Start it.")
 
 
+Step = Outcome | BaseException | Callable[[], Awaitable[Outcome]]
+
+
 @dataclass
 class Work:
     """A job's work whose runs the test steers. Each run takes the next of `script`, or is done.
@@ -118,7 +122,7 @@ class Work:
     An outcome is returned, an error raised, a function awaited. While `is_held` a run waits for `release`.
     """
 
-    script: list[Outcome | BaseException | Callable[[], Awaitable[Outcome]]] = field(default_factory=list)
+    script: Sequence[Step] = ()
     is_held: bool = False
     runs: list[Run] = field(default_factory=list)
     at: list[float] = field(default_factory=list)
@@ -138,7 +142,7 @@ class Work:
             self.under_way -= 1
 
     async def _act(self) -> Outcome:
-        step = self.script.pop(0) if self.script else done()
+        step, self.script = (self.script[0], self.script[1:]) if self.script else (done(), ())
         if self.is_held:
             await self._gate.wait()
             self._gate = trio.Event()
@@ -160,7 +164,7 @@ class Work:
     @property
     def gaps_s(self) -> list[float]:
         """Seconds between the starts of one run and the next."""
-        return [later - earlier for earlier, later in zip(self.at, self.at[1:], strict=False)]
+        return [later - earlier for earlier, later in itertools.pairwise(self.at)]
 
 
 def a_job(name: str = "plan", work: Work | None = None, **changes: Any) -> Job:
@@ -190,6 +194,10 @@ class Stage:
         """The only actor."""
         (actor,) = self.supervisor.actors.values()
         return actor
+
+    def state(self, job: str | None = None) -> ActorState:
+        """What `job`, or the only actor, does now."""
+        return (self.supervisor.actors[job] if job else self.actor).state
 
     @property
     def endings(self) -> list[Ending]:

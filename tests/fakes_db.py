@@ -46,6 +46,10 @@ class WatchedDatabase(Database):
     def after(self, work: str, *hooks: Hook) -> None:
         self._after[work] += hooks
 
+    def forget_hooks(self) -> None:
+        self._before.clear()
+        self._after.clear()
+
     async def run(self, work: Callable[..., Any], /, *args: Any, **options: Any) -> Any:  # type: ignore[override]
         name = work.__name__
         self.asked.append(name)

@@ -8,8 +8,8 @@ from pydantic import BaseModel
 from pydantic_core import PydanticUndefined
 
 from orchestrator.settings import PREFIX, Settings
-from orchestrator.settings.words import Schema
 from orchestrator.settings.sources import Route, dotted, is_section, unwrap
+from orchestrator.settings.words import Schema
 
 TARGET = Path(__file__).parents[1] / "docs" / "settings.md"
 

@@ -80,7 +80,7 @@ async def in_transaction(
         await transaction.start()
         result = await work(connection, *args)
     except BaseException:
-        await _roll_back(connection, transaction)
+        await _roll_back(connection, transaction)  # noqa: ASYNC102 - on the asyncio side, and bounded
         raise
     try:
         await transaction.commit()

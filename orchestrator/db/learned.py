@@ -41,9 +41,12 @@ async def arms(connection: Connection, scope: str) -> list[ArmRow]:
 
 
 async def candidates(
-    connection: Connection, accounts: Sequence[str], published_before: datetime, limit: int
+    connection: Connection, accounts: Sequence[str], published_before: datetime, min_views: int, limit: int
 ) -> list[Candidate]:
-    """Posts of `accounts` older than `published_before` to learn from, oldest first."""
+    """Posts of `accounts` older than `published_before` to learn from, oldest first.
+
+    At the limit those with fewer than `min_views` are left out first: they may have to be waited for.
+    """
     rows = await connection.fetch(
         """
         SELECT p.id, p.account, p.topic, p.format, p.hour, p.published_at, m.likes, m.replies, m.views
@@ -51,10 +54,11 @@ async def candidates(
         CROSS JOIN LATERAL (SELECT likes, replies, views FROM post_metrics
                             WHERE post_id = p.id ORDER BY read_at DESC LIMIT 1) m
         WHERE p.state = 'published' AND p.learned_at IS NULL AND p.account = ANY ($1) AND p.published_at <= $2
-        ORDER BY p.published_at LIMIT $3
+        ORDER BY m.views < $3, p.published_at LIMIT $4
         """,
         list(accounts),
         published_before,
+        min_views,
         limit,
     )
     return [
@@ -65,7 +69,7 @@ async def candidates(
             published_at=row["published_at"],
             metrics=PostMetrics(row["likes"], row["replies"], row["views"]),
         )
-        for row in rows
+        for row in sorted(rows, key=lambda row: row["published_at"])
     ]
 
 

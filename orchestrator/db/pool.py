@@ -6,7 +6,6 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import TypeVar, TypeVarTuple
 
-import asyncpg
 import structlog
 import trio
 

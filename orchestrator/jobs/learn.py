@@ -37,7 +37,7 @@ async def _learn_site(run: Run, tools: Tools, site: str) -> int:
     now, settings = tools.clock.now(), tools.settings.learning
     names = [account.name for account in tools.accounts.values() if account.settings.site == site]
     before = now - timedelta(hours=settings.settle_h)
-    found = await tools.database.run(learned.candidates, names, before, BATCH)
+    found = await tools.database.run(learned.candidates, names, before, settings.min_views, BATCH)
     meaningful = [c for c in found if bandit.is_meaningful(now - c.published_at, c.metrics.views, settings)]
     if not meaningful:
         return 0

@@ -74,8 +74,7 @@ async def _write_one(run: Run, tools: Tools, account: Account, is_first: bool) -
 
 def _hours_ahead(now: datetime, account: Account, horizon_h: int) -> list[int]:
     """The hours of day, in the account's zone, that begin or go on within the horizon."""
-    local = now.astimezone(account.zone)
-    return [(local + timedelta(hours=n)).hour for n in range(horizon_h)]
+    return [(now + timedelta(hours=n)).astimezone(account.zone).hour for n in range(horizon_h)]
 
 
 def _moment_in(hour: int, now: datetime, account: Account, tools: Tools) -> datetime:

@@ -21,7 +21,6 @@ from pydantic import (
     ValidationError,
     model_validator,
 )
-
 from pydantic_settings import (
     BaseSettings,
     InitSettingsSource,
@@ -30,8 +29,8 @@ from pydantic_settings import (
 )
 
 from orchestrator.errors import SettingsError
-from orchestrator.settings.words import Complaints, Schema, SettingRow, not_json, rows, unknown_variable
 from orchestrator.settings.sources import Layer, Route, merge_all, read_toml, read_variables
+from orchestrator.settings.words import Complaints, Schema, SettingRow, not_json, rows, unknown_variable
 
 PREFIX = "ORCHESTRATOR_"
 CONFIG_VARIABLE = "ORCHESTRATOR_CONFIG"

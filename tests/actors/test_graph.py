@@ -1,3 +1,5 @@
+import itertools
+
 import pytest
 
 from orchestrator.actors.graph import downstream_of
@@ -42,4 +44,4 @@ def test_a_cycle_is_named_in_the_order_of_waiting() -> None:
     ring = str(caught.value).removeprefix("the jobs wait for each other: ").split(" → ")
     waits_for = {"a": "b", "b": "c", "c": "a"}
     assert len(ring) == 4
-    assert all(waits_for[one] == other for one, other in zip(ring, ring[1:], strict=False))
+    assert all(waits_for[one] == other for one, other in itertools.pairwise(ring))

@@ -1,3 +1,4 @@
+import itertools
 from datetime import UTC, datetime, time, timedelta
 from random import Random
 from zoneinfo import ZoneInfo
@@ -25,7 +26,7 @@ AUTUMN = datetime(2026, 10, 25, tzinfo=BERLIN)
 DAY = timedelta(days=1)
 SECOND = timedelta(seconds=1)
 
-moments = st.datetimes(datetime(2026, 1, 1), datetime(2027, 1, 1), timezones=st.just(UTC))
+moments = st.integers(0, 366 * 86_400).map(lambda seconds: NOON + seconds * SECOND)
 times = st.builds(time, st.integers(0, 23), st.integers(0, 59), tzinfo=st.just(BERLIN))
 
 
@@ -94,7 +95,7 @@ def test_five_hundred_overdue_jobs_are_spread_over_a_minute() -> None:
 @pytest.mark.parametrize(("every_s", "bound_s"), [(10.0, 1.0), (600.0, 60.0), (86_400.0, STAGGER_MAX_S)])
 def test_the_stagger_is_below_a_tenth_of_the_interval_and_a_minute(every_s: float, bound_s: float) -> None:
     delays_s = [stagger_s(a_job(f"job {number}", every_s=every_s)) for number in range(100)]
-    assert 0 <= min(delays_s)
+    assert min(delays_s) >= 0
     assert bound_s * 0.8 < max(delays_s) < bound_s
 
 
@@ -139,4 +140,4 @@ def test_a_time_of_day_comes_once_a_day_for_ever(at: time, start: datetime) -> N
     for _ in range(3):
         due = next_daily(at, due)
         days.append(due.astimezone(BERLIN).date())
-    assert [later - earlier for earlier, later in zip(days, days[1:], strict=False)] == [DAY] * 3
+    assert [later - earlier for earlier, later in itertools.pairwise(days)] == [DAY] * 3

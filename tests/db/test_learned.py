@@ -33,7 +33,7 @@ async def measured(
 
 
 async def candidates(database: Database, limit: int = 100, before: timedelta = timedelta()) -> list[int]:
-    found = await database.run(learned.candidates, [ACCOUNT], NOON - before, limit)
+    found = await database.run(learned.candidates, [ACCOUNT], NOON - before, 10, limit)
     return [candidate.post_id for candidate in found]
 
 
@@ -42,7 +42,7 @@ async def test_a_candidate_has_its_arms_and_its_latest_metrics(database: Databas
     latest = PostMetrics(8, 2, 200)
     await database.run(measurements.record, [(post_id, latest)], [], fence, NOON)
     await database.run(measurements.record, [(post_id, SEEN)], [], fence, NOON - HOUR / 4)
-    [candidate] = await database.run(learned.candidates, [ACCOUNT], NOON, 100)
+    [candidate] = await database.run(learned.candidates, [ACCOUNT], NOON, 10, 100)
     assert candidate == Candidate(post_id, ACCOUNT, Arms("bread", "tip", 9), NOON - HOUR, latest)
 
 
@@ -50,6 +50,16 @@ async def test_candidates_come_oldest_first_up_to_the_limit(database: Database, 
     ids = [await measured(database, fence, f"{hours}", hours * HOUR) for hours in (3, 9, 1)]
     assert await candidates(database) == [ids[1], ids[0], ids[2]]
     assert await candidates(database, limit=2) == [ids[1], ids[0]]
+
+
+async def test_at_the_limit_posts_that_few_have_seen_give_way(database: Database, fence: int) -> None:
+    unseen, seen = (
+        await measured(database, fence, "unseen", 9 * HOUR),
+        await measured(database, fence, "seen"),
+    )
+    await database.run(measurements.record, [(unseen, PostMetrics(0, 0, 9))], [], fence, NOON)
+    assert await candidates(database, limit=1) == [seen]
+    assert await candidates(database, limit=2) == [unseen, seen]
 
 
 async def test_a_post_is_a_candidate_from_its_age_on(database: Database, fence: int) -> None:

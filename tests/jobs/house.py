@@ -55,7 +55,6 @@ class House:
     database: WatchedDatabase
     moment: Moment
     woken: list[str] = field(default_factory=list)
-    _last_number: int = 0
 
     def run(self, job: str, priority: int = 0) -> Run:
         """One run of a job, as its actor would make it."""
@@ -76,6 +75,11 @@ class House:
     @property
     def today(self) -> date:
         return self.moment.now.astimezone(UTC).date()
+
+    async def restart(self) -> None:
+        """As if the daemon had been killed and started again: a new fence, and the past is settled."""
+        self.tools = replace(self.tools, fence=await new_fence(self.database))
+        await self.database.run(posts.recover, self.stamp())
 
     def slots(self) -> list[str]:
         return [slot.state for slot in self.tools.allocator.snapshot().slots]
@@ -123,9 +127,3 @@ def make_house(database: Database, fence: Fence, settings: Settings) -> House:
 async def new_fence(database: Database) -> Fence:
     asked_at = boot_time()
     return Fence(await rows.take_fence(database), rows.TTL_S, asked_at)
-
-
-def with_settings(house: House, settings: Settings) -> House:
-    """The same house under other settings."""
-    house.tools = replace(house.tools, settings=settings, accounts=accounts_of(settings))
-    return house

@@ -3,6 +3,7 @@
 import dataclasses
 from typing import Any
 
+import httpx
 import pytest
 from pydantic import SecretStr
 
@@ -19,6 +20,7 @@ from orchestrator.errors import (
 )
 from orchestrator.model import fingerprint
 from orchestrator.sites import Profile, SiteAccount, SiteSession, open_site
+from tests.demo.harness import Visitor
 from tests.sites.conftest import BundledSite
 
 
@@ -43,18 +45,24 @@ async def test_a_post_is_published_once_measured_and_found_again(
 
 
 async def test_a_timeline_of_many_pages_is_read_as_far_as_asked(
-    pool: ContextPool, ada: SiteAccount, profile: Profile
+    pool: ContextPool, bundled_site: BundledSite, profile: Profile
 ) -> None:
-    async with open_site(pool, 0, SiteAccount("bert", "bert", SecretStr("pass-of-bert"), profile)) as session:
+    bert = SiteAccount("bert", "bert", SecretStr("pass-of-bert"), profile)
+    async with open_site(pool, 0, bert) as session:
         assert await session.own_posts(10) == []
-    # A voice of the site's own, who has posted a lot, looked at with ada's sign-in.
-    voice = dataclasses.replace(ada, username="willow")
-    async with open_site(pool, 1, ada) as session:
-        await session.sign_in()
-    async with open_site(pool, 1, voice) as session:
-        posts = await session.own_posts(25)
-        assert len({post.reference for post in posts}) == 25
+        references = await write_by_hand(bundled_site, [f"number {number} of many" for number in range(22)])
+        posts = await session.own_posts(100)
+        assert [post.reference for post in posts] == references[::-1]
+        assert [post.text for post in posts][::21] == ["number 21 of many", "number 0 of many"]
         assert await session.own_posts(21) == posts[:21]
+
+
+async def write_by_hand(site: BundledSite, texts: list[str]) -> list[str]:
+    """Published as bert without a browser; returns the references."""
+    async with httpx.AsyncClient(base_url=site.url) as http:
+        visitor = Visitor(http)
+        await visitor.sign_in("bert")
+        return [await visitor.published(text) for text in texts]
 
 
 async def test_a_sign_out_is_mended_by_signing_in_once(

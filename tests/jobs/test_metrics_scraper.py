@@ -1,0 +1,187 @@
+"""The metrics scraper: what it reads, and what is kept when a visit ends early."""
+
+from datetime import timedelta
+
+import pytest
+import trio
+import trio.testing
+
+from orchestrator.errors import (
+    ContextBrokenError,
+    DatabaseUnavailableError,
+    FenceLostError,
+    PageUnexpectedError,
+    SignInRefusedError,
+    SiteUnavailableError,
+)
+from orchestrator.jobs import metrics_scraper
+from orchestrator.jobs.metrics_scraper import measure
+from orchestrator.jobs.posting import post_one
+from orchestrator.model import Ending, Outcome, PostMetrics
+from tests import rows
+from tests.fakes_db import raising
+from tests.fakes_site import Pause
+from tests.jobs.house import House, new_fence
+
+SEEN = PostMetrics(likes=3, replies=1, views=90)
+
+
+async def scrape(house: House) -> Outcome:
+    return await measure(house.run(metrics_scraper.NAME, priority=1), house.tools)
+
+
+async def publish(house: House, *texts: str, account: str = "ada") -> list[str]:
+    """Publish posts a second apart; their references."""
+    for text in texts:
+        await house.queued(text, account)
+        await post_one(house.run("posting"), house.tools)
+        house.moment.go(seconds=1)
+    references = [entry.reference for entry in house.site.of(account)]
+    house.site.metrics |= dict.fromkeys(references, SEEN)
+    return references
+
+
+async def kept(house: House) -> list[str]:
+    """The references of the posts that have metrics, in the order of publication."""
+    found = await rows.fetch(
+        house.database,
+        "SELECT reference FROM posts p JOIN post_metrics m ON m.post_id = p.id ORDER BY p.id, m.read_at",
+    )
+    return [one["reference"] for one in found]
+
+
+async def test_what_a_posts_page_shows_is_kept_with_its_moment(house: House) -> None:
+    await publish(house, "one")
+    outcome = await scrape(house)
+    assert (outcome.ending, outcome.figures) == (Ending.DONE, {"pages": 1, "gone": 0})
+    [found] = await rows.fetch(house.database, "SELECT read_at, likes, replies, views FROM post_metrics")
+    assert tuple(found.values()) == (house.moment.now, 3, 1, 90)
+
+
+async def test_without_anything_due_no_slot_is_asked_for(house: House) -> None:
+    await publish(house, "one")
+    await scrape(house)
+    house.site.visits.clear()
+    assert (await scrape(house)).ending is Ending.NOTHING_TO_DO
+    assert house.site.visits == []
+
+
+async def test_a_post_is_read_again_when_its_tier_says_so(house: House) -> None:
+    [reference] = await publish(house, "one")
+    await scrape(house)
+    house.moment.go(minutes=20)
+    await scrape(house)
+    assert house.site.looks == [reference] * 2
+    assert await kept(house) == [reference] * 2
+
+
+async def test_each_accounts_posts_are_read_in_one_visit_of_its_own(house: House) -> None:
+    hers, his = await publish(house, "one", "two"), await publish(house, "three", account="grace")
+    house.site.visits.clear()
+    await scrape(house)
+    assert [account for account, _ in house.site.visits] == ["ada", "grace"]
+    assert house.site.looks == [*hers, *his]
+
+
+async def test_a_post_that_is_gone_from_the_site_is_not_looked_for_again_at_once(house: House) -> None:
+    gone, there = await publish(house, "one", "two")
+    house.site.gone.add(gone)
+    assert (await scrape(house)).figures == {"pages": 1, "gone": 1}
+    assert await kept(house) == [there]
+    assert (await scrape(house)).ending is Ending.NOTHING_TO_DO
+
+
+async def test_an_odd_page_costs_its_own_post_only_and_is_tried_again(house: House) -> None:
+    odd, fine = await publish(house, "one", "two")
+    house.site.trouble["read_metrics"].append(PageUnexpectedError("no likes on it"))
+    assert (await scrape(house)).figures == {"pages": 1, "gone": 0}
+    assert await kept(house) == [fine]
+    await scrape(house)
+    assert await kept(house) == [odd, fine]
+
+
+@pytest.mark.parametrize(
+    "error",
+    [SiteUnavailableError("500"), ContextBrokenError("died"), KeyError("bug")],
+    ids=lambda e: type(e).__name__,
+)
+async def test_what_was_read_before_a_failure_is_kept(house: House, error: Exception) -> None:
+    first, second, third = await publish(house, "one", "two", "three")
+    pause = Pause()
+    pause.go_on.set()
+    house.site.trouble["read_metrics"] += [pause, pause, error]
+    with pytest.raises(type(error)):
+        await scrape(house)
+    assert await kept(house) == [first, second]
+    await scrape(house)
+    assert await kept(house) == [first, second, third]
+
+
+async def test_what_was_read_before_a_cancellation_is_kept(house: House) -> None:
+    first, _ = await publish(house, "one", "two")
+    through, stop = Pause(), Pause()
+    through.go_on.set()
+    house.site.trouble["read_metrics"] += [through, stop]
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(scrape, house)
+        await stop.is_reached.wait()
+        nursery.cancel_scope.cancel()
+    assert await kept(house) == [first]
+
+
+async def test_a_slot_that_is_called_back_is_given_back_after_the_present_page(house: House) -> None:
+    first, _ = await publish(house, "one", "two")
+    allocator, stop = house.tools.allocator, Pause()
+    house.site.trouble["read_metrics"].append(stop)
+
+    async def hold(priority: int) -> None:
+        async with allocator.lease("other", priority=priority):
+            await trio.sleep_forever()
+
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(hold, 1)  # high's guarantee is taken, so the scraper borrows
+        await trio.testing.wait_all_tasks_blocked()
+        nursery.start_soon(scrape, house)
+        await stop.is_reached.wait()
+        nursery.start_soon(hold, 2)
+        await trio.testing.wait_all_tasks_blocked()
+        stop.go_on.set()
+        while await kept(house) != [first]:
+            await trio.sleep(0.001)
+        nursery.cancel_scope.cancel()
+    assert house.site.looks == [first]
+
+
+async def test_an_account_that_can_not_sign_in_does_not_hold_up_the_others(house: House) -> None:
+    await publish(house, "one")
+    his = await publish(house, "two", account="grace")
+    house.site.refuses["ada"] = SignInRefusedError("wrong password")
+    with pytest.raises(SignInRefusedError):
+        await scrape(house)
+    assert await kept(house) == his
+
+
+async def test_a_record_that_fails_is_made_up_by_the_next_look(house: House) -> None:
+    [reference] = await publish(house, "one")
+    house.database.before("record", raising(DatabaseUnavailableError("away")))
+    with pytest.raises(DatabaseUnavailableError):
+        await scrape(house)
+    await scrape(house)
+    assert await kept(house) == [reference]
+
+
+async def test_a_daemon_that_was_overtaken_records_nothing(house: House) -> None:
+    await publish(house, "one")
+    await new_fence(house.database)
+    with pytest.raises(FenceLostError):
+        await scrape(house)
+    assert await kept(house) == []
+
+
+async def test_a_batch_is_bounded_and_the_rest_follows(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(metrics_scraper, "BATCH", 2)
+    references = await publish(house, "one", "two", "three")
+    assert (await scrape(house)).figures["pages"] == 2
+    assert (await scrape(house)).figures["pages"] == 1
+    assert await kept(house) == references
+    assert house.moment.now - rows.NOON == timedelta(seconds=3)

@@ -1,0 +1,143 @@
+"""Planning: what is written, for when, and how much of it."""
+
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from zoneinfo import ZoneInfo
+
+import pytest
+
+from orchestrator.db import learned
+from orchestrator.db.pool import Database
+from orchestrator.errors import DatabaseUnavailableError, FenceLostError
+from orchestrator.jobs import plan as job
+from orchestrator.jobs.plan import plan
+from orchestrator.jobs.posting import post_one
+from orchestrator.model import Ending, Outcome
+from tests import rows
+from tests.fakes_db import raising
+from tests.jobs.house import SITE, House, make_house, new_fence, settings_for
+from tests.rows import NOON
+
+HOUR = timedelta(hours=1)
+
+
+async def write(house: House) -> Outcome:
+    return await plan(house.run(job.NAME, priority=1), house.tools)
+
+
+async def of(house: House, account: str) -> list[rows.Row]:
+    return [found for found in await rows.all_rows(house.database) if found["account"] == account]
+
+
+async def test_a_run_queues_two_drafts_for_each_account(house: House) -> None:
+    outcome = await write(house)
+    assert (outcome.ending, outcome.figures) == (Ending.DONE, {"queued": 4, "refused": 0})
+    for account in ("ada", "grace"):
+        assert [found["state"] for found in await of(house, account)] == ["queued", "queued"]
+
+
+async def test_a_queue_is_filled_to_its_target_and_no_further(house: House) -> None:
+    for _ in range(2):
+        await write(house)
+    assert (await write(house)).ending is Ending.NOTHING_TO_DO
+    assert len(await of(house, "ada")) == house.tools.settings.content.queue_target == 4
+
+
+async def test_what_is_published_makes_room(house: House) -> None:
+    for _ in range(2):
+        await write(house)
+    house.moment.go(hours=1)
+    await post_one(house.run("posting"), house.tools)
+    assert (await write(house)).figures["queued"] == 1
+
+
+async def test_the_very_first_post_of_an_account_is_due_at_once_and_the_next_ones_are_not(
+    house: House,
+) -> None:
+    await write(house)
+    due = [found["due_at"] for found in await of(house, "ada")]
+    assert due[0] == NOON
+    assert NOON < due[1] <= NOON + 12 * HOUR
+
+
+async def test_a_post_is_due_in_the_hour_that_was_chosen_in_the_accounts_own_zone(house: House) -> None:
+    for _ in range(2):
+        await write(house)
+    for found in await of(house, "grace"):
+        assert found["due_at"].astimezone(ZoneInfo("Europe/Berlin")).hour == found["hour"]
+    for found in await of(house, "ada"):
+        assert found["due_at"].hour == found["hour"]
+
+
+@pytest.mark.parametrize(
+    "now",
+    [
+        "2026-03-28T23:30",  # two hours before Berlin's clocks skip an hour
+        "2026-10-24T23:30",  # … or show one twice
+        "2026-05-04T21:59:59.999999",
+    ],
+)
+async def test_every_post_is_due_within_the_horizon_whatever_the_clocks_do(
+    database: Database, now: str
+) -> None:
+    settings = settings_for(content={"queue_target": 20, "posts_a_run": 10, "horizon_h": 6})
+    house = make_house(database, await new_fence(database), settings)
+    house.moment.now = datetime.fromisoformat(now).replace(tzinfo=UTC)
+    await write(house)
+    await write(house)
+    due = [found["due_at"] for found in await of(house, "grace")]
+    assert len(due) == 20
+    assert all(house.moment.now <= moment <= house.moment.now + 6 * HOUR for moment in due)
+
+
+async def test_what_was_learned_is_followed(house: House) -> None:
+    liked = [("topic", "cooking", 500.0, 1.0), ("format", "tip", 500.0, 1.0)]
+    await house.database.run(learned.store, SITE, [], liked, house.tools.fence.number, NOON)
+    for _ in range(2):
+        await write(house)
+    found = await rows.all_rows(house.database)
+    assert {(one["topic"], one["format"]) for one in found} == {("cooking", "tip")}
+
+
+async def test_no_text_is_written_twice_for_an_account(database: Database) -> None:
+    settings = settings_for(content={"queue_target": 60, "posts_a_run": 10})
+    house = make_house(database, await new_fence(database), settings)
+    for _ in range(6):
+        await write(house)
+    texts = [found["fingerprint"] for found in await of(house, "ada")]
+    assert len(texts) == 60 == len(set(texts))
+
+
+async def test_drafts_fit_the_site_and_the_settings(database: Database) -> None:
+    settings = settings_for(content={"max_chars": 90, "queue_target": 20, "posts_a_run": 10})
+    house = make_house(database, await new_fence(database), settings)
+    await write(house)
+    found = await rows.all_rows(house.database)
+    assert found
+    assert all(len(one["text"]) <= 90 for one in found)
+
+
+async def test_when_every_draft_is_refused_the_run_says_so(database: Database, tmp_path: Path) -> None:
+    """No text is shorter than what is asked for here."""
+    settings = settings_for(content={"folder": tmp_path, "min_chars": 279, "max_chars": 280})
+    house = make_house(database, await new_fence(database), settings)
+    outcome = await write(house)
+    assert (outcome.ending, outcome.figures["queued"]) == (Ending.DONE, 0)
+    assert "refused" in outcome.detail
+    assert await rows.all_rows(database) == []
+
+
+async def test_a_draft_whose_answer_was_lost_is_there_once(house: House) -> None:
+    house.database.after("add", raising(DatabaseUnavailableError("away")))
+    with pytest.raises(DatabaseUnavailableError):
+        await write(house)
+    for _ in range(3):
+        await write(house)
+    assert [len(await of(house, account)) for account in ("ada", "grace")] == [4, 4]
+
+
+async def test_a_daemon_that_was_overtaken_queues_nothing(house: House) -> None:
+    await new_fence(house.database)
+    with pytest.raises(FenceLostError):
+        await write(house)
+    assert await rows.all_rows(house.database) == []

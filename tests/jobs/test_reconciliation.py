@@ -1,0 +1,306 @@
+"""Reconciliation: what the account's own timeline says of ambiguous posts, and what follows."""
+
+import pytest
+import trio
+
+from orchestrator.db.pool import Database
+from orchestrator.errors import (
+    ContextBrokenError,
+    FenceLostError,
+    PageUnexpectedError,
+    PostUnclearError,
+    SignInRefusedError,
+    SiteUnavailableError,
+)
+from orchestrator.jobs import reconciliation
+from orchestrator.jobs.posting import post_one
+from orchestrator.jobs.reconciliation import TIMELINE_ITEMS, reconcile
+from orchestrator.model import Ending, Outcome, PostState
+from tests import rows
+from tests.fakes_site import Pause, dropped
+from tests.jobs.house import House, make_house, new_fence, settings_for
+
+
+async def look(house: House) -> Outcome:
+    return await reconcile(house.run(reconciliation.NAME, priority=2), house.tools)
+
+
+async def in_doubt(house: House, text: str = "a text", account: str = "ada", *, is_accepted: bool) -> int:
+    """A post whose press got no answer; its id."""
+    post_id = await house.queued(text, account)
+    house.site.trouble["accepted" if is_accepted else "submit_post"].append(dropped())
+    with pytest.raises(PostUnclearError):
+        await post_one(house.run("posting"), house.tools)
+    return post_id
+
+
+def settle(house: House, seconds: float = 0.0) -> None:
+    """Let the settle time pass, and `seconds`."""
+    house.moment.go(seconds=house.tools.settings.posting.settle_s + seconds)
+
+
+# ── found ───────────────────────────────────────────────────────────────────────────────────────
+
+
+async def test_a_post_that_is_on_the_site_is_published_with_its_reference(house: House) -> None:
+    post_id = await in_doubt(house, "Bread  rises\nslowly", is_accepted=True)
+    outcome = await look(house)
+    assert (outcome.ending, outcome.figures) == (Ending.DONE, {"settled": 1, "left": 0})
+    assert await house.state(post_id) == ("published", 1)
+    found = await rows.row(house.database, post_id)
+    assert found["reference"] == house.site.ledger[0].reference
+    assert len(house.site.presses) == 1
+
+
+async def test_without_ambiguous_posts_no_timeline_is_read(house: House) -> None:
+    await house.queued()
+    assert (await look(house)).ending is Ending.NOTHING_TO_DO
+    assert house.site.visits == []
+
+
+async def test_each_account_is_looked_at_once_on_its_own_timeline(house: House) -> None:
+    """The same text of two accounts is two posts."""
+    on_site = await in_doubt(house, "Bread rises", "ada", is_accepted=True)
+    not_there = await in_doubt(house, "Bread rises", "grace", is_accepted=False)
+    second = await in_doubt(house, "Bread falls", "ada", is_accepted=True)
+    house.site.visits.clear()
+    assert (await look(house)).figures == {"settled": 2, "left": 1}
+    assert [account for account, _ in house.site.visits] == ["ada", "grace"]
+    states = [(await house.state(post_id))[0] for post_id in (on_site, not_there, second)]
+    assert states == ["published", "ambiguous", "published"]
+    references = {found["reference"] for found in await rows.all_rows(house.database)}
+    assert references == {None, *(entry.reference for entry in house.site.of("ada"))}
+
+
+async def test_an_item_that_another_post_has_already_is_not_taken_again(house: House) -> None:
+    """The site refused a text, took it when it was written again, and now the third press is in doubt."""
+    first = await house.queued("Bread rises")
+    await post_one(house.run("posting"), house.tools)
+    await rows.execute(
+        house.database, "UPDATE posts SET fingerprint = 'of another text' WHERE id = $1", first
+    )
+    second = await in_doubt(house, "Bread rises", is_accepted=False)
+    assert (await look(house)).figures == {"settled": 0, "left": 1}
+    assert await house.state(second) == ("ambiguous", 2)
+    assert (await rows.row(house.database, first))["reference"] == house.site.ledger[0].reference
+
+
+async def test_of_two_items_that_look_equal_the_newest_is_taken_and_once(house: House) -> None:
+    """Somebody has published the same text by hand."""
+    house.site.accept("ada", "Bread rises")
+    post_id = await in_doubt(house, "Bread rises", is_accepted=True)
+    await look(house)
+    assert (await rows.row(house.database, post_id))["reference"] == house.site.ledger[1].reference
+    assert (await look(house)).ending is Ending.NOTHING_TO_DO
+
+
+# ── not found ───────────────────────────────────────────────────────────────────────────────────
+
+
+async def test_a_post_that_two_looks_did_not_find_is_queued_and_its_count_given_back(house: House) -> None:
+    post_id = await in_doubt(house, is_accepted=False)
+    assert (await look(house)).figures == {"settled": 0, "left": 1}
+    assert await house.state(post_id) == ("ambiguous", 1)
+    settle(house)
+    assert (await look(house)).figures == {"settled": 1, "left": 0}
+    assert await house.state(post_id) == ("queued", 0)
+    await post_one(house.run("posting"), house.tools)
+    assert await house.state(post_id) == ("published", 1)
+    assert len(house.site.ledger) == 1
+
+
+async def test_before_the_settle_time_a_second_look_does_not_count(house: House) -> None:
+    post_id = await in_doubt(house, is_accepted=False)
+    await look(house)
+    settle(house, -0.001)
+    for _ in range(3):
+        await look(house)
+    assert await house.state(post_id) == ("ambiguous", 1)
+
+
+async def test_the_settle_time_runs_between_the_looks_and_not_their_ends(house: House) -> None:
+    """A second look that began early and took long saw the timeline as it was early."""
+    post_id = await in_doubt(house, is_accepted=False)
+    await look(house)
+    pause = Pause()
+    house.site.trouble["own_posts"].append(pause)
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(look, house)
+        await pause.is_reached.wait()
+        settle(house, 60)
+        pause.go_on.set()
+    assert await house.state(post_id) == ("ambiguous", 1)
+
+
+async def test_a_post_that_shows_up_between_the_looks_is_published(house: House) -> None:
+    post_id = await in_doubt(house, "Bread rises", is_accepted=False)
+    await look(house)
+    settle(house)
+    house.site.accept("ada", "Bread rises")
+    await look(house)
+    assert await house.state(post_id) == ("published", 1)
+
+
+async def test_a_look_that_fails_is_none(house: House) -> None:
+    post_id = await in_doubt(house, is_accepted=False)
+    for error in (SiteUnavailableError("500"), PageUnexpectedError("half a timeline")):
+        house.site.trouble["own_posts"].append(error)
+        with pytest.raises(type(error)):
+            await look(house)
+        settle(house)
+    assert (await rows.row(house.database, post_id))["missed_at"] is None
+    assert await house.state(post_id) == ("ambiguous", 1)
+
+
+async def test_after_the_last_attempt_the_post_is_failed_and_says_why(database: Database) -> None:
+    house = make_house(database, await new_fence(database), settings_for(posting={"attempts": 2}))
+    post_id = await in_doubt(house, is_accepted=False)
+    for expected in ("queued", "failed"):
+        for _ in range(2):
+            await look(house)
+            settle(house)
+        assert await house.state(post_id) == (expected, 0)
+        if expected == "queued":
+            house.site.trouble["submit_post"].append(dropped())
+            with pytest.raises(PostUnclearError):
+                await post_one(house.run("posting"), house.tools)
+    assert "after 2 tries" in (await rows.row(house.database, post_id))["detail"]
+    assert house.site.ledger == []
+
+
+# ── a long timeline ─────────────────────────────────────────────────────────────────────────────
+
+
+async def test_a_timeline_that_is_too_long_leaves_the_post_to_a_person_and_says_so(house: House) -> None:
+    post_id = await in_doubt(house, is_accepted=False)
+    for number in range(TIMELINE_ITEMS):
+        house.site.accept("ada", f"by hand {number}")
+    for _ in range(3):
+        await look(house)
+        settle(house)
+    assert await house.state(post_id) == ("ambiguous", 1)
+    assert "a person has to look" in (await rows.row(house.database, post_id))["detail"]
+
+
+async def fill_timeline(house: House, count: int) -> None:
+    """Publish `count` posts of ours, an hour apart."""
+    for number in range(count):
+        await house.queued(f"ours {number}")
+        await post_one(house.run("posting"), house.tools)
+        house.moment.go(hours=1)
+
+
+async def test_a_long_timeline_that_reaches_back_beyond_the_attempt_is_enough(
+    house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(reconciliation, "TIMELINE_ITEMS", 3)
+    await fill_timeline(house, 4)
+    post_id = await in_doubt(house, is_accepted=False)
+    await look(house)
+    settle(house)
+    await look(house)
+    assert (await rows.row(house.database, post_id))["state"] == "queued"
+
+
+async def test_a_long_timeline_that_is_all_younger_than_the_attempt_is_not(
+    house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(reconciliation, "TIMELINE_ITEMS", 3)
+    post_id = await in_doubt(house, is_accepted=False)
+    await fill_timeline(house, 4)
+    await look(house)
+    settle(house)
+    await look(house)
+    found = await rows.row(house.database, post_id)
+    assert (found["state"], found["missed_at"]) == ("ambiguous", None)
+
+
+# ── stuck posts, and those of an earlier daemon ─────────────────────────────────────────────────
+
+
+async def test_a_post_that_is_stuck_is_settled_by_the_same_look(house: House) -> None:
+    post_id = await rows.in_state(house.database, PostState.SUBMITTING, house.stamp(), "Bread rises")
+    house.site.accept("ada", "Bread rises")
+    await look(house)
+    assert await house.state(post_id) == ("submitting", 1)
+    house.moment.go(seconds=house.tools.settings.posting.stuck_s + 1)
+    await look(house)
+    assert (await rows.row(house.database, post_id))["state"] == "published"
+
+
+@pytest.mark.parametrize(("is_accepted", "state"), [(True, ("published", 1)), (False, ("queued", 0))])
+async def test_what_a_killed_daemon_left_submitting_is_settled_by_the_next(
+    house: House, is_accepted: bool, state: tuple[str, int]
+) -> None:
+    post_id = await rows.in_state(house.database, PostState.SUBMITTING, house.stamp(), "Bread rises")
+    if is_accepted:
+        house.site.accept("ada", "Bread rises")
+    await house.restart()
+    day = house.today
+    await look(house)
+    settle(house)
+    await look(house)
+    assert (
+        (await rows.row(house.database, post_id))["state"],
+        await rows.counted(house.database, day=day),
+    ) == state
+
+
+# ── troubles of an account, of the browser, of the daemon ───────────────────────────────────────
+
+
+async def test_an_account_that_can_not_sign_in_does_not_hold_up_the_others(house: House) -> None:
+    stuck = await in_doubt(house, "hers", "ada", is_accepted=True)
+    other = await in_doubt(house, "his", "grace", is_accepted=True)
+    house.site.refuses["ada"] = SignInRefusedError("wrong password")
+    with pytest.raises(SignInRefusedError):
+        await look(house)
+    assert [(await house.state(post_id))[0] for post_id in (stuck, other)] == ["ambiguous", "published"]
+
+
+async def test_posts_of_an_account_that_was_removed_wait_and_hold_up_nobody(house: House) -> None:
+    gone = await rows.in_state(house.database, PostState.AMBIGUOUS, house.stamp(), "his", "linus")
+    other = await in_doubt(house, is_accepted=True)
+    await look(house)
+    assert [(await house.state(post_id))[0] for post_id in (gone, other)] == ["ambiguous", "published"]
+
+
+async def test_a_broken_context_breaks_its_slot_and_settles_nothing(house: House) -> None:
+    post_id = await in_doubt(house, is_accepted=True)
+    house.site.trouble["own_posts"].append(ContextBrokenError("the browser died"))
+    with pytest.raises(ContextBrokenError):
+        await look(house)
+    assert await house.state(post_id) == ("ambiguous", 1)
+    assert sorted(house.slots()) == ["broken", "free", "free"]
+
+
+@pytest.mark.parametrize("is_accepted", [True, False])
+async def test_a_daemon_that_was_overtaken_during_the_look_settles_nothing(
+    house: House, is_accepted: bool
+) -> None:
+    post_id = await in_doubt(house, is_accepted=is_accepted)
+    before = await rows.row(house.database, post_id)
+    pause = Pause()
+    house.site.trouble["own_posts"].append(pause)
+    async with trio.open_nursery() as nursery:
+
+        async def look_in_vain() -> None:
+            with pytest.raises(FenceLostError):
+                await look(house)
+
+        nursery.start_soon(look_in_vain)
+        await pause.is_reached.wait()
+        await new_fence(house.database)
+        pause.go_on.set()
+    assert await rows.row(house.database, post_id) == before
+
+
+async def test_many_posts_in_doubt_are_settled_over_several_runs(
+    house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(reconciliation, "BATCH", 2)
+    for number in range(5):
+        await in_doubt(house, f"text {number}", is_accepted=True)
+        house.moment.go(seconds=1)
+    figures = [(await look(house)).figures.get("settled") for _ in range(4)]
+    assert figures == [2, 2, 1, None]
