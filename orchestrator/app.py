@@ -72,12 +72,17 @@ async def _live(settings: Settings, face: Face | None) -> None:
         daemon = _Daemon(settings, owner)
         async with trio.open_nursery() as nursery:
             nursery.start_soon(daemon.watch_signals)
-            await nursery.start(daemon.serve_http)
+            port = await nursery.start(daemon.serve_http)
+            daemon.house.links["health"] = f"http://{_in_url(settings.http.host)}:{port}/readyz"
             if face is not None:
                 nursery.start_soon(face, daemon.house)
             await daemon.live()
             nursery.cancel_scope.cancel()
     log.info("ended")
+
+
+def _in_url(host: str) -> str:
+    return f"[{host}]" if ":" in host else host
 
 
 class _Daemon:

@@ -187,6 +187,7 @@ def _wait_for_site(process: subprocess.Popen[str], errors: Path, port: int) -> s
 
 async def _show(house: House, options: DemoOptions, state_dir: Path, site_url: str) -> None:
     """Keep the live view fed, and the clock's mark."""
+    house.links = {"site": site_url, **house.links}
     status: dict[str, Any] = read_live(house)
 
     async with trio.open_nursery() as nursery:
@@ -194,5 +195,4 @@ async def _show(house: House, options: DemoOptions, state_dir: Path, site_url: s
         nursery.start_soon(partial(show_live, lambda: status, is_plain=options.is_plain))
         while True:
             status = await read_status(house)
-            status["links"] = {"site": site_url, "health": f"http://127.0.0.1:{options.http_port}/readyz"}
             await trio.sleep(STATUS_EVERY_S)

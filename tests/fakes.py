@@ -14,12 +14,17 @@ import trio.testing
 from orchestrator.actors.actor import Actor, ActorState, Surroundings
 from orchestrator.actors.job import Job, Run
 from orchestrator.actors.supervisor import RestartRule, Supervisor
+from orchestrator.allocator import Allocator
 from orchestrator.clock import Clock
 from orchestrator.db.pool import Connection, Database
 from orchestrator.errors import DatabaseUnavailableError
+from orchestrator.health.checks import Checks
+from orchestrator.health.modes import Modes
+from orchestrator.health.status import House
 from orchestrator.metrics import Metrics
 from orchestrator.model import Ending, Outcome, done
 from orchestrator.retry import RetryRule
+from orchestrator.settings import AllocatorSettings
 
 T = TypeVar("T")
 Args = TypeVarTuple("Args")
@@ -100,15 +105,19 @@ class FakeRunLog:
 
 
 class DownDatabase(Database):
-    """A database that answers nothing."""
+    """A database that refuses every transaction, or never answers."""
 
-    def __init__(self) -> None:
-        pass
+    def __init__(self, *, hangs: bool = False) -> None:
+        self.hangs = hangs
+        self.asked = 0
 
     async def run(
         self, work: Callable[[Connection, *Args], Awaitable[T]], /, *args: *Args, read_only: bool = False
     ) -> T:
+        self.asked += 1
         await trio.lowlevel.checkpoint()
+        if self.hangs:
+            await trio.sleep_forever()
         raise DatabaseUnavailableError("the database can't be reached", remedy="Start it.")
 
 
@@ -253,3 +262,28 @@ async def _live(stage: Stage) -> None:
 async def settle() -> None:
     """Until every task waits for something."""
     await trio.testing.wait_all_tasks_blocked()
+
+
+def make_house(stage: Stage, database: Database | None = None) -> House:
+    """A house with the jobs of `stage`, three slots, and no checks yet."""
+    checks = Checks(stage.clock, stage.metrics)
+    house = House(stage.clock, checks, Modes(checks, stage.metrics), Allocator(AllocatorSettings()))
+    house.supervisor = stage.supervisor
+    house.database = database
+    return house
+
+
+@dataclass
+class Part:
+    """A part of the house for a check to look at: well, or with an error."""
+
+    error: Exception | None = None
+    looks: int = 0
+    takes_s: float = 0.0
+
+    async def probe(self) -> str:
+        self.looks += 1
+        await trio.sleep(self.takes_s)
+        if self.error is not None:
+            raise self.error
+        return "it works"

@@ -7,7 +7,7 @@ from datetime import time
 
 import structlog
 
-from orchestrator.errors import GraphError, SettingsError
+from orchestrator.errors import SettingsError
 from orchestrator.model import Outcome
 from orchestrator.retry import RetryRule
 from orchestrator.settings import JobSettings
@@ -31,7 +31,7 @@ Work = Callable[[Run], Awaitable[Outcome]]
 
 @dataclass(frozen=True, slots=True)
 class Job:
-    """The declaration of a job. Exactly one of `every_s` and `daily_at` is given, else GraphError."""
+    """The declaration of a job. Exactly one of `every_s` and `daily_at` is given, else SettingsError."""
 
     name: str
     work: Work
@@ -53,9 +53,9 @@ class Job:
 
     def __post_init__(self) -> None:
         if (self.every_s is None) == (self.daily_at is None):
-            raise GraphError(f"job {self.name}: exactly one of every_s and daily_at must be given")
+            raise SettingsError(f"job {self.name}: exactly one of every_s and daily_at must be given")
         if self.every_s is not None and not 0 < self.every_s < math.inf:
-            raise GraphError(f"job {self.name}: every_s must be above 0 and finite, not {self.every_s:g}")
+            raise SettingsError(f"job {self.name}: every_s must be above 0 and finite, not {self.every_s:g}")
 
     def with_settings(self, settings: JobSettings) -> "Job":
         """The job with an operator's changes; a time of day is UTC. Raises SettingsError."""

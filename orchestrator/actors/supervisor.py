@@ -37,7 +37,6 @@ class Supervisor:
         listed = list(actors)
         self._downstream = downstream_of(actor.job for actor in listed)
         self.actors = {actor.job.name: actor for actor in listed}
-        self.is_paused = False
         self._metrics = metrics
         self._rng = rng
         self._rule = rule or RestartRule()
@@ -74,18 +73,11 @@ class Supervisor:
 
     def pause(self, name: str | None) -> None:
         """Pause one job, or all but the upkeep of the house."""
-        if name is not None:
-            self.find(name).pause()
-            return
-        self.is_paused = True
-        for actor in self.actors.values():
-            if not actor.job.is_upkeep:
-                actor.pause()
+        for actor in self._but_upkeep() if name is None else [self.find(name)]:
+            actor.pause()
 
     def resume(self, name: str | None) -> None:
         """Resume one job or all; a failed one starts afresh."""
-        if name is None:
-            self.is_paused = False
         for actor in self.actors.values() if name is None else [self.find(name)]:
             actor.resume()
             self._revived[actor.job.name].set()
@@ -104,6 +96,15 @@ class Supervisor:
     @property
     def running(self) -> list[str]:
         return [name for name, actor in self.actors.items() if actor.state is ActorState.RUNNING]
+
+    @property
+    def is_paused(self) -> bool:
+        """Whether all jobs but the upkeep of the house are paused."""
+        jobs = self._but_upkeep()
+        return bool(jobs) and all(actor.is_paused for actor in jobs)
+
+    def _but_upkeep(self) -> list[Actor]:
+        return [actor for actor in self.actors.values() if not actor.job.is_upkeep]
 
     # ── one for one ─────────────────────────────────────────────────────────────────────────────
 

@@ -28,6 +28,7 @@ SANDBOX_REMEDY = (
     "Chromium's sandbox needs unprivileged user namespaces: sysctl kernel.unprivileged_userns_clone=1, "
     "and in systemd RestrictNamespaces=user pid net"
 )
+DRIVER_REMEDY = "`python -m playwright --version` says why; on Debian it may lack the package libatomic1"
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,8 +130,10 @@ async def _start_driver(directory: Path) -> tuple[Playwright, WatchedProcess]:
         # Also when cancelled: what was started half ends here, since nobody else knows of it.
         for pid in _new_drivers(before):
             os.kill(pid, signal.SIGKILL)
-        if isinstance(error, ValueError | OSError):
-            raise BrowserError(f"the browser's driver did not start: {error}") from error
+        if isinstance(error, Exception):  # Playwright says so in all kinds of ways, also in a bare Exception
+            raise BrowserError(
+                f"the browser's driver did not start: {error}", remedy=DRIVER_REMEDY
+            ) from error
         raise
 
 

@@ -192,7 +192,7 @@ async def open_guard() -> AsyncIterator[Guard]:
     guard = Guard(listener.socket.getsockname()[1])
     failure: Exception | None = None
     async with trio.open_nursery() as nursery:
-        nursery.start_soon(trio.serve_listeners, guard._serve, [listener])
+        await nursery.start(trio.serve_listeners, guard._serve, [listener])
         try:
             yield guard
         except Exception as error:  # noqa: BLE001 - it is raised again below

@@ -272,15 +272,12 @@ class ContextPool:
             opened.saved_digest = digest
 
     async def _close(self) -> None:
-        with trio.move_on_after(CLOSE_S) as scope:
-            async with trio.open_nursery() as nursery:
-                for place in self._places:
-                    if place.opened is not None:
-                        nursery.start_soon(self._discard, place, place.opened)
-            if self._engine is not None:
-                await aio.call(engines.close, self._engine, CLOSE_S / 2)
-        if scope.cancelled_caught:
-            log.warning("browser_close_cut_short", after_s=CLOSE_S)
+        async with trio.open_nursery() as nursery:
+            for place in self._places:
+                if place.opened is not None:
+                    nursery.start_soon(self._discard, place, place.opened)
+        if self._engine is not None:
+            await aio.call(engines.close, self._engine, CLOSE_S / 2)
 
 
 def _describe(place: _Place) -> SlotStatistics:
@@ -316,10 +313,13 @@ async def open_pool(
         try:
             yield pool
         finally:
-            with trio.CancelScope(shield=True):
-                try:
+            try:
+                with trio.move_on_after(CLOSE_S, shield=True) as scope:
                     await pool._close()
-                finally:
+                if scope.cancelled_caught:
+                    log.warning("browser_close_cut_short", after_s=CLOSE_S)
+            finally:
+                with trio.move_on_after(CLOSE_S, shield=True):
                     await trio.to_thread.run_sync(_sweep_and_remove, directory)
 
 

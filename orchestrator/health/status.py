@@ -46,6 +46,8 @@ class House:
     """From the start to the open gate."""
     memory: dict[str, int] = field(default_factory=dict)
     """Bytes of daemon, driver and browser, as last measured."""
+    links: dict[str, str] = field(default_factory=dict)
+    """Addresses that people may open, by name."""
     started_at: float = field(default_factory=trio.current_time)
 
 
@@ -81,6 +83,7 @@ def read_live(house: House) -> Document:
         **allocator_rows(snapshot),
         "jobs": jobs,
         "memory": {f"{part}_bytes": size for part, size in house.memory.items()},
+        "links": dict(house.links),
     }
     status["summary"] = summary(status)
     return status
@@ -97,8 +100,10 @@ def summary(status: Document) -> str:
         return f"Starting; waiting for {', '.join(pending) or 'the jobs'}."
     if mode == Mode.DRAINING:
         return "Draining: no new runs start; the daemon ends when the present ones have."
-    if status["is_paused"]:
-        return "Paused by an operator. Go on with: orchestrator ctl resume"
+    paused = [job["name"] for job in status["jobs"] if job["state"] == ActorState.PAUSED]
+    if paused or status["is_paused"]:
+        what = "" if status["is_paused"] else f": {', '.join(paused)}"
+        return f"Paused by an operator{what}. Go on with: orchestrator ctl resume"
     running = [job["name"] for job in status["jobs"] if job["state"] == ActorState.RUNNING]
     return f"All is well. {'Running: ' + ', '.join(running) if running else 'Nothing runs now'}."
 
@@ -188,7 +193,7 @@ def _problems(house: House, jobs: list[Document]) -> list[Document]:
             "since": _iso(house.checks.down_since.get(result.name)),
             "remedy": result.remedy,
         }
-        for result in house.checks.down
+        for result in sorted(house.checks.down, key=lambda result: not result.is_critical)
     ]
     for job in jobs:
         last = job["last"]

@@ -3,20 +3,20 @@ from datetime import UTC, time
 
 import pytest
 
-from orchestrator.errors import GraphError, SettingsError
+from orchestrator.errors import SettingsError
 from orchestrator.settings import JobSettings
 from tests.fakes import a_job
 
 
 @pytest.mark.parametrize("timing", [{"every_s": None}, {"every_s": 60.0, "daily_at": time(3, tzinfo=UTC)}])
 def test_a_job_needs_exactly_one_of_interval_and_time_of_day(timing: dict[str, object]) -> None:
-    with pytest.raises(GraphError, match="job plan: exactly one of every_s and daily_at"):
+    with pytest.raises(SettingsError, match="job plan: exactly one of every_s and daily_at"):
         a_job("plan", **timing)  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize("every_s", [0.0, -1.0, math.inf, math.nan])
 def test_an_interval_that_makes_no_sense_is_refused_by_name(every_s: float) -> None:
-    with pytest.raises(GraphError, match="job plan: every_s must be above 0"):
+    with pytest.raises(SettingsError, match="job plan: every_s must be above 0"):
         a_job("plan", every_s=every_s)
 
 

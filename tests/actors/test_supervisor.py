@@ -239,6 +239,22 @@ async def test_resume_of_all_resumes_upkeep_that_was_paused_by_name(autojump_clo
         assert not stage.actor.is_paused
 
 
+async def test_all_is_paused_when_every_job_but_the_upkeep_is(autojump_clock: object) -> None:
+    jobs = [a_job("plan"), a_job("posting"), a_job("health_monitor", is_upkeep=True)]
+    async with a_stage(jobs) as stage:
+        supervisor, seen = stage.supervisor, []
+        for order, name in (
+            (supervisor.pause, "plan"),
+            (supervisor.pause, "posting"),
+            (supervisor.resume, "plan"),
+            (supervisor.pause, None),
+            (supervisor.resume, None),
+        ):
+            order(name)
+            seen.append(supervisor.is_paused)
+        assert seen == [False, True, False, True, False]
+
+
 async def test_one_job_can_be_resumed_out_of_a_pause_of_all(autojump_clock: object) -> None:
     plan, posting = Work(), Work()
     async with a_stage([a_job("plan", plan), a_job("posting", posting)]) as stage:

@@ -97,7 +97,6 @@ TRY_EVERYTHING = """async ([host, udp]) => {
     new Promise(done => setTimeout(done, 2000)),
   ]);
   const event = (target, good) => new Promise((ok, no) => { target['on' + good] = () => ok(good); target.onerror = no; });
-  const image = new Image(); image.src = `http://${host}/image`;
   const frame = document.createElement('iframe'); frame.src = `http://${host}/frame`; document.body.append(frame);
   const link = document.createElement('link'); link.rel = 'prefetch'; link.href = `http://${host}/prefetch`;
   document.head.append(link);
@@ -106,6 +105,8 @@ TRY_EVERYTHING = """async ([host, udp]) => {
   const rtc = new RTCPeerConnection({iceServers: [{urls: 'stun:' + udp}]});
   rtc.createDataChannel('x');
   await rtc.setLocalDescription(await rtc.createOffer());
+  const image = new Image();
+  image.src = `http://${host}/image`;
   await Promise.all([
     settle('image', event(image, 'load')),
     settle('socket', event(new WebSocket(`ws://${host}/socket`), 'open')),

@@ -25,6 +25,7 @@ class Machine:
         self.program(
             self.environment.python,
             f'case "$*" in *"playwright install"*) {self.note} ${{PLAYWRIGHT:-exit 1}};;\n'
+            '*"playwright --version"*) exit 0;;\n'
             f'*) [ -x {self.chromium} ] && echo {self.chromium} || {{ echo "no Chromium"; exit 1; }};; esac',
         )
 
@@ -153,6 +154,26 @@ def test_where_none_can_be_had_one_message_says_what_was_tried_and_what_to_do(co
 def test_a_browser_that_does_not_start_is_not_taken(computer: Machine) -> None:
     computer.program(computer.chromium, "echo 'libnss3.so: cannot open shared object file'; exit 127")
     with pytest.raises(SetupError, match=r"browser: libnss3\.so: cannot open shared object file"):
+        Browser(computer.environment).make()
+
+
+def test_a_library_that_the_driver_lacks_is_installed(computer: Machine) -> None:
+    computer.has_apt(f"touch {computer.programs}/libatomic")
+    computer.program(computer.chromium, "")
+    computer.program(
+        computer.environment.python,
+        f'case "$*" in *"playwright --version"*) [ -e {computer.programs}/libatomic ] ||\n'
+        '  { echo "node: error while loading shared libraries: libatomic.so.1" >&2; exit 127; };;\n'
+        f"*) echo {computer.chromium};; esac",
+    )
+    computer.program(computer.programs / "touch", f": > {computer.programs}/libatomic")
+    Browser(computer.environment).make()
+    assert [call.split()[-1] for call in computer.calls] == ["libatomic1"]
+
+
+def test_a_driver_that_fails_for_another_reason_is_told(computer: Machine) -> None:
+    computer.program(computer.environment.python, 'echo "Error: no driver here" >&2; exit 1')
+    with pytest.raises(SetupError, match="driver does not start: Error: no driver here"):
         Browser(computer.environment).make()
 
 

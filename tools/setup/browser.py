@@ -46,6 +46,7 @@ class Browser:
 
     def make(self) -> None:
         """Find a browser, or install one. Raises SetupError that says what was tried and what to do."""
+        self._make_driver_start()
         tried: list[str] = []
         for title, install in self._ways().items():
             try:
@@ -61,6 +62,20 @@ class Browser:
             "there is no browser, and none could be installed. Install the package chromium-headless-shell "
             f"or chromium, or name a Chromium in {VARIABLE}.\n" + "\n".join(f"  {line}" for line in tried)
         )
+
+    def _make_driver_start(self) -> None:
+        """Playwright's driver brings a Node.js that wants libatomic, which a small Debian lacks."""
+        try:
+            self._start_driver()
+        except CommandError as error:
+            if "libatomic" not in str(error):
+                raise SetupError(f"Playwright's driver does not start: {_gist(error)}") from error
+            with step("libatomic, which the browser's driver needs", otherwise="can't be had"):
+                apt_install("libatomic1")
+                self._start_driver()
+
+    def _start_driver(self) -> None:
+        run([str(self.environment.python), "-m", "playwright", "--version"], timeout_s=60)
 
     def _ways(self) -> dict[str, Callable[[], None]]:
         """How to come to a browser: titles, and what to do first. In the order in which they are tried."""

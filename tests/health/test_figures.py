@@ -1,0 +1,128 @@
+from typing import cast
+
+import trio
+import trio.testing
+
+from orchestrator.allocator import Allocator
+from orchestrator.browser.pool import ContextPool
+from orchestrator.browser.statistics import BrowserMemory
+from orchestrator.db.pool import Database
+from orchestrator.db.posts import Stamp
+from orchestrator.errors import DatabaseUnavailableError
+from orchestrator.health import figures
+from orchestrator.health.checks import Check
+from orchestrator.health.modes import DATABASE
+from orchestrator.metrics import Metrics
+from orchestrator.model import Ending, Outcome, PostState, done
+from orchestrator.settings import AllocatorSettings
+from tests import rows
+from tests.fakes import NOON, DownDatabase, Part, a_job, a_stage, make_house
+
+
+class FakePool:
+    """A pool that weighs what it says."""
+
+    async def memory(self) -> BrowserMemory:
+        return BrowserMemory(driver_bytes=130, browser_bytes=177)
+
+
+POOL = cast("ContextPool", FakePool())
+
+
+def value(metrics: Metrics, name: str, **labels: str) -> float | None:
+    return metrics.registry.get_sample_value(f"orchestrator_{name}", labels)
+
+
+async def test_a_lease_is_counted_with_its_wait_its_hold_and_its_end(autojump_clock: object) -> None:
+    metrics = Metrics()
+
+    allocator = Allocator(
+        AllocatorSettings(capacity=1, high_guarantee=0, background_guarantee=0),
+        on_grant=lambda lease: figures.lease_granted(metrics, lease),
+        on_end=lambda lease, how: figures.lease_ended(metrics, lease, how),
+    )
+    async with trio.open_nursery() as nursery:
+        for job in ("posting", "reply_posting"):
+            nursery.start_soon(hold, allocator, job)
+    assert value(metrics, "pool_wait_seconds_sum", lane="critical") == 5
+    assert value(metrics, "pool_wait_seconds_count", lane="critical") == 2
+    assert value(metrics, "pool_hold_seconds_sum", job="posting") == 5
+    assert value(metrics, "pool_hold_seconds_sum", job="reply_posting") == 5
+    assert value(metrics, "leases_total", lane="critical", outcome="released") == 2
+
+
+async def hold(allocator: Allocator, job: str) -> None:
+    async with allocator.lease(job, priority=0):
+        await trio.sleep(5)
+
+
+async def test_a_run_is_counted_by_its_ending_and_its_duration(autojump_clock: object) -> None:
+    async with a_stage([a_job("plan")]) as stage:
+        house, metrics = make_house(stage), stage.metrics
+        figures.run_ended(metrics, house, a_job("plan"), Outcome(Ending.GIVEN_UP), 2.5)
+        assert value(metrics, "job_last_success_timestamp_seconds", job="plan") is None
+        await trio.sleep(10)
+        figures.run_ended(metrics, house, a_job("plan"), done(), 4)
+    assert value(metrics, "job_runs_total", job="plan", outcome="given_up") == 1
+    assert value(metrics, "job_runs_total", job="plan", outcome="done") == 1
+    assert value(metrics, "job_run_seconds_sum", job="plan") == 6.5
+    assert value(metrics, "job_last_success_timestamp_seconds", job="plan") == NOON.timestamp() + 10
+
+
+async def test_slots_queue_and_pauses_are_shown_as_they_are_at_the_moment(autojump_clock: object) -> None:
+    async with a_stage([a_job("plan")]) as stage, trio.open_nursery() as nursery:
+        house, metrics = make_house(stage), stage.metrics
+        for _ in range(3):
+            nursery.start_soon(hold, house.allocator, "news_low")
+        async with house.allocator.lease("posting", priority=0):
+            await trio.testing.wait_all_tasks_blocked()
+            figures.observe(metrics, house)
+            shown = [value(metrics, "pool_slots", state=state) for state in ("free", "leased", "broken")]
+            leases = [value(metrics, "pool_leases", lane=lane) for lane in ("critical", "high")]
+            queue = [value(metrics, "queue_depth", lane=lane) for lane in ("critical", "background")]
+            assert value(metrics, "job_paused", job="plan") == 0
+            stage.supervisor.pause("plan")
+            figures.observe(metrics, house)
+            assert value(metrics, "job_paused", job="plan") == 1
+        nursery.cancel_scope.cancel()
+    assert shown == [0, 3, 0]
+    assert leases == [3, 0]
+    assert queue == [1, 0]
+
+
+async def test_memory_is_measured_part_by_part(autojump_clock: object) -> None:
+    async with a_stage([a_job("plan")]) as stage:
+        house = make_house(stage)
+        await figures.measure(stage.metrics, house, POOL)
+    assert (house.memory["driver"], house.memory["browser"]) == (130, 177)
+    assert house.memory["daemon"] > 10_000_000
+    assert value(stage.metrics, "memory_bytes", part="browser") == 177
+
+
+async def test_posts_are_counted_by_their_state(database: Database) -> None:
+    stamp = Stamp(await rows.take_fence(database), NOON)
+    await rows.in_state(database, PostState.AMBIGUOUS, stamp, "one")
+    async with a_stage([a_job("plan")]) as stage:
+        house = make_house(stage, database)
+        await figures.measure(stage.metrics, house, POOL)
+        figures.observe(stage.metrics, house)
+    assert value(stage.metrics, "posts", state="ambiguous") == 1
+    assert value(stage.metrics, "posts", state="queued") == 0
+    assert value(stage.metrics, "db_pool_connections", state="used") == 0
+
+
+async def test_a_database_that_is_away_costs_the_count_of_posts_only(autojump_clock: object) -> None:
+    async with a_stage([a_job("plan")]) as stage:
+        house = make_house(stage, DownDatabase())
+        await figures.measure(stage.metrics, house, POOL)
+        assert value(stage.metrics, "memory_bytes", part="driver") == 130
+
+
+async def test_a_database_that_is_known_to_be_down_is_not_asked(autojump_clock: object) -> None:
+    database = DownDatabase()
+    async with a_stage([a_job("plan")]) as stage:
+        house = make_house(stage, database)
+        house.checks.add(Check(DATABASE, Part(DatabaseUnavailableError("no answer")).probe))
+        await house.checks.look(DATABASE)
+        await figures.measure(stage.metrics, house, POOL)
+    assert database.asked == 0
