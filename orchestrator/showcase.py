@@ -25,7 +25,7 @@ from orchestrator.clock import Clock
 from orchestrator.errors import SiteStartError, StateDirectoryError
 from orchestrator.health.status import House, read_live, read_status
 from orchestrator.settings import Settings
-from orchestrator.state import make_state_dir
+from orchestrator.state import hold_state_dir
 from orchestrator.terminal.live import show_live
 
 SITE_NAME = "murmur"
@@ -54,7 +54,8 @@ class DemoOptions:
 def run_demo(options: DemoOptions) -> None:
     """Run until SIGTERM or SIGINT. Raises an OrchestratorError when it can't go on."""
     state_dir = options.state_dir.absolute()
-    make_state_dir(state_dir)
+    with hold_state_dir(state_dir):
+        pass  # it is free: what follows won't touch another daemon's files; `app.run` holds it for good
     clock = _clock(state_dir / "clock", options.speed)
     passwords = _passwords(state_dir / "accounts.json", options.accounts)
     nowhere = Path(os.devnull).open("w")  # noqa: SIM115 - the log's stream for the rest of the process

@@ -25,7 +25,7 @@ from tests import rows
 T = TypeVar("T")
 
 PATIENCE_S = 60.0
-"""How long a condition may take to come true. It is a limit for faults, not a figure: the machine is shared."""
+"""How long a condition may take to come true: a limit for faults, not a figure. The machine may be busy."""
 POLL_S = 0.1
 SPEED = 1200.0
 """A shown hour takes three real seconds."""
