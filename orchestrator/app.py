@@ -5,6 +5,7 @@ take the fence, settle what an earlier daemon left → control socket → gate �
 in the reverse order.
 """
 
+import gc
 import itertools
 import signal
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
@@ -64,6 +65,8 @@ def run(settings: Settings, face: Face | None = None, log_stream: TextIO | None 
     Raises an OrchestratorError, alone or in an exception group, when it can't go on.
     """
     configure(settings.log, log_stream, secrets=settings.secrets())
+    gc.freeze()  # what is imported by now stays for good
+    gc.enable()  # the command line turns it off while it imports
     trio.run(_live, settings, face)
 
 
@@ -74,6 +77,7 @@ async def _live(settings: Settings, face: Face | None) -> None:
             nursery.start_soon(daemon.watch_signals)
             port = await nursery.start(daemon.serve_http)
             daemon.house.links["health"] = f"http://{_in_url(settings.http.host)}:{port}/readyz"
+            await nursery.start(daemon.serve_control)
             if face is not None:
                 nursery.start_soon(face, daemon.house)
             await daemon.live()
@@ -180,7 +184,11 @@ class _Daemon:
         self, database: Database, pool: ContextPool, accounts: Mapping[str, Account]
     ) -> None:
         settings = self._settings
-        async with open_fence(database, self._owner, settings.database.lease_ttl_s) as fence:
+        ttl_s = settings.database.lease_ttl_s
+        async with open_fence(database, self._owner, ttl_s, self._note) as fence:
+            self._note("")
+            with self._step("migrations"):
+                await migrate(database)
             with self._step("records"):
                 is_in_doubt = await wiring.settle_the_past(database, fence, self.house.clock.now())
                 supervisor = await self._make_supervisor(database, pool, fence, accounts)
@@ -189,7 +197,6 @@ class _Daemon:
             async with trio.open_nursery() as keepers:
                 keepers.start_soon(fence.keep, database)
                 keepers.start_soon(self._rebuild_slots, pool)
-                await keepers.start(self._serve_control)
                 await self._open_gate()
                 keepers.start_soon(self._watch_for_recovery)
                 await supervisor.run()
@@ -254,8 +261,6 @@ class _Daemon:
         async with AsyncExitStack() as stack:
             with self._step("database"):
                 database = await stack.enter_async_context(wiring.open_storage(self._settings, self._rng))
-            with self._step("migrations"):
-                await migrate(database)
             self.house.database = database
             try:
                 yield database
@@ -291,7 +296,7 @@ class _Daemon:
         house.supervisor = await wiring.make_supervisor(listed, surroundings, database, self._metrics)
         return house.supervisor
 
-    async def _serve_control(self, *, task_status: trio.TaskStatus[Path] = trio.TASK_STATUS_IGNORED) -> None:
+    async def serve_control(self, *, task_status: trio.TaskStatus[Path] = trio.TASK_STATUS_IGNORED) -> None:
         settings = self._settings
         path = settings.control.socket or settings.state_dir / "control.sock"
         await serve_control(path, verbs_of(self.house, self.drain), settings.control, task_status=task_status)
@@ -341,6 +346,9 @@ class _Daemon:
             last = actor.history.last
             if last is not None and last.outcome.ending is Ending.SKIPPED:
                 self._wake(name, "the house has recovered")
+
+    def _note(self, note: str) -> None:
+        self.house.note = note
 
     def _wake(self, job: str, reason: str) -> None:
         if self.house.supervisor is not None:

@@ -6,6 +6,7 @@ Exit codes: 0 done; 1 it could not be done; 2 wrong usage or settings; 3 no daem
 interrupted. `ctl status` exits with 0 whatever the daemon says of itself: `/readyz` is for machines.
 """
 
+import gc
 import json
 import os
 import sys
@@ -50,6 +51,9 @@ def main() -> None:
     for stream in (sys.stdout, sys.stderr):
         # An odd locale must cost a character, not the whole answer.
         stream.reconfigure(errors="replace")  # type: ignore[union-attr]
+    # The collector would go through all that is being imported again and again: a quarter of the start.
+    # A command that stays has it turned on again, as `app.run` does.
+    gc.disable()
     try:
         cli()
     except OrchestratorError as error:
@@ -120,10 +124,14 @@ def demo(
 @cli.command()
 def check(config: Config = None) -> None:
     """Check the settings, and show each one, its value and where it came from."""
+    from orchestrator import jobs, wiring
     from orchestrator.settings import Settings, describe
     from orchestrator.terminal import render_settings
 
-    rows = describe(Settings.load(config))
+    settings = Settings.load(config)
+    wiring.make_accounts(settings)  # reads the profiles and the passwords
+    jobs.check_names(settings.jobs)
+    rows = describe(settings)
     _print(render_settings([(row.name, row.value, row.source) for row in rows]))
 
 

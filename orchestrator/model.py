@@ -19,7 +19,7 @@ class PostState(StrEnum):
 
 
 #   draft ──► queued ──► claimed ──► submitting ──► published
-#                ▲          │             │
+#                ▲          │ └► failed   │
 #                │          │             ├──► failed
 #                ├──────────┘             ├──► queued     (the site said: not now, nothing was taken)
 #                │                        └──► ambiguous ──► published | queued | failed
@@ -27,7 +27,7 @@ class PostState(StrEnum):
 POST_TRANSITIONS: dict[PostState, frozenset[PostState]] = {
     PostState.DRAFT: frozenset({PostState.QUEUED, PostState.FAILED}),
     PostState.QUEUED: frozenset({PostState.CLAIMED}),
-    PostState.CLAIMED: frozenset({PostState.SUBMITTING, PostState.QUEUED}),
+    PostState.CLAIMED: frozenset({PostState.SUBMITTING, PostState.QUEUED, PostState.FAILED}),
     PostState.SUBMITTING: frozenset(
         {PostState.PUBLISHED, PostState.FAILED, PostState.AMBIGUOUS, PostState.QUEUED}
     ),

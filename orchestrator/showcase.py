@@ -1,7 +1,8 @@
 """`orchestrator demo`: the daemon with the bundled site beside it, a fast clock, and a view of it all.
 
-The daemon is the real one, with real settings; only what a newcomer would have to set up is made here:
-accounts with passwords, the site's process, and the numbers of the clock that both share.
+What a newcomer would have to set up is made here: accounts with passwords, the site's process, and the
+numbers of the clock that both share. `stage` then brings on the daemon; it is imported while the site
+starts, so nothing heavy is imported here.
 """
 
 import json
@@ -14,29 +15,15 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
-from typing import Any
 
-import trio
-
-from orchestrator import app
 from orchestrator.clock import Clock
 from orchestrator.errors import SiteStartError, StateDirectoryError
-from orchestrator.health.status import House, read_live, read_status
-from orchestrator.settings import Settings
 from orchestrator.state import hold_state_dir
-from orchestrator.terminal.live import show_live
 
-SITE_NAME = "murmur"
 ACCOUNT_NAMES = ("ada", "grace", "linus", "margaret", "alan", "barbara", "dennis", "frances")
 SITE_START_S = 15.0
 SITE_END_S = 5.0
-STATUS_EVERY_S = 0.5
-HEALTH_EVERY_S, SETTLE_S, STUCK_S = 10.0, 5.0, 120.0
-"""In real seconds: what can fail does not fail faster because the clock does."""
-CLOCK_AHEAD_S = 5.0
-"""The clock's mark on disk is this far ahead, in real seconds, so that no restart turns time back."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,39 +45,11 @@ def run_demo(options: DemoOptions) -> None:
         pass  # it is free: what follows won't touch another daemon's files; `app.run` holds it for good
     clock = _clock(state_dir / "clock", options.speed)
     passwords = _passwords(state_dir / "accounts.json", options.accounts)
-    nowhere = Path(os.devnull).open("w")  # noqa: SIM115 - the log's stream for the rest of the process
-    with _site(options, state_dir, clock) as site_url:
-        settings = Settings.load(defaults=_defaults(options, state_dir, clock, passwords, site_url))
+    with _site(options, state_dir, clock) as process:
+        from orchestrator.stage import Scene, play  # takes about as long as the site's own start
 
-        async def face(house: House) -> None:
-            await _show(house, options, state_dir, site_url)
-
-        app.run(settings, face, log_stream=nowhere)
-
-
-def _defaults(
-    options: DemoOptions, state_dir: Path, clock: Clock, passwords: dict[str, str], site_url: str
-) -> dict[str, Any]:
-    """Settings below the user's own, so that environment and file change the demo too."""
-    return {
-        "state_dir": state_dir,
-        "http": {"port": options.http_port},
-        "clock": {
-            "speed": clock.speed,
-            "real_epoch": clock.real_epoch,
-            "shown_epoch": clock.shown_epoch,
-        },
-        "sites": {SITE_NAME: {"profile": "microblog", "base_url": site_url}},
-        "accounts": [
-            {"name": name, "site": SITE_NAME, "username": name, "password": password, "posts_per_day": 24}
-            for name, password in passwords.items()
-        ],
-        "posting": {"settle_s": SETTLE_S * clock.speed, "stuck_s": STUCK_S * clock.speed},
-        "content": {"horizon_h": 6, "queue_target": 4},
-        "learning": {"settle_h": 3},
-        "jobs": {"health_monitor": {"every_s": HEALTH_EVERY_S * clock.speed}},
-        "log": {"file": state_dir / "daemon.log", "format": "console"},
-    }
+        site_url = _wait_for_site(process, state_dir / "site.log", options.site_port)
+        play(Scene(state_dir, options.http_port, clock, passwords, site_url, options.is_plain))
 
 
 # ── what the daemon and the site share ──────────────────────────────────────────────────────────
@@ -106,14 +65,6 @@ def _clock(path: Path, speed: float) -> Clock:
     except ValueError as error:
         raise StateDirectoryError(f"{path} is no clock: {error}", remedy="Delete it.") from error
     return Clock(speed, now, max(shown, now))
-
-
-async def _keep_clock(clock: Clock, path: Path) -> None:
-    """Note now and then how far the clock has come."""
-    while True:
-        mark = clock.timestamp() + 2 * CLOCK_AHEAD_S * clock.speed
-        await trio.Path(path).write_text(f"{mark}\n")
-        await trio.sleep(CLOCK_AHEAD_S)
 
 
 def _passwords(path: Path, count: int) -> dict[str, str]:
@@ -139,8 +90,8 @@ def _write_secret(path: Path, text: str) -> None:
 
 
 @contextmanager
-def _site(options: DemoOptions, state_dir: Path, clock: Clock) -> Iterator[str]:
-    """The bundled site in a process of its own, which ends with ours however that ends; its address."""
+def _site(options: DemoOptions, state_dir: Path, clock: Clock) -> Iterator["subprocess.Popen[str]"]:
+    """The bundled site, starting, in a process of its own, which ends with ours however that ends."""
     token = state_dir / "site-admin-token"
     if not token.exists():
         _write_secret(token, secrets.token_urlsafe(24))
@@ -159,7 +110,7 @@ def _site(options: DemoOptions, state_dir: Path, clock: Clock) -> Iterator[str]:
             start_new_session=True,  # Ctrl-C is for the daemon; the site ends after it
         )
     try:
-        yield _wait_for_site(process, state_dir / "site.log", options.site_port)
+        yield process
     finally:
         process.terminate()
         try:
@@ -169,7 +120,7 @@ def _site(options: DemoOptions, state_dir: Path, clock: Clock) -> Iterator[str]:
             process.wait()
 
 
-def _wait_for_site(process: subprocess.Popen[str], errors: Path, port: int) -> str:
+def _wait_for_site(process: "subprocess.Popen[str]", errors: Path, port: int) -> str:
     """The address that the site prints when it listens."""
     assert process.stdout is not None
     is_readable, _, _ = select.select([process.stdout], [], [], SITE_START_S)
@@ -181,19 +132,3 @@ def _wait_for_site(process: subprocess.Popen[str], errors: Path, port: int) -> s
         f"the bundled site did not start on port {port}: {last[0] if last else 'no word within time'}",
         remedy=f"See {errors}; another port: --site-port",
     )
-
-
-# ── the view ────────────────────────────────────────────────────────────────────────────────────
-
-
-async def _show(house: House, options: DemoOptions, state_dir: Path, site_url: str) -> None:
-    """Keep the live view fed, and the clock's mark."""
-    house.links = {"site": site_url, **house.links}
-    status: dict[str, Any] = read_live(house)
-
-    async with trio.open_nursery() as nursery:
-        nursery.start_soon(_keep_clock, house.clock, state_dir / "clock")
-        nursery.start_soon(partial(show_live, lambda: status, is_plain=options.is_plain))
-        while True:
-            status = await read_status(house)
-            await trio.sleep(STATUS_EVERY_S)

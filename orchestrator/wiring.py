@@ -12,6 +12,7 @@ import trio
 from orchestrator.actors.actor import Actor, History, LastRun, Surroundings
 from orchestrator.actors.job import Job
 from orchestrator.actors.supervisor import Supervisor
+from orchestrator.clock import Clock
 from orchestrator.db import posts, runs, sessions
 from orchestrator.db.embedded import open_embedded
 from orchestrator.db.fence import Fence
@@ -102,24 +103,21 @@ async def make_supervisor(
 ) -> Supervisor:
     """An actor for each job, with the history and the pauses that the database keeps."""
     stored = await database.run(runs.histories)
-    actors = [Actor(job, surroundings, _history(stored.get(job.name))) for job in listed]
+    actors = [Actor(job, surroundings, _history(stored.get(job.name), surroundings.clock)) for job in listed]
     for job in listed:
         metrics.declare_job(job.name)
     supervisor = Supervisor(actors, metrics, surroundings.rng)
-    paused = await database.run(runs.paused)
-    if runs.EVERYTHING in paused:
-        supervisor.pause(None)
-    for name in paused & supervisor.actors.keys():
+    for name in await database.run(runs.paused) & supervisor.actors.keys():
         supervisor.pause(name)
     return supervisor
 
 
-def _history(stored: StoredHistory | None) -> History:
+def _history(stored: StoredHistory | None, clock: Clock) -> History:
     if stored is None:
         return History()
     last = None
     if stored.outcome is not None and stored.started_at is not None and stored.finished_at is not None:
-        duration_s = (stored.finished_at - stored.started_at).total_seconds()
+        duration_s = clock.real_seconds((stored.finished_at - stored.started_at).total_seconds())
         last = LastRun(stored.outcome, stored.started_at, duration_s)
     return History(last, stored.started_at, stored.last_success_at, stored.endings)
 

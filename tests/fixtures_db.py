@@ -19,6 +19,7 @@ import pytest
 import trio
 
 from orchestrator import aio
+from orchestrator.db import lease
 from orchestrator.db.embedded import SERVER_SETTINGS, open_embedded
 from orchestrator.db.migrate import migrate
 from orchestrator.db.pool import Database, open_database
@@ -128,6 +129,7 @@ async def _execute_outside_transaction(dsn: str, statement: str) -> None:
 
 async def _migrate(dsn: str) -> None:
     async with aio.open_bridge(), open_database(dsn, DatabaseSettings()) as opened:
+        await opened.run(lease.prepare)
         await migrate(opened)
 
 

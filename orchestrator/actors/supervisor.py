@@ -71,10 +71,12 @@ class Supervisor:
             known = ", ".join(sorted(self.actors))
             raise ControlError(f"there is no job {name!r}", remedy=f"Jobs: {known}.") from None
 
-    def pause(self, name: str | None) -> None:
-        """Pause one job, or all but the upkeep of the house."""
-        for actor in self._but_upkeep() if name is None else [self.find(name)]:
+    def pause(self, name: str | None) -> list[str]:
+        """Pause one job, or all but the upkeep of the house; the names of those that are meant."""
+        meant = self._but_upkeep() if name is None else [self.find(name)]
+        for actor in meant:
             actor.pause()
+        return [actor.job.name for actor in meant]
 
     def resume(self, name: str | None) -> None:
         """Resume one job or all; a failed one starts afresh."""

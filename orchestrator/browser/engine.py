@@ -21,6 +21,7 @@ from orchestrator.browser import processes
 from orchestrator.browser.launcher import FoundBrowser, find_browser, is_sandboxed
 from orchestrator.browser.processes import WatchedProcess
 from orchestrator.errors import BrowserError
+from orchestrator.settings import PREFIX
 
 log = structlog.get_logger("browser.engine")
 
@@ -122,7 +123,7 @@ def _end(process: WatchedProcess | None) -> None:
 async def _start_driver(directory: Path) -> tuple[Playwright, WatchedProcess]:
     before = processes.children(os.getpid())
     try:
-        with _temporary_files_in(directory):
+        with _environment_for_driver(directory):
             playwright = await async_playwright().start()
         (pid,) = _new_drivers(before)
         return playwright, WatchedProcess(pid)
@@ -186,17 +187,21 @@ def killed_after(driver: WatchedProcess, seconds: float) -> Iterator[None]:
 
 
 @contextmanager
-def _temporary_files_in(directory: Path) -> Iterator[None]:
-    """Playwright passes this process' environment to its driver and offers no other way to set TMPDIR."""
-    before = os.environ.get("TMPDIR")
+def _environment_for_driver(directory: Path) -> Iterator[None]:
+    """Playwright passes this process' environment to its driver, and that to the browser.
+
+    There is no other way to set TMPDIR, nor to keep our settings, which may hold secrets, from them.
+    """
+    before = dict(os.environ)
+    for name in before:
+        if name.startswith(PREFIX):
+            del os.environ[name]
     os.environ["TMPDIR"] = str(directory)
     try:
         yield
     finally:
-        if before is None:
-            del os.environ["TMPDIR"]
-        else:
-            os.environ["TMPDIR"] = before
+        os.environ.pop("TMPDIR")
+        os.environ.update(before)
 
 
 @contextmanager

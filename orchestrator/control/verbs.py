@@ -58,10 +58,9 @@ class _Desk:
     async def pause(self, caller: Caller, args: Args) -> Args:
         job = args.get("job")
         who, now = name_of(caller), self._house.clock.now()
-        self._supervisor.pause(job)
+        names = self._supervisor.pause(job)
         await self._remember(
-            lambda database: database.run(runs.pause, job or runs.EVERYTHING, who, now),
-            f"pause of {job or 'all'}",
+            lambda database: database.run(runs.pause, names, who, now), f"pause of {job or 'all'}"
         )
         what = f"job {job}" if job else "all jobs but the upkeep"
         return {"message": f"Paused {what}; runs under way end by themselves."}
@@ -69,9 +68,7 @@ class _Desk:
     async def resume(self, _caller: Caller, args: Args) -> Args:
         job = args.get("job")
         self._supervisor.resume(job)
-        await self._remember(
-            lambda database: database.run(runs.resume, job or runs.EVERYTHING), f"resume of {job or 'all'}"
-        )
+        await self._remember(lambda database: database.run(runs.resume, job), f"resume of {job or 'all'}")
         return {"message": f"Resumed {f'job {job}' if job else 'all jobs'}."}
 
     async def run(self, caller: Caller, args: Args) -> Args:

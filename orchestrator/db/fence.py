@@ -1,7 +1,7 @@
 """The daemon's hold on the database: taken at start, renewed for ever, checked before each effect."""
 
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 
 import structlog
@@ -48,15 +48,19 @@ class Fence:
 
 
 @asynccontextmanager
-async def open_fence(database: Database, owner: str, ttl_s: float) -> AsyncIterator[Fence]:
-    """Wait until the database is ours, and hand it on at the end.
+async def open_fence(
+    database: Database, owner: str, ttl_s: float, on_wait: Callable[[str], None] = lambda note: None
+) -> AsyncIterator[Fence]:
+    """Wait until the database is ours, and hand it on at the end; `on_wait` is told why it takes long.
 
     `owner` is the same for every daemon that works in one state directory, whose lock admits one at
     a time; so a daemon that was killed gets its own lease back at once.
     """
+    await database.run(lease.prepare)
     asked_at = boot_time()
     while isinstance(found := await database.run(lease.claim, owner, ttl_s), float):
         log.warning("waiting_for_lease", reason="another daemon owns this database", left_s=round(found, 1))
+        on_wait("another daemon owns this database; this one stands by")
         await trio.sleep(min(found, ttl_s))
         asked_at = boot_time()
     fence = Fence(found, ttl_s, asked_at)

@@ -8,6 +8,21 @@ from orchestrator.db.pool import Connection
 from orchestrator.errors import FenceLostError
 
 
+async def prepare(connection: Connection) -> None:
+    """Make the lease's table in a database that has none. It uses the server's own clock."""
+    await connection.execute("SELECT pg_advisory_xact_lock(hashtext('orchestrator daemon_lease'))")
+    await connection.execute(
+        """
+        CREATE TABLE IF NOT EXISTS daemon_lease (
+            id         integer PRIMARY KEY CHECK (id = 1),
+            fence      bigint NOT NULL,
+            owner      text NOT NULL,
+            expires_at timestamptz NOT NULL
+        )
+        """
+    )
+
+
 async def claim(connection: Connection, owner: str, ttl_s: float) -> int | float:
     """Take the lease: the new fence as an int, or as a float how many seconds the present owner has left.
 

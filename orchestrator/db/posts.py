@@ -161,7 +161,7 @@ async def requeue(
 
 
 async def fail(connection: Connection, post_id: int, came_from: PostState, stamp: Stamp, detail: str) -> None:
-    """Submitting or ambiguous → failed: the site said no for good."""
+    """Claimed, submitting or ambiguous → failed: the site said no for good."""
     await _step(connection, post_id, (came_from, PostState.FAILED), stamp, detail)
     await _refund(connection, post_id)
 
@@ -272,11 +272,11 @@ async def depth(connection: Connection, account: str) -> QueueDepth:
     return QueueDepth(row["waiting"], row["published"])
 
 
-async def recent_texts(connection: Connection, account: str, limit: int) -> list[str]:
-    """The account's latest texts that did not fail, newest first."""
+async def recent_texts(connection: Connection, accounts: Sequence[str], limit: int) -> list[str]:
+    """The accounts' latest texts that did not fail, newest first."""
     rows = await connection.fetch(
-        "SELECT text FROM posts WHERE account = $1 AND state <> 'failed' ORDER BY id DESC LIMIT $2",
-        account,
+        "SELECT text FROM posts WHERE account = ANY ($1) AND state <> 'failed' ORDER BY id DESC LIMIT $2",
+        list(accounts),
         limit,
     )
     return [row["text"] for row in rows]

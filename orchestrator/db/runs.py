@@ -1,14 +1,12 @@
 """One row for each run of a job, and which jobs operators have paused."""
 
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 
 from orchestrator.db.pool import Connection
 from orchestrator.model import Ending, Outcome
-
-EVERYTHING = "*"
-"""The name under which a pause of all jobs is kept."""
 
 
 @dataclass(slots=True)
@@ -90,22 +88,22 @@ async def histories(connection: Connection) -> dict[str, StoredHistory]:
     return found
 
 
-async def pause(connection: Connection, job: str, who: str, now: datetime) -> None:
-    """Remember a pause, so that it outlives the daemon."""
+async def pause(connection: Connection, jobs: Sequence[str], who: str, now: datetime) -> None:
+    """Remember that these jobs are paused, so that it outlives the daemon."""
     await connection.execute(
         """
-        INSERT INTO paused_jobs (job, paused_by, paused_at) VALUES ($1, $2, $3)
+        INSERT INTO paused_jobs (job, paused_by, paused_at) SELECT unnest($1::text[]), $2, $3
         ON CONFLICT (job) DO NOTHING
         """,
-        job,
+        list(jobs),
         who,
         now,
     )
 
 
-async def resume(connection: Connection, job: str) -> None:
-    """Forget a pause; `EVERYTHING` forgets them all."""
-    await connection.execute("DELETE FROM paused_jobs WHERE job = $1 OR $1 = $2", job, EVERYTHING)
+async def resume(connection: Connection, job: str | None) -> None:
+    """Forget the pause of a job, or all pauses."""
+    await connection.execute("DELETE FROM paused_jobs WHERE job = $1 OR $1::text IS NULL", job)
 
 
 async def paused(connection: Connection) -> set[str]:

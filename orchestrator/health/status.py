@@ -1,6 +1,6 @@
 """The status document: everything that people ask of the daemon, as plain data.
 
-Control socket, live view and web page show this one document. Its keys are listed in
+The control socket and the live view show this one document. Its keys are listed in
 `docs/control.md`; all values are JSON.
 """
 
@@ -42,6 +42,8 @@ class House:
     """The sites whose audiences are learned."""
     steps: list[tuple[str, float]] = field(default_factory=list)
     """What the start has done so far, and how long each step took in seconds."""
+    note: str = ""
+    """Why the start takes long, when it does."""
     ready_s: float | None = None
     """From the start to the open gate."""
     memory: dict[str, int] = field(default_factory=dict)
@@ -76,6 +78,7 @@ def read_live(house: House) -> Document:
         "uptime_s": trio.current_time() - house.started_at,
         "clock": {"now": house.clock.now().isoformat(timespec="seconds"), "speed": house.clock.speed},
         "is_paused": supervisor is not None and supervisor.is_paused,
+        "note": house.note,
         "ready_s": house.ready_s,
         "startup": [{"step": step, "duration_s": duration_s} for step, duration_s in house.steps],
         "problems": _problems(house, jobs),
@@ -95,6 +98,8 @@ def summary(status: Document) -> str:
     if problems:
         more = f"And {len(problems) - 1} more" if len(problems) > 1 else ""
         return f"{mode.capitalize()}: {_sentences(problems[0]['what'], problems[0]['remedy'], more)}"
+    if mode == Mode.STARTING and status["note"]:
+        return f"Starting: {status['note']}."
     if mode == Mode.STARTING:
         pending = [c["name"] for c in status["checks"] if c["state"] != CheckState.UP]
         return f"Starting; waiting for {', '.join(pending) or 'the jobs'}."

@@ -10,6 +10,10 @@ from orchestrator.jobs.tools import Tools
 from orchestrator.model import CheckResult
 from orchestrator.settings import JobSettings
 
+NAMES = tuple(
+    module.NAME for module in (plan, posting, metrics_scraper, learn, reconciliation, health_monitor)
+)
+
 
 def all_jobs(tools: Tools, look: Callable[[], Awaitable[list[CheckResult]]]) -> list[Job]:
     """Every job with its defaults."""
@@ -23,15 +27,19 @@ def all_jobs(tools: Tools, look: Callable[[], Awaitable[list[CheckResult]]]) -> 
     ]
 
 
+def check_names(settings: Mapping[str, JobSettings]) -> None:
+    """Raises SettingsError for a name that is no job."""
+    for name in settings:
+        if name not in NAMES:
+            raise SettingsError(f"jobs.{name}: there is no such job", remedy=f"Jobs: {', '.join(NAMES)}.")
+
+
 def with_settings(jobs: list[Job], settings: Mapping[str, JobSettings]) -> list[Job]:
     """The jobs that are switched on, with an operator's changes; a job that is off is waited for by none.
 
     Raises SettingsError for a name that is no job.
     """
-    names = [job.name for job in jobs]
-    for name in settings:
-        if name not in names:
-            raise SettingsError(f"jobs.{name}: there is no such job", remedy=f"Jobs: {', '.join(names)}.")
+    check_names(settings)
     changed = [job.with_settings(settings.get(job.name, JobSettings())) for job in jobs]
     on = {job.name for job in jobs if settings.get(job.name, JobSettings()).enabled}
     return [

@@ -12,7 +12,7 @@ from orchestrator.retry import RetryRule
 
 NAME = "plan"
 RECENT_TEXTS = 500
-"""So many of the account's latest texts are compared with a new one."""
+"""So many of the latest texts of the site's accounts are compared with a new one."""
 
 
 def job(tools: Tools) -> Job:
@@ -52,7 +52,7 @@ async def _write_one(run: Run, tools: Tools, account: Account, is_first: bool) -
         hours=hours[:1] if is_first else hours,
         rng=tools.rng,
     )
-    recent = await tools.database.run(posts.recent_texts, account.name, RECENT_TEXTS)
+    recent = await tools.database.run(posts.recent_texts, tools.beside(account), RECENT_TEXTS)
     written = tools.writer.write(
         wish, recent, tools.rng, site_max_chars=account.site.profile.compose.max_chars
     )

@@ -65,7 +65,7 @@ async def post_one(run: Run, tools: Tools) -> Outcome:
         async with tools.visit(run, account) as visit:
             return await attempt.make(visit.site)
     except OrchestratorError as error:
-        if error.failure is not Failure.TRANSIENT:
+        if error.failure is not Failure.TRANSIENT and not isinstance(error, DatabaseError):
             attempt.setback_s = SETBACK_S
         raise
     finally:
@@ -88,7 +88,10 @@ class _Attempt:
 
     async def make(self, site: Site) -> Outcome:
         post = self._post
-        await site.write_post(post.text)
+        try:
+            await site.write_post(post.text)
+        except PostRefusedError as error:
+            return await self._fail(str(error))
         if not await self._intend():
             return over_budget(f"{post.account} has reached its posts for the day")
         self._tools.fence.check()
@@ -96,8 +99,7 @@ class _Attempt:
         try:
             reference = await site.submit_post()
         except PostRefusedError as error:
-            await self._fail(str(error))
-            return done(f"the site refused post {post.id}: {error}", refused=1)
+            return await self._fail(str(error))
         except SiteRateLimitedError as error:
             await self._requeue(error.retry_in_s or RATE_LIMIT_PAUSE_S, str(error))
             return over_budget(str(error))
@@ -140,10 +142,11 @@ class _Attempt:
             "post_published", post=self._post.id, account=self._post.account, reference=reference
         )
 
-    async def _fail(self, detail: str) -> None:
-        await self._insist(posts.fail, PostState.SUBMITTING, self._tools.stamp(), detail)
+    async def _fail(self, detail: str) -> Outcome:
+        await self._insist(posts.fail, self.state, self._tools.stamp(), detail)
         self.state = PostState.FAILED
         self._run.log.warning("post_refused", post=self._post.id, reason=detail)
+        return done(f"the site refused post {self._post.id}: {detail}", refused=1)
 
     async def _requeue(self, pause_s: float, detail: str) -> None:
         stamp = self._tools.stamp()

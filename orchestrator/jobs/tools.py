@@ -89,6 +89,11 @@ class Tools:
                     lease.mark_broken()
                 raise
 
+    def beside(self, account: Account) -> list[str]:
+        """The accounts on the same site, this one included."""
+        site = account.settings.site
+        return [other.name for other in self.accounts.values() if other.settings.site == site]
+
     def stamp(self) -> Stamp:
         """What a change of a post made now carries."""
         return Stamp(self.fence.number, self.clock.now())

@@ -131,7 +131,7 @@ async def test_a_pause_of_all_leaves_the_upkeep_and_outlives_the_daemon(
         answer = await socket.ask("pause")
         assert answer["message"].startswith("Paused all jobs but the upkeep;")
         assert paused(stage) == ["plan"]
-        assert await paused_in(database) == {runs.EVERYTHING}
+        assert await paused_in(database) == {"plan"}
 
 
 async def test_resume_of_all_forgets_every_pause(database: Database, autojump_clock: object) -> None:

@@ -177,15 +177,15 @@ async def test_the_lease_is_released_also_when_the_daemon_is_cancelled(boot_time
         async with open_fence(database, "one", TTL_S):
             scope.cancel()
             await trio.sleep_forever()
-    assert database.asked == ["claim", "release"]
+    assert database.asked == ["prepare", "claim", "release"]
 
 
 async def test_waiting_for_the_lease_can_be_cancelled(
     boot_time: BootTime, autojump_clock: trio.testing.MockClock
 ) -> None:
-    database = ScriptedDatabase(lambda _work: 5.0)
+    database = ScriptedDatabase(lambda work: 5.0 if work == "claim" else None)
     with trio.move_on_after(60) as scope:
         async with open_fence(database, "two", TTL_S):
             pytest.fail("it is somebody else's")
     assert scope.cancelled_caught
-    assert set(database.asked) == {"claim"}
+    assert set(database.asked) == {"prepare", "claim"}

@@ -71,6 +71,7 @@ STEPS = [
     Step("intend", PostState.CLAIMED, PostState.SUBMITTING, intend),
     publishing(PostState.SUBMITTING),
     publishing(PostState.AMBIGUOUS),
+    failing(PostState.CLAIMED),
     failing(PostState.SUBMITTING),
     failing(PostState.AMBIGUOUS),
     requeueing(PostState.CLAIMED),
@@ -579,8 +580,8 @@ async def test_recent_texts_leave_out_what_failed(database: Database, stamp: Sta
     for text in ("one", "two", "three"):
         await rows.published(database, stamp, text)
     await rows.published(database, stamp, "hers", "grace")
-    assert await database.run(posts.recent_texts, ACCOUNT, 2) == ["three", "two"]
-    assert await database.run(posts.recent_texts, ACCOUNT, 9) == ["three", "two", "one"]
+    assert await database.run(posts.recent_texts, [ACCOUNT], 2) == ["three", "two"]
+    assert await database.run(posts.recent_texts, [ACCOUNT], 9) == ["three", "two", "one"]
 
 
 async def test_every_state_is_counted_also_at_zero(database: Database, stamp: Stamp) -> None:

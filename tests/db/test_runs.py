@@ -87,21 +87,21 @@ async def test_without_runs_there_are_no_histories(database: Database) -> None:
 
 async def test_a_pause_is_kept_until_it_is_ended(database: Database) -> None:
     for job in ("plan", "posting"):
-        await database.run(runs.pause, job, "root", NOON)
+        await database.run(runs.pause, [job], "root", NOON)
     assert await database.run(runs.paused) == {"plan", "posting"}
     await database.run(runs.resume, "plan")
     assert await database.run(runs.paused) == {"posting"}
 
 
 async def test_a_second_pause_keeps_the_first_ones_name_and_moment(database: Database) -> None:
-    await database.run(runs.pause, "plan", "alice", NOON)
-    await database.run(runs.pause, "plan", "bob", NOON + MINUTE)
+    await database.run(runs.pause, ["plan"], "alice", NOON)
+    await database.run(runs.pause, ["plan"], "bob", NOON + MINUTE)
     [found] = await rows.fetch(database, "SELECT paused_by, paused_at FROM paused_jobs")
     assert tuple(found.values()) == ("alice", NOON)
 
 
 async def test_resuming_everything_ends_every_pause(database: Database) -> None:
-    for job in ("plan", "posting", runs.EVERYTHING):
-        await database.run(runs.pause, job, "root", NOON)
-    await database.run(runs.resume, runs.EVERYTHING)
+    for job in ("plan", "posting"):
+        await database.run(runs.pause, [job], "root", NOON)
+    await database.run(runs.resume, None)
     assert await database.run(runs.paused) == set()

@@ -18,7 +18,7 @@ import trio
 from orchestrator import aio
 from orchestrator.control import client
 from orchestrator.db.pool import Database, open_database
-from orchestrator.errors import ControlError
+from orchestrator.errors import NoDaemonError
 from orchestrator.settings import DatabaseSettings
 from tests import rows
 
@@ -27,6 +27,8 @@ T = TypeVar("T")
 PATIENCE_S = 60.0
 """How long a condition may take to come true: a limit for faults, not a figure. The machine may be busy."""
 POLL_S = 0.1
+LOG_LINES = 30
+"""Of the daemon's log, shown when a condition does not come true."""
 SPEED = 1200.0
 """A shown hour takes three real seconds."""
 QUICK = {
@@ -62,7 +64,7 @@ class Daemon:
         """The status document; empty while nobody listens."""
         try:
             return await self.ask("status")
-        except ControlError:
+        except NoDaemonError:
             return {}
 
     async def job(self, name: str) -> Document:
@@ -87,7 +89,10 @@ class Daemon:
         return response.status_code, response.json()
 
     def said(self) -> str:
-        return self.output.read_text()[-2000:]
+        """Its last words, and the last lines of its log."""
+        log = self.state_dir / "daemon.log"
+        lines = log.read_text().splitlines()[-LOG_LINES:] if log.exists() else []
+        return "\n".join([self.output.read_text()[-2000:], *lines])
 
     # ── its site ────────────────────────────────────────────────────────────────────────────────
 

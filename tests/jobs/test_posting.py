@@ -128,17 +128,18 @@ async def test_a_passing_failure_puts_the_post_back_due_now(
     assert await house.state(post_id) == ("published", 1)
 
 
-@pytest.mark.parametrize(
-    "error",
-    [SignInRefusedError("wrong password"), PostRefusedError("too long for the site")],
-    ids=lambda e: type(e).__name__,
-)
-async def test_a_lasting_failure_puts_the_post_off_so_that_others_go_on(
-    house: House, error: OrchestratorError
-) -> None:
+async def test_a_text_that_the_site_can_never_take_fails_before_anything_is_pressed(house: House) -> None:
+    post_id = await house.queued("too long")
+    house.site.trouble["write_post"].append(PostRefusedError("too long for the site"))
+    await post(house)
+    assert await house.state(post_id) == ("failed", 0)
+    assert house.site.presses == []
+
+
+async def test_a_lasting_failure_of_the_account_puts_the_post_off_so_that_others_go_on(house: House) -> None:
     stuck, next_one = await house.queued("stuck"), await house.queued("hers", "grace")
-    house.site.trouble["write_post"].append(error)
-    await post_in_vain(house, type(error))
+    house.site.trouble["write_post"].append(SignInRefusedError("wrong password"))
+    await post_in_vain(house, SignInRefusedError)
     assert await house.state(stuck) == ("queued", 0)
     assert (await rows.row(house.database, stuck))["due_at"] == NOON + timedelta(seconds=SETBACK_S)
     await post(house)

@@ -1,12 +1,5 @@
--- All moments are given by the program, whose wall clock may be faster than the server's; only
--- daemon_lease, which is about who may write, uses the server's own clock.
-
-CREATE TABLE daemon_lease (
-    id         integer PRIMARY KEY CHECK (id = 1),
-    fence      bigint NOT NULL,
-    owner      text NOT NULL,
-    expires_at timestamptz NOT NULL
-);
+-- All moments are given by the program, whose wall clock may be faster than the server's. (The table
+-- daemon_lease is older than all migrations: db/lease.py makes it, since who may migrate depends on it.)
 
 CREATE TABLE posts (
     id            bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,

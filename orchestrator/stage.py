@@ -1,0 +1,88 @@
+"""The daemon as the demo brings it on: the real one, with settings for a newcomer, and a view of it."""
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import trio
+
+from orchestrator import app
+from orchestrator.clock import Clock
+from orchestrator.health.status import House, read_live, read_status
+from orchestrator.settings import Settings
+from orchestrator.terminal.live import show_live
+
+SITE_NAME = "murmur"
+STATUS_EVERY_S = 0.5
+HEALTH_EVERY_S, SETTLE_S, STUCK_S = 10.0, 5.0, 120.0
+"""In real seconds: what can fail does not fail faster because the clock does."""
+CLOCK_AHEAD_S = 5.0
+"""The clock's mark on disk is this far ahead, in real seconds, so that no restart turns time back."""
+
+
+@dataclass(frozen=True, slots=True)
+class Scene:
+    """What the demo has prepared."""
+
+    state_dir: Path
+    http_port: int
+    clock: Clock
+    passwords: Mapping[str, str]
+    """By account."""
+    site_url: str
+    is_plain: bool
+
+
+def play(scene: Scene) -> None:
+    """Run the daemon until SIGTERM or SIGINT. Raises an OrchestratorError when it can't go on."""
+    settings = Settings.load(defaults=_defaults(scene))
+    nowhere = Path(os.devnull).open("w")  # noqa: SIM115 - the log's stream for the rest of the process
+    app.run(settings, partial(_show, scene), log_stream=nowhere)
+
+
+def _defaults(scene: Scene) -> dict[str, Any]:
+    """Settings below the user's own, so that environment and file change the demo too."""
+    state_dir, clock = scene.state_dir, scene.clock
+    return {
+        "state_dir": state_dir,
+        "http": {"port": scene.http_port},
+        "clock": {
+            "speed": clock.speed,
+            "real_epoch": clock.real_epoch,
+            "shown_epoch": clock.shown_epoch,
+        },
+        "sites": {SITE_NAME: {"profile": "microblog", "base_url": scene.site_url}},
+        "accounts": [
+            {"name": name, "site": SITE_NAME, "username": name, "password": password, "posts_per_day": 24}
+            for name, password in scene.passwords.items()
+        ],
+        "posting": {"settle_s": SETTLE_S * clock.speed, "stuck_s": STUCK_S * clock.speed},
+        "content": {"horizon_h": 6, "queue_target": 4},
+        "learning": {"settle_h": 3},
+        "jobs": {"health_monitor": {"every_s": HEALTH_EVERY_S * clock.speed}},
+        "log": {"file": state_dir / "daemon.log", "format": "console"},
+    }
+
+
+async def _show(scene: Scene, house: House) -> None:
+    """Keep the live view fed, and the clock's mark."""
+    house.links = {"site": scene.site_url, **house.links}
+    status: dict[str, Any] = read_live(house)
+
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(_keep_clock, house.clock, scene.state_dir / "clock")
+        nursery.start_soon(partial(show_live, lambda: status, is_plain=scene.is_plain))
+        while True:
+            status = await read_status(house)
+            await trio.sleep(STATUS_EVERY_S)
+
+
+async def _keep_clock(clock: Clock, path: Path) -> None:
+    """Note now and then how far the clock has come."""
+    while True:
+        mark = clock.timestamp() + 2 * CLOCK_AHEAD_S * clock.speed
+        await trio.Path(path).write_text(f"{mark}\n")
+        await trio.sleep(CLOCK_AHEAD_S)
