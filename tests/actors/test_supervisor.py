@@ -57,6 +57,13 @@ async def test_a_bug_crashes_only_its_own_actor_which_is_restarted(autojump_cloc
     assert len(bad.runs) == 2
 
 
+async def test_a_crashed_run_is_not_repeated_before_its_next_turn(autojump_clock: object) -> None:
+    work = bugs(1)
+    async with a_stage([a_job("plan", work)]):
+        await trio.sleep(2.5 * HOUR_S)
+    assert work.gaps_s == [HOUR_S]
+
+
 async def test_a_crash_is_logged_with_its_traceback_and_its_job(
     logs: list[EventDict], autojump_clock: object
 ) -> None:
@@ -111,12 +118,15 @@ async def test_crashes_far_apart_never_make_a_job_failed(autojump_clock: object)
 
 
 async def test_resume_starts_a_failed_job_afresh_with_a_whole_budget(autojump_clock: object) -> None:
-    async with a_stage([a_job("plan", bugs(8))], rule=RULE) as stage:
+    async with a_stage([a_job("plan", bugs(4 + RULE.budget))], rule=RULE) as stage:
         await crash_until_failed(stage)
         stage.supervisor.resume("plan")
         await settle()
-        assert stage.state() is ActorState.WAITING
-        await crash_until_failed(stage)
+        for _ in range(RULE.budget):
+            assert stage.state() is ActorState.WAITING
+            run_now(stage)
+            await trio.sleep(5)
+        assert stage.endings == [Ending.GIVEN_UP] * (4 + RULE.budget)
 
 
 async def test_an_operator_who_asks_for_a_run_of_a_failed_job_gets_it(autojump_clock: object) -> None:
@@ -354,6 +364,21 @@ async def test_a_run_that_fails_during_the_drain_is_not_retried(autojump_clock: 
         await settle()
         assert stage.is_over
         assert stage.endings == [Ending.RETRY]
+
+
+async def test_a_drain_overrules_a_run_that_was_asked_for_in_the_same_breath(
+    autojump_clock: object,
+) -> None:
+    waiting, backing = Work(), Work([SiteUnavailableError("no answer")])
+    async with a_stage([a_job("waiting", waiting), a_job("backing", backing)], rng=Highest()) as stage:
+        run_now(stage, "backing")
+        await settle()
+        run_now(stage, "waiting")
+        run_now(stage, "backing")
+        stage.supervisor.drain()
+        await settle()
+        assert stage.is_over
+    assert (len(waiting.runs), len(backing.runs)) == (0, 1)
 
 
 async def test_a_drain_before_the_start_ends_the_supervisor_at_once(autojump_clock: object) -> None:

@@ -207,7 +207,10 @@ async def test_a_site_in_trouble_costs_no_post_and_doubles_none(state_dir: Path)
         await wait_until_struck(daemon)
         await daemon.sign_out_everyone()
         await daemon.set_faults(
-            rate_limit_429=page, error_500=page, garbage=page, drop_answer={**page, "processed": False}
+            rate_limit_429={**page, "seconds": 1},
+            error_500=page,
+            garbage=page,
+            drop_answer={**page, "processed": False},
         )
         await wait_until_struck(daemon)
         await settle(daemon)
