@@ -304,19 +304,6 @@ class Allocator:
         heapq.heappush(self._free, slot)
         self._settle()
 
-    def break_free_slot(self, slot: int) -> bool:
-        """Take a free slot out of use until `mend`; False when it is leased or broken already."""
-        if slot not in self._free:
-            return False
-        self._free.remove(slot)
-        heapq.heapify(self._free)
-        self._broken.add(slot)
-        self._on_broken(slot)
-        return True
-
-    def leased_on(self, slot: int) -> Lease | None:
-        return self._leases.get(slot)
-
     # ── for people ──────────────────────────────────────────────────────────────────────────────
 
     def snapshot(self) -> Snapshot:
@@ -519,7 +506,7 @@ class Allocator:
             state = "called back" if lease.is_called_back else lease.lane.label
             held_s, left_s = now - lease.granted_at, lease.deadline - now
             parts.append(
-                f"{lease.holder} ({state}) holds slot {lease.slot} since {held_s:.0f} s, "
+                f"{lease.holder} ({state}) holds slot {lease.slot} for {held_s:.0f} s, "
                 f"{left_s:.0f} s at most to go"
             )
         parts += [f"slot {slot} is broken and being rebuilt" for slot in sorted(self._broken)]

@@ -41,7 +41,7 @@ from orchestrator.jobs import reconciliation
 from orchestrator.jobs.tools import Account, Tools
 from orchestrator.log import configure
 from orchestrator.metrics import Metrics
-from orchestrator.model import CheckResult, Ending, Mode, Outcome
+from orchestrator.model import CheckResult, Ending, Outcome
 from orchestrator.retry import RetryRule
 from orchestrator.settings import Settings
 from orchestrator.sites.session import open_site
@@ -109,6 +109,7 @@ class _Daemon:
         self._drains = trio.Event()
         self._browser_tried = trio.Event()
         self._mode = self.house.modes.mode
+        self._down: set[str] = set()
 
     # ── ends ────────────────────────────────────────────────────────────────────────────────────
 
@@ -310,6 +311,7 @@ class _Daemon:
             await self._browser_tried.wait()
         self.house.modes.start()
         self._mode = self.house.modes.mode
+        self._down = {result.name for result in self.house.checks.down}
         self.house.ready_s = trio.current_time() - self.house.started_at
         log.info(str(self.house.modes.mode), after_s=round(self.house.ready_s, 3))
 
@@ -337,7 +339,8 @@ class _Daemon:
         if self._mode is not was:
             log.warning("mode_changed", was=was, mode=self._mode)
             self.house.modes.publish()
-        if self._mode is Mode.READY and was is Mode.DEGRADED:
+        were_down, self._down = self._down, {result.name for result in self.house.checks.down}
+        if were_down - self._down:
             self._wake_the_skipped()
 
     def _wake_the_skipped(self) -> None:

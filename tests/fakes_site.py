@@ -5,7 +5,7 @@ the name of the method; each is used once, the next call goes well.
 """
 
 from collections import defaultdict
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from itertools import count
@@ -15,8 +15,6 @@ import trio
 from orchestrator.errors import PageUnexpectedError, PostMissingError, PostUnclearError
 from orchestrator.model import PostMetrics, TimelineItem
 from orchestrator.sites.session import SiteAccount
-
-Trouble = Exception | Callable[[], Exception]
 
 
 @dataclass(frozen=True, slots=True)

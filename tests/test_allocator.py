@@ -324,7 +324,7 @@ async def test_the_snapshot_says_who_holds_what_and_who_waits_for_it(autojump_cl
         (waiter,) = snapshot.queue
         assert (waiter.holder, waiter.ahead, waiter.waited_s) == ("metrics", 0, 10)
         assert "1 free slot is kept for critical work" in waiter.why
-        assert "news (background) holds slot 0 since 10 s, 90 s at most to go" in waiter.why
+        assert "news (background) holds slot 0 for 10 s, 90 s at most to go" in waiter.why
 
 
 async def test_taking_a_free_slot_is_a_checkpoint_that_can_be_cancelled(autojump_clock: object) -> None:

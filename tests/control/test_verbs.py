@@ -145,6 +145,17 @@ async def test_resume_of_all_forgets_every_pause(database: Database, autojump_cl
         assert await paused_in(database) == set()
 
 
+async def test_a_job_that_was_resumed_out_of_a_pause_of_all_stays_resumed(
+    database: Database, autojump_clock: object
+) -> None:
+    async with a_stage([a_job("plan"), a_job("posting")]) as stage:
+        socket = Socket(make_house(stage, database))
+        await socket.ask("pause")
+        await socket.ask("resume", job="plan")
+        assert paused(stage) == ["posting"]
+        assert await paused_in(database) == {"posting"}
+
+
 async def test_the_first_who_paused_a_job_is_remembered(database: Database, autojump_clock: object) -> None:
     async with a_stage([a_job("plan")]) as stage:
         socket = Socket(make_house(stage, database))

@@ -82,6 +82,15 @@ async def test_while_starting_it_says_what_is_waited_for(autojump_clock: object)
         assert read_live(house)["summary"] == "Starting; waiting for the jobs."
 
 
+async def test_while_starting_it_says_why_that_takes_long(autojump_clock: object) -> None:
+    async with a_stage([a_job("plan")]) as stage:
+        house = make_house(stage)
+        house.note = "another daemon owns the database"
+        assert read_live(house)["summary"] == "Starting: another daemon owns the database."
+        house.modes.start()
+        assert "another daemon" not in read_live(house)["summary"]
+
+
 async def test_while_starting_it_says_what_is_wrong_already(autojump_clock: object) -> None:
     async with a_stage([a_job("plan")]) as stage:
         house = make_house(stage)
