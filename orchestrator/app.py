@@ -1,30 +1,28 @@
-"""Builds and wires everything: start, gate, run, drain.
+"""Builds and wires the house, in which `start` has put the pool of contexts: gate, run, drain.
 
-The order of a life: lock the state directory → answer on HTTP → database and browser side by side →
-take the fence, settle what an earlier daemon left → control socket → gate → actors → drain → close all
-in the reverse order.
+The order of a life: answer on HTTP and on the control socket → database and browser side by side → take
+the fence, settle what an earlier daemon left → gate → actors → drain → close all in the reverse order.
 """
 
-import gc
 import itertools
 import signal
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from random import Random
-from typing import TextIO
 
 import structlog
 import trio
 
-from orchestrator import aio, jobs, wiring
+from orchestrator import jobs, wiring
 from orchestrator.actors.actor import ActorState, Surroundings
 from orchestrator.actors.job import Job
 from orchestrator.actors.runlog import DatabaseRunLog
 from orchestrator.actors.supervisor import Supervisor
 from orchestrator.allocator import Allocator
-from orchestrator.browser.pool import ContextPool, open_pool
+from orchestrator.browser.pool import ContextPool
 from orchestrator.clock import Clock
 from orchestrator.content.writer import Writer
 from orchestrator.control.server import serve_control
@@ -32,6 +30,7 @@ from orchestrator.control.verbs import verbs_of
 from orchestrator.db.fence import Fence, open_fence
 from orchestrator.db.migrate import migrate
 from orchestrator.db.pool import Database
+from orchestrator.db.sessions import SessionTable
 from orchestrator.errors import ControlError, DatabaseUnavailableError, OrchestratorError, SettingsError
 from orchestrator.health import figures
 from orchestrator.health.checks import Check, Checks, look_at_disk
@@ -39,13 +38,11 @@ from orchestrator.health.modes import BROWSER, DATABASE, Modes
 from orchestrator.health.status import House
 from orchestrator.jobs import reconciliation
 from orchestrator.jobs.tools import Account, Tools
-from orchestrator.log import configure
 from orchestrator.metrics import Metrics
 from orchestrator.model import CheckResult, Ending, Outcome
 from orchestrator.retry import RetryRule
 from orchestrator.settings import Settings
 from orchestrator.sites.session import open_site
-from orchestrator.state import hold_state_dir
 from orchestrator.web.api import make_app
 from orchestrator.web.serve import serve_http
 
@@ -55,34 +52,38 @@ RECHECK_S = 2.0
 """Between two looks at something that is down."""
 log = structlog.get_logger("app")
 
+
 Face = Callable[[House], Awaitable[None]]
 """Something that shows the house while it lives; cancelled at the end."""
 
 
-def run(settings: Settings, face: Face | None = None, log_stream: TextIO | None = None) -> None:
-    """Live until SIGTERM or SIGINT; logs go to `log_stream`, standard error by default.
+@dataclass(frozen=True, slots=True)
+class Beginning:
+    """What `start` has made before the house is built."""
 
-    Raises an OrchestratorError, alone or in an exception group, when it can't go on.
-    """
-    configure(settings.log, log_stream, secrets=settings.secrets())
-    gc.freeze()  # what is imported by now stays for good
-    gc.enable()  # the command line turns it off while it imports
-    trio.run(_live, settings, face)
+    settings: Settings
+    clock: Clock
+    owner: str
+    """The daemon's name, which goes with its state directory."""
+    pool: ContextPool
+    sessions: SessionTable
+    started_at: float
+    """In seconds of trio's clock."""
 
 
-async def _live(settings: Settings, face: Face | None) -> None:
-    with hold_state_dir(settings.state_dir) as owner:
-        daemon = _Daemon(settings, owner)
-        async with trio.open_nursery() as nursery:
-            nursery.start_soon(daemon.watch_signals)
-            port = await nursery.start(daemon.serve_http)
-            daemon.house.links["health"] = f"http://{_in_url(settings.http.host)}:{port}/readyz"
-            await nursery.start(daemon.serve_control)
-            if face is not None:
-                nursery.start_soon(face, daemon.house)
-            await daemon.live()
-            nursery.cancel_scope.cancel()
-    log.info("ended")
+async def live(beginning: Beginning, face: Face | None) -> None:
+    """Live until SIGTERM or SIGINT. Raises an OrchestratorError, alone or in an exception group."""
+    daemon = _Daemon(beginning)
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(daemon.watch_signals)
+        port = await nursery.start(daemon.serve_http)
+        host = beginning.settings.http.host
+        daemon.house.links["health"] = f"http://{_in_url(host)}:{port}/readyz"
+        await nursery.start(daemon.serve_control)
+        if face is not None:
+            nursery.start_soon(face, daemon.house)
+        await daemon.live()
+        nursery.cancel_scope.cancel()
 
 
 def _in_url(host: str) -> str:
@@ -96,15 +97,18 @@ class _Daemon:
     for, or no time.
     """
 
-    def __init__(self, settings: Settings, owner: str) -> None:
-        self._settings = settings
-        self._owner = owner
+    def __init__(self, beginning: Beginning) -> None:
+        self._settings = beginning.settings
+        self._owner = beginning.owner
+        self._pool = beginning.pool
+        self._sessions = beginning.sessions
         self._rng = Random()
         self._metrics = Metrics()
-        clock = Clock(settings.clock.speed, settings.clock.real_epoch, settings.clock.shown_epoch)
+        clock, capacity = beginning.clock, beginning.settings.allocator.capacity
         checks = Checks(clock, self._metrics)
-        self._send_broken, self._broken = trio.open_memory_channel[int](settings.allocator.capacity)
+        self._send_broken, self._broken = trio.open_memory_channel[int](capacity)
         self.house = House(clock, checks, Modes(checks, self._metrics), self._make_allocator())
+        self.house.started_at = beginning.started_at
         self._scope = trio.CancelScope()
         self._drains = trio.Event()
         self._browser_tried = trio.Event()
@@ -164,26 +168,17 @@ class _Daemon:
 
     async def live(self) -> None:
         """Everything behind HTTP, until drained."""
-        settings = self._settings
-        pool_of_contexts = open_pool(
-            settings.browser,
-            state_dir=settings.state_dir,
-            store=wiring.SessionTable(self.house),
-            capacity=settings.allocator.capacity,
-        )
-        accounts = wiring.make_accounts(settings)
+        accounts = wiring.make_accounts(self._settings)
         with self._scope:
-            async with aio.open_bridge(), pool_of_contexts as pool, trio.open_nursery() as starting:
-                self._add_checks(pool)
+            async with trio.open_nursery() as starting:
+                self._add_checks()
                 starting.start_soon(self._try_browser)  # beside the database: each takes a while
                 async with self._open_database() as database:
-                    await self._live_with(database, pool, accounts)
+                    await self._live_with(database, accounts)
         if self._scope.cancelled_caught:
             log.warning("cut_off", reason="the deadline has passed, or a second signal came")
 
-    async def _live_with(
-        self, database: Database, pool: ContextPool, accounts: Mapping[str, Account]
-    ) -> None:
+    async def _live_with(self, database: Database, accounts: Mapping[str, Account]) -> None:
         settings = self._settings
         ttl_s = settings.database.lease_ttl_s
         async with open_fence(database, self._owner, ttl_s, self._note) as fence:
@@ -192,12 +187,12 @@ class _Daemon:
                 await migrate(database)
             with self._step("records"):
                 is_in_doubt = await wiring.settle_the_past(database, fence, self.house.clock.now())
-                supervisor = await self._make_supervisor(database, pool, fence, accounts)
+                supervisor = await self._make_supervisor(database, fence, accounts)
             if is_in_doubt:
                 supervisor.wake(reconciliation.NAME, "an earlier daemon left ambiguous posts")
             async with trio.open_nursery() as keepers:
                 keepers.start_soon(fence.keep, database)
-                keepers.start_soon(self._rebuild_slots, pool)
+                keepers.start_soon(self._rebuild_slots)
                 await self._open_gate()
                 keepers.start_soon(self._watch_for_recovery)
                 await supervisor.run()
@@ -206,16 +201,16 @@ class _Daemon:
     # ── start ───────────────────────────────────────────────────────────────────────────────────
 
     @contextmanager
-    def _step(self, name: str) -> Iterator[None]:
-        """One step of the start, timed for people."""
-        start = trio.current_time()
+    def _step(self, name: str, start: float | None = None) -> Iterator[None]:
+        """One step of the start, timed for people; `start` when it has begun before."""
+        start = trio.current_time() if start is None else start
         yield
         duration_s = trio.current_time() - start
         self.house.steps.append((name, duration_s))
         log.info("started", step=name, duration_s=round(duration_s, 3))
 
-    def _add_checks(self, pool: ContextPool) -> None:
-        checks, state_dir = self.house.checks, self._settings.state_dir
+    def _add_checks(self) -> None:
+        pool, checks, state_dir = self._pool, self.house.checks, self._settings.state_dir
 
         async def browser() -> str:
             await pool.probe()
@@ -252,7 +247,7 @@ class _Daemon:
     async def _try_browser(self) -> None:
         """The browser gets its tries (A1.1); when all fail the daemon starts without it and keeps trying."""
         gate = self._settings.gate
-        with self._step(BROWSER):
+        with self._step(BROWSER, self.house.started_at):  # when its launch began
             rule = RetryRule(gate.attempts - 1, gate.base_s, gate.cap_s)
             await self.house.checks.insist(BROWSER, rule, self._rng)
         self._browser_tried.set()
@@ -262,14 +257,14 @@ class _Daemon:
         async with AsyncExitStack() as stack:
             with self._step("database"):
                 database = await stack.enter_async_context(wiring.open_storage(self._settings, self._rng))
-            self.house.database = database
+            self.house.database = self._sessions.database = database
             try:
                 yield database
             finally:
-                self.house.database = None
+                self.house.database = self._sessions.database = None
 
     async def _make_supervisor(
-        self, database: Database, pool: ContextPool, fence: Fence, accounts: Mapping[str, Account]
+        self, database: Database, fence: Fence, accounts: Mapping[str, Account]
     ) -> Supervisor:
         house, settings = self.house, self._settings
         house.scopes = tuple(sorted({account.settings.site for account in accounts.values()}))
@@ -280,7 +275,7 @@ class _Daemon:
             database=database,
             fence=fence,
             allocator=house.allocator,
-            open_site=partial(open_site, pool),
+            open_site=partial(open_site, self._pool),
             writer=Writer(settings.content),
             accounts=accounts,
             metrics=self._metrics,
@@ -293,7 +288,7 @@ class _Daemon:
             why_not=house.modes.why_not,
             on_end=self._on_run_end,
         )
-        listed = jobs.with_settings(jobs.all_jobs(tools, partial(self._look, pool)), settings.jobs)
+        listed = jobs.with_settings(jobs.all_jobs(tools, self._look), settings.jobs)
         house.supervisor = await wiring.make_supervisor(listed, surroundings, database, self._metrics)
         return house.supervisor
 
@@ -317,10 +312,10 @@ class _Daemon:
 
     # ── run ─────────────────────────────────────────────────────────────────────────────────────
 
-    async def _look(self, pool: ContextPool) -> list[CheckResult]:
+    async def _look(self) -> list[CheckResult]:
         """The health monitor's round."""
         results = await self.house.checks.look_at_all()
-        await figures.measure(self._metrics, self.house, pool)
+        await figures.measure(self._metrics, self.house, self._pool)
         self._follow_mode()
         return results
 
@@ -357,15 +352,15 @@ class _Daemon:
         if self.house.supervisor is not None:
             self.house.supervisor.wake(job, reason)
 
-    async def _rebuild_slots(self, pool: ContextPool) -> None:
+    async def _rebuild_slots(self) -> None:
         async with trio.open_nursery() as nursery:
             async for slot in self._broken:
-                nursery.start_soon(self._rebuild, pool, slot)
+                nursery.start_soon(self._rebuild, slot)
 
-    async def _rebuild(self, pool: ContextPool, slot: int) -> None:
+    async def _rebuild(self, slot: int) -> None:
         for tried in itertools.count(1):
             try:
-                await pool.rebuild(slot)
+                await self._pool.rebuild(slot)
                 break
             except OrchestratorError as error:
                 delay_s = REBUILD_DELAY.delay_s(min(tried, 10), self._rng)

@@ -52,7 +52,7 @@ def main() -> None:
         # An odd locale must cost a character, not the whole answer.
         stream.reconfigure(errors="replace")  # type: ignore[union-attr]
     # The collector would go through all that is being imported again and again: a quarter of the start.
-    # A command that stays has it turned on again, as `app.run` does.
+    # A command that stays has it turned on again, as `start.run` does.
     gc.disable()
     try:
         cli()
@@ -95,10 +95,10 @@ def _leaves(group: BaseExceptionGroup[BaseException]) -> list[BaseException]:
 @cli.command()
 def run(config: Config = None) -> None:
     """Run the daemon in the foreground. SIGTERM or SIGINT drains and ends it; a second one hurries it."""
-    from orchestrator import app
+    from orchestrator import start
     from orchestrator.settings import Settings
 
-    app.run(Settings.load(config))
+    start.run(Settings.load(config))
 
 
 @cli.command()

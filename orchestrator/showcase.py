@@ -42,7 +42,7 @@ def run_demo(options: DemoOptions) -> None:
     """Run until SIGTERM or SIGINT. Raises an OrchestratorError when it can't go on."""
     state_dir = options.state_dir.absolute()
     with hold_state_dir(state_dir):
-        pass  # it is free: what follows won't touch another daemon's files; `app.run` holds it for good
+        pass  # it is free: what follows won't touch another daemon's files; `start.run` holds it for good
     clock = _clock(state_dir / "clock", options.speed)
     passwords = _passwords(state_dir / "accounts.json", options.accounts)
     with _site(options, state_dir, clock) as process:

@@ -5,15 +5,16 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import trio
 
-from orchestrator import app
+from orchestrator import start
 from orchestrator.clock import Clock
-from orchestrator.health.status import House, read_live, read_status
 from orchestrator.settings import Settings
-from orchestrator.terminal.live import show_live
+
+if TYPE_CHECKING:
+    from orchestrator.health.status import House
 
 SITE_NAME = "murmur"
 STATUS_EVERY_S = 0.5
@@ -40,7 +41,7 @@ def play(scene: Scene) -> None:
     """Run the daemon until SIGTERM or SIGINT. Raises an OrchestratorError when it can't go on."""
     settings = Settings.load(defaults=_defaults(scene))
     nowhere = Path(os.devnull).open("w")  # noqa: SIM115 - the log's stream for the rest of the process
-    app.run(settings, partial(_show, scene), log_stream=nowhere)
+    start.run(settings, partial(_show, scene), log_stream=nowhere)
 
 
 def _defaults(scene: Scene) -> dict[str, Any]:
@@ -67,8 +68,11 @@ def _defaults(scene: Scene) -> dict[str, Any]:
     }
 
 
-async def _show(scene: Scene, house: House) -> None:
+async def _show(scene: Scene, house: "House") -> None:
     """Keep the live view fed, and the clock's mark."""
+    from orchestrator.health.status import read_live, read_status
+    from orchestrator.terminal.live import show_live
+
     house.links = {"site": scene.site_url, **house.links}
     status: dict[str, Any] = read_live(house)
 

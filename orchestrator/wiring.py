@@ -13,14 +13,13 @@ from orchestrator.actors.actor import Actor, History, LastRun, Surroundings
 from orchestrator.actors.job import Job
 from orchestrator.actors.supervisor import Supervisor
 from orchestrator.clock import Clock
-from orchestrator.db import posts, runs, sessions
+from orchestrator.db import posts, runs
 from orchestrator.db.embedded import open_embedded
 from orchestrator.db.fence import Fence
 from orchestrator.db.pool import Database, open_database
 from orchestrator.db.posts import Stamp
 from orchestrator.db.runs import StoredHistory
 from orchestrator.errors import DatabaseUnavailableError
-from orchestrator.health.status import House
 from orchestrator.jobs.tools import Account
 from orchestrator.metrics import Metrics
 from orchestrator.retry import RetryRule
@@ -120,22 +119,3 @@ def _history(stored: StoredHistory | None, clock: Clock) -> History:
         duration_s = clock.real_seconds((stored.finished_at - stored.started_at).total_seconds())
         last = LastRun(stored.outcome, stored.started_at, duration_s)
     return History(last, stored.started_at, stored.last_success_at, stored.endings)
-
-
-class SessionTable:
-    """The pool's store of sign-in states: the database, once there is one."""
-
-    def __init__(self, house: House) -> None:
-        self._house = house
-
-    async def load(self, account: str) -> bytes | None:
-        return await self._database.run(sessions.load, account)
-
-    async def save(self, account: str, state: bytes) -> None:
-        await self._database.run(sessions.save, account, state, self._house.clock.now())
-
-    @property
-    def _database(self) -> Database:
-        if self._house.database is None:
-            raise DatabaseUnavailableError("the database is not connected yet")
-        return self._house.database

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from orchestrator import app, cli, showcase
+from orchestrator import cli, showcase, start
 from orchestrator.control import protocol
 from orchestrator.control.find import demo_state_dir
 from orchestrator.errors import AddressInUseError, DatabaseError, OrchestratorError, SettingsError
@@ -185,7 +185,7 @@ def test_run_lives_by_the_settings_of_the_file(
     run: Command, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     lived: list[Settings] = []
-    monkeypatch.setattr(app, "run", lived.append)
+    monkeypatch.setattr(start, "run", lived.append)
     file = tmp_path / "settings.toml"
     file.write_text("shutdown_deadline_s = 7\n")
     assert run("run", "--config", str(file)).code == 0
@@ -226,7 +226,7 @@ def test_an_error_of_the_daemon_is_a_line_and_never_a_traceback(
     def fail(_settings: Settings) -> None:
         raise error
 
-    monkeypatch.setattr(app, "run", fail)
+    monkeypatch.setattr(start, "run", fail)
     ended = run("run")
     assert ended.code == code
     assert "Traceback" not in ended.err
@@ -240,7 +240,7 @@ def test_a_bug_keeps_its_traceback(monkeypatch: pytest.MonkeyPatch) -> None:
     def fail(_settings: Settings) -> None:
         raise group
 
-    monkeypatch.setattr(app, "run", fail)
+    monkeypatch.setattr(start, "run", fail)
     monkeypatch.setattr(sys, "argv", ["orchestrator", "run"])
     with pytest.RaisesGroup(DatabaseError, ZeroDivisionError):
         cli.main()

@@ -28,8 +28,8 @@ A setting is taken from the first of these that has it:
 4. the default.
 
 An unknown name, a value that is not allowed, and a variable that starts with `{PREFIX}` but names no setting
-stop the program with a line for each. `orchestrator check` checks them, with profiles and password files, and lists what applies and
-where it came from. Names that end in `_s` are seconds, in `_h` hours.
+stop the program with a line for each. `orchestrator check` checks them, with profiles and password files, and
+lists what applies and where it came from. Names that end in `_s` are seconds, in `_h` hours.
 
 ```toml
 [http]

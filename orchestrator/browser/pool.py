@@ -136,6 +136,13 @@ class ContextPool:
 
     # ── for whoever watches over the slots ──────────────────────────────────────────────────────
 
+    async def warm_up(self) -> None:
+        """Launch the browser, for the first use to find it there; if that fails, the first use tells why."""
+        try:
+            await self._live_engine()
+        except BrowserError as error:
+            log.info("browser_not_launched", error=error.line())
+
     def is_broken(self, slot: int) -> bool:
         """Whether the slot's context died and has not been made anew."""
         return self._places[slot].is_broken

@@ -23,9 +23,14 @@ async def refusal(command: list[str], environment: dict[str, str] | None = None,
     """The one line that a program says which can't begin."""
     result = await run_to_end(command, NO_BROWSER | (environment or {}))
     assert result.returncode == code, result
-    [line] = result.stderr.decode().splitlines()
+    [line] = [line for line in result.stderr.decode().splitlines() if not is_logged(line)]
     assert line.startswith("error: ")
     return line
+
+
+def is_logged(line: str) -> bool:
+    """Whether the line is the log's: the daemon itself logs to standard error, as JSON."""
+    return line.startswith('{"timestamp"')
 
 
 @contextmanager
