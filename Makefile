@@ -35,7 +35,7 @@ check:
 
 bench:
 	$(SETUP) bench
-	@exec $(VENV)/python bench/run.py $(ARGS)
+	@exec $(VENV)/python -m bench.run $(ARGS)
 
 format:
 	$(SETUP) check

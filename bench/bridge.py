@@ -17,11 +17,9 @@ TASKS = 10
 async def measure(dsn: str, rounds: int) -> Report:
     """Needs an open bridge. One caller at a time, then ten at once; rounds alternate."""
     pool = await aio.call(_open_pool, dsn)
-    try:
-        one = await _compare(pool, 1, rounds)
-        ten = await _compare(pool, TASKS, rounds)
-    finally:
-        await aio.call(pool.close)
+    one = await _compare(pool, 1, rounds)
+    ten = await _compare(pool, TASKS, rounds)
+    await aio.call(pool.close)
     return Report([one, ten])
 
 

@@ -1,99 +1,94 @@
 """Time from `orchestrator demo` on existing state to ready, next to the bare starts of its heavy parts.
 
 The bare starts are Playwright's driver with Chromium (the same binary and flags) and PostgreSQL (the same
-programs, flags and data directory), one after the other, with nothing around them: no interpreter to
-start, no module to import.
+programs, flags and data directory), one after the other. They are taken twice: the starts alone, with
+nothing around them, and as a program of their own, timed from outside as ours is: with an interpreter to
+start and the two libraries to import.
 """
 
+import asyncio
+import json
 import subprocess
+import sys
 import time
 from pathlib import Path
 
-import asyncpg
 import trio
-from playwright.async_api import async_playwright
 
-from bench.daemon import running_demo
+from bench.bare import STARTED, Plan, time_browser, time_postgres
+from bench.daemon import running_demo, user_environment
 from bench.figure import Aim, Figure, Report, ratio, spread
-from orchestrator import aio
 from orchestrator.browser.launcher import find_browser, is_sandboxed
-from orchestrator.db import directories, installation, processes
+from orchestrator.db import directories, installation
 from orchestrator.db.embedded import DATABASE, SERVER_SETTINGS, USER
 from orchestrator.db.privileges import find_launcher, server_account
 
 AIM = Aim(1.5)
-ASK_EVERY_S = 0.002
-START_LIMIT_S = 60.0
 
 
 def measure(directory: Path, rounds: int) -> Report:
     """Alternates our start and the bare ones; the first start makes the state and is not counted."""
     state_dir = directory / "state"
     state_dir.mkdir(mode=0o755)
-    ours, browser, postgres = [], [], []
+    ours, browser, postgres, program = [], [], [], []
     with running_demo(state_dir):
         pass
+    plan = trio.run(_plan, state_dir / "postgres")
     for _ in range(rounds):
         with running_demo(state_dir) as daemon:
             ours.append(daemon.ready_after_s)
-        browser.append(trio.run(_start_browser))
-        postgres.append(trio.run(_start_postgres, state_dir / "postgres"))
-    bare = [sum(pair) for pair in zip(browser, postgres, strict=True)]
-    figure = Figure(
-        "start to ready, existing state, next to bare Chromium + bare PostgreSQL",
-        ratio(ours, bare),
-        f"{spread(ours)} s",
-        f"{spread(bare)} s: Chromium {spread(browser)}, PostgreSQL {spread(postgres)}",
-        AIM,
-    )
-    return Report([figure], [f"start: {rounds} rounds"])
+        browser.append(asyncio.run(time_browser(plan)))
+        postgres.append(asyncio.run(time_postgres(plan)))
+        program.append(_time_program(plan))
+    alone = [sum(pair) for pair in zip(browser, postgres, strict=True)]
+    figures = [
+        Figure(
+            "start to ready, existing state, next to bare Chromium + bare PostgreSQL",
+            ratio(ours, alone),
+            f"{spread(ours)} s",
+            f"{spread(alone)} s: Chromium {spread(browser)}, PostgreSQL {spread(postgres)}",
+            AIM,
+        ),
+        Figure(
+            "the same, next to a bare program that starts both",
+            ratio(ours, program),
+            f"{spread(ours)} s",
+            f"{spread(program)} s",
+            AIM,
+        ),
+    ]
+    return Report(figures, [f"start: {rounds} rounds"])
 
 
-async def _start_browser() -> float:
-    async with aio.open_bridge():
-        return await aio.call(_time_browser)
-
-
-async def _time_browser() -> float:
-    found = find_browser(None)
-    started_at = time.monotonic()
-    playwright = await async_playwright().start()
-    browser = await playwright.chromium.launch(
-        executable_path=found.path, args=found.arguments, chromium_sandbox=is_sandboxed()
-    )
-    took_s = time.monotonic() - started_at
-    await browser.close()
-    await playwright.stop()
-    return took_s
-
-
-async def _start_postgres(directory: Path) -> float:
+async def _plan(directory: Path) -> Plan:
+    """The command lines that the daemon itself would use on `directory`."""
     launcher = find_launcher(server_account(directory / "data"))
     layout = directories.prepare(directory, launcher.account)
     found = await installation.usable_installation(installation.find_installation(), directory, launcher)
     options = [f"--{name}={value}" for name, value in SERVER_SETTINGS.items()]
     where = ["-D", str(layout.data), "-k", str(layout.sockets)]
-    async with aio.open_bridge():
-        with layout.open_log() as output:
-            started_at = time.monotonic()
-            process = processes.spawn(launcher.command(found.postgres, *where, *options), output)
-        try:
-            await aio.call(_wait_for_postgres, process, str(layout.sockets))
-            return time.monotonic() - started_at
-        finally:
-            await processes.stop(process)
-            directories.remove_sockets(layout)
+    browser = find_browser(None)
+    return {
+        "browser": {
+            "executable_path": str(browser.path),
+            "args": browser.arguments,
+            "chromium_sandbox": is_sandboxed(),
+        },
+        "postgres": [str(word) for word in launcher.command(found.postgres, *where, *options)],
+        "connect": {"host": str(layout.sockets), "user": USER, "database": DATABASE},
+        "log": str(layout.log),
+    }
 
 
-async def _wait_for_postgres(process: "subprocess.Popen[bytes]", sockets: str) -> None:
-    give_up_at = time.monotonic() + START_LIMIT_S
-    while True:
-        try:
-            connection = await asyncpg.connect(host=sockets, user=USER, database=DATABASE)
-        except (OSError, asyncpg.PostgresError) as error:
-            if process.poll() is not None or time.monotonic() > give_up_at:
-                raise RuntimeError("bare PostgreSQL did not start") from error
-            time.sleep(ASK_EVERY_S)  # noqa: ASYNC251 - nothing else runs on this loop
-        else:
-            connection.terminate()
-            return
+def _time_program(plan: Plan) -> float:
+    command = [sys.executable, "-m", "bench.bare", json.dumps(plan)]
+    started_at = time.monotonic()
+    with subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True, env=user_environment()
+    ) as process:
+        assert process.stdout is not None
+        said = process.stdout.readline().strip()
+        took_s = time.monotonic() - started_at
+    if said != STARTED or process.returncode != 0:
+        raise RuntimeError(f"the bare program ended with code {process.returncode} and said {said!r}")
+    return took_s

@@ -30,6 +30,8 @@ SANDBOX_REMEDY = (
     "and in systemd RestrictNamespaces=user pid net"
 )
 DRIVER_REMEDY = "`python -m playwright --version` says why; on Debian it may lack the package libatomic1"
+DRIVER_CACHE = "driver-cache"
+"""Beside the directory of temporary files, which is emptied at each start."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -190,17 +192,20 @@ def killed_after(driver: WatchedProcess, seconds: float) -> Iterator[None]:
 def _environment_for_driver(directory: Path) -> Iterator[None]:
     """Playwright passes this process' environment to its driver, and that to the browser.
 
-    There is no other way to set TMPDIR, nor to keep our settings, which may hold secrets, from them.
+    There is no other way to set TMPDIR, nor to keep our settings, which may hold secrets, from them. The
+    driver, a Node program, keeps its compiled code from one start to the next: a fifth less work.
     """
     before = dict(os.environ)
     for name in before:
         if name.startswith(PREFIX):
             del os.environ[name]
-    os.environ["TMPDIR"] = str(directory)
+    ours = {"TMPDIR": str(directory), "NODE_COMPILE_CACHE": str(directory.with_name(DRIVER_CACHE))}
+    os.environ.update(ours)
     try:
         yield
     finally:
-        os.environ.pop("TMPDIR")
+        for name in ours:
+            os.environ.pop(name)
         os.environ.update(before)
 
 

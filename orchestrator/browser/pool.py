@@ -115,9 +115,10 @@ class ContextPool:
     async def use(self, slot: int, account: str, hosts: frozenset[str]) -> AsyncIterator[BrowserSession]:
         """Visit pages on `hosts` as `account` with the context of `slot`.
 
-        The open context is used again when it is this account's; else its sign-in state is saved and
-        another is opened. Raises BrowserError when there is no browser. Two uses of a slot at once are a
-        bug of the caller: RuntimeError.
+        The account's open context is used again, also one that lies in another slot that nobody uses. Else
+        one is opened; when all slots are taken, the sign-in state of this one's is saved and it is closed.
+        Raises BrowserError when there is no browser. Two uses of a slot at once are a bug of the caller:
+        RuntimeError.
         """
         place = self._places[slot]
         if place.is_used:
@@ -225,16 +226,30 @@ class ContextPool:
 
     async def _ready(self, place: _Place, account: str, hosts: frozenset[str]) -> OpenContext:
         """The place's context, usable and this account's."""
-        opened = place.opened
-        if opened is not None and opened.is_usable and opened.account == account and opened.hosts == hosts:
-            return opened
-        if opened is not None:
-            with trio.CancelScope(shield=True):
-                await self._discard(place, opened)
-            place.renewals += 1
-        state = await self._vault.load(account)
-        place.opened = await self._open(account, hosts, state)
+        if place.opened is not None and not place.opened.is_usable:
+            await self._give_up(place, place.opened)
+        if not _fits(place.opened, account, hosts):
+            self._change_places(place, account, hosts)
+        if place.opened is not None and not _fits(place.opened, account, hosts):
+            await self._give_up(place, place.opened)
+        if place.opened is None:
+            state = await self._vault.load(account)
+            place.opened = await self._open(account, hosts, state)
         return place.opened
+
+    def _change_places(self, place: _Place, account: str, hosts: frozenset[str]) -> None:
+        """Fetch the account's context from an idle slot, or else move the one here to an empty slot."""
+        idle = [other for other in self._places if not other.is_used]
+        fitting = (other for other in idle if _fits(other.opened, account, hosts))
+        empty = (other for other in idle if other.opened is None)
+        other = next(fitting, None) or next(empty, None)
+        if other is not None:
+            place.opened, other.opened = other.opened, place.opened
+
+    async def _give_up(self, place: _Place, opened: OpenContext) -> None:
+        with trio.CancelScope(shield=True):
+            await self._discard(place, opened)
+        place.renewals += 1
 
     async def _open(self, account: str, hosts: frozenset[str], state: dict[str, Any] | None) -> OpenContext:
         making = (account, hosts, state, self._guard.url)
@@ -285,6 +300,10 @@ class ContextPool:
                     nursery.start_soon(self._discard, place, place.opened)
         if self._engine is not None:
             await aio.call(engines.close, self._engine, CLOSE_S / 2)
+
+
+def _fits(opened: OpenContext | None, account: str, hosts: frozenset[str]) -> bool:
+    return opened is not None and opened.is_usable and (opened.account, opened.hosts) == (account, hosts)
 
 
 def _describe(place: _Place) -> SlotStatistics:

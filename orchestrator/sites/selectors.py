@@ -6,7 +6,7 @@ It knows the grammar of CSS Selectors Level 4 as far as profiles use it: compoun
 
 import re
 
-NAME = r"-?(?:[A-Za-z_\u0080-\U0010ffff]|\\[^\n])(?:[\w-]|[\u0080-\U0010ffff]|\\[^\n])*"
+NAME = r"-?(?:[A-Za-z_]|[^\x00-\x7f]|\\[^\n])(?:[\w-]|[^\x00-\x7f]|\\[^\n])*"
 STRING = r"\"[^\"\n]*\"|'[^'\n]*'"
 PART = re.compile(
     rf"""

@@ -38,6 +38,27 @@ async def test_visits_and_uses_of_one_account_share_a_page(pool: ContextPool, si
     assert pool.statistics().slots[0].renewals == 0
 
 
+async def test_accounts_that_take_turns_in_one_slot_keep_their_contexts(
+    pool: ContextPool, site: Site
+) -> None:
+    pages: dict[str, set[int]] = {"ada": set(), "bert": set(), "cleo": set()}
+    for account in [*pages, *pages]:
+        async with pool.use(0, account, site.hosts) as browser:
+            pages[account].add(await browser.visit(identity))
+    assert [len(seen) for seen in pages.values()] == [1, 1, 1]
+    assert [slot.renewals for slot in pool.statistics().slots] == [0, 0, 0]
+
+
+async def test_a_context_goes_with_its_account_to_another_slot(pool: ContextPool, site: Site) -> None:
+    async with pool.use(0, "ada", site.hosts) as browser:
+        first = await browser.visit(identity)
+    async with pool.use(1, "ada", site.hosts) as browser:
+        assert await browser.visit(identity) == first
+        async with pool.use(0, "ada", site.hosts) as meanwhile:
+            assert await meanwhile.visit(identity) != first
+    assert [slot.account for slot in pool.statistics().slots] == ["ada", "ada", None]
+
+
 async def test_cookies_of_one_account_are_never_seen_by_another(pool: ContextPool, site: Site) -> None:
     site.pages["/"] = SET_COOKIE
     async with pool.use(0, "ada", site.hosts) as browser:
