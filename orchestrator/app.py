@@ -131,6 +131,8 @@ class _Daemon:
 
     def drain(self, who: str) -> None:
         """Begin the end: what runs may finish, nothing new starts."""
+        if self._drains.is_set():
+            return  # asked twice: the deadline stays
         log.info("draining", by=who, deadline_s=self._settings.shutdown_deadline_s)
         self._drains.set()
         self.house.modes.drain()

@@ -39,7 +39,12 @@ POST_TRANSITIONS: dict[PostState, frozenset[PostState]] = {
 
 def fingerprint(text: str) -> str:
     """How a text is recognised wherever it is shown: sha256 of it with white space folded, in hex."""
-    return hashlib.sha256(" ".join(text.split()).encode()).hexdigest()
+    return hashlib.sha256(" ".join(text.split()).encode(errors="replace")).hexdigest()
+
+
+def storable(text: str) -> str:
+    """`text` as a database takes it: what a site says may hold NULs and halves of characters."""
+    return text.replace("\0", "").encode(errors="replace").decode()
 
 
 @dataclass(frozen=True, slots=True)

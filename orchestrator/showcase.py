@@ -19,7 +19,7 @@ from pathlib import Path
 
 from orchestrator.clock import Clock
 from orchestrator.errors import SiteStartError, StateDirectoryError
-from orchestrator.state import hold_state_dir
+from orchestrator.state import hold_state_dir, write_whole
 
 ACCOUNT_NAMES = ("ada", "grace", "linus", "margaret", "alan", "barbara", "dennis", "frances")
 SITE_START_S = 15.0
@@ -77,13 +77,8 @@ def _passwords(path: Path, count: int) -> dict[str, str]:
     for name in wanted:
         kept.setdefault(name, secrets.token_urlsafe(12))
     entries = [{"name": name, "password": password} for name, password in kept.items()]
-    _write_secret(path, json.dumps(entries, indent=1))
+    write_whole(path, json.dumps(entries, indent=1))
     return {name: kept[name] for name in wanted}
-
-
-def _write_secret(path: Path, text: str) -> None:
-    path.touch(mode=0o600)
-    path.write_text(text)
 
 
 # ── the site ────────────────────────────────────────────────────────────────────────────────────
@@ -94,7 +89,7 @@ def _site(options: DemoOptions, state_dir: Path, clock: Clock) -> Iterator["subp
     """The bundled site, starting, in a process of its own, which ends with ours however that ends."""
     token = state_dir / "site-admin-token"
     if not token.exists():
-        _write_secret(token, secrets.token_urlsafe(24))
+        write_whole(token, secrets.token_urlsafe(24))
     command = [
         *(sys.executable, "-m", "orchestrator.demo", "--port", str(options.site_port)),
         *("--data", str(state_dir / "site"), "--admin-token-file", str(token)),

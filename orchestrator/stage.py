@@ -12,6 +12,7 @@ import trio
 from orchestrator import start
 from orchestrator.clock import Clock
 from orchestrator.settings import Settings
+from orchestrator.state import write_whole
 
 if TYPE_CHECKING:
     from orchestrator.health.status import House
@@ -88,5 +89,5 @@ async def _keep_clock(clock: Clock, path: Path) -> None:
     """Note now and then how far the clock has come."""
     while True:
         mark = clock.timestamp() + 2 * CLOCK_AHEAD_S * clock.speed
-        await trio.Path(path).write_text(f"{mark}\n")
+        await trio.to_thread.run_sync(write_whole, path, f"{mark}\n")
         await trio.sleep(CLOCK_AHEAD_S)

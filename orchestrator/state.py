@@ -50,6 +50,14 @@ def _translated(directory: Path) -> Iterator[None]:
         ) from error
 
 
+def write_whole(path: Path, text: str) -> None:
+    """Write a small file, for its owner only, so that whoever reads it finds all of it or what was there."""
+    new = path.with_name(f"{path.name}.new")
+    new.touch(mode=0o600)
+    new.write_text(text)
+    new.replace(path)
+
+
 def _lock(lock: int, directory: Path) -> None:
     try:
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -67,5 +75,5 @@ def _name(path: Path) -> str:
     name = path.read_text().strip() if path.exists() else ""
     if not name:  # none yet, or the daemon that wrote it died on the way
         name = uuid.uuid4().hex
-        path.write_text(name + "\n")
+        write_whole(path, name + "\n")
     return name

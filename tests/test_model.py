@@ -10,6 +10,7 @@ from orchestrator.model import (
     nothing_to_do,
     over_budget,
     skipped,
+    storable,
 )
 
 
@@ -64,3 +65,8 @@ def test_each_word_for_an_outcome_means_its_ending() -> None:
     assert nothing_to_do("no post").ending is Ending.NOTHING_TO_DO
     assert over_budget("spent").ending is Ending.OVER_BUDGET
     assert skipped("paused").ending is Ending.SKIPPED
+
+
+def test_what_a_site_says_is_made_fit_for_the_database() -> None:
+    assert storable("too long\0: \ud83d") == "too long: ?"
+    assert len(fingerprint("half a character \ud83d")) == 64

@@ -264,7 +264,7 @@ class ContextPool:
         with trio.move_on_after(END_OF_USE_S):
             if opened.is_usable:
                 await self._save_if_changed(opened, always_look=True)
-            await aio.call(contexts.close_context, opened)
+        await aio.call(contexts.close_context, opened)  # has a limit of its own
         place.opened = None
 
     async def _end_use(self, place: _Place) -> None:

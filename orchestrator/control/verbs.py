@@ -42,7 +42,8 @@ class _Desk:
         return await read_status(self._house)
 
     async def jobs(self, _caller: Caller, _args: Args) -> Args:
-        return {"jobs": read_live(self._house)["jobs"]}
+        live = read_live(self._house)
+        return {"jobs": live["jobs"], "clock": live["clock"]}
 
     async def queue(self, _caller: Caller, _args: Args) -> Args:
         return allocator_rows(self._house.allocator.snapshot())

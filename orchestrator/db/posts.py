@@ -14,12 +14,16 @@ import asyncpg
 from orchestrator.db import lease
 from orchestrator.db.pool import Connection
 from orchestrator.errors import PostStateError
-from orchestrator.model import POST_TRANSITIONS, Arms, Draft, Post, PostState, fingerprint
+from orchestrator.model import POST_TRANSITIONS, Arms, Draft, Post, PostState, fingerprint, storable
 
 _COLUMNS = (
     "id, account, text, fingerprint, state, topic, format, hour, source, due_at, attempt, reference, "
     "submitted_at, published_at, missed_at, detail"
 )
+
+
+PUT_OFF = "put off: "
+"""How the detail of a post begins that waits for its account to be mended."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -223,7 +227,7 @@ async def note_unreadable(connection: Connection, post_id: int, stamp: Stamp, de
     """Say why reconciliation can't settle an ambiguous post: a person decides."""
     await lease.check(connection, stamp.fence)
     await connection.execute(
-        "UPDATE posts SET detail = $2 WHERE id = $1 AND state = 'ambiguous'", post_id, detail
+        "UPDATE posts SET detail = $2 WHERE id = $1 AND state = 'ambiguous'", post_id, storable(detail)
     )
 
 
@@ -288,6 +292,19 @@ async def count_by_state(connection: Connection) -> dict[PostState, int]:
     return {state: counts.get(state, 0) for state in PostState}
 
 
+async def put_off(connection: Connection) -> tuple[int, str]:
+    """How many posts wait because their account can't be used, and why the first of them does."""
+    row = await connection.fetchrow(
+        """
+        SELECT count(*) AS n, min(detail) AS detail FROM posts
+        WHERE state = 'queued' AND starts_with(detail, $1)
+        """,
+        PUT_OFF,
+    )
+    assert row is not None  # an aggregate always has a row
+    return row["n"], (row["detail"] or "").removeprefix(PUT_OFF)
+
+
 async def recent(connection: Connection, limit: int) -> list[tuple[Post, tuple[int, int, int] | None]]:
     """The posts that changed last, newest first, each with its latest likes, replies and views."""
     rows = await connection.fetch(
@@ -329,7 +346,7 @@ async def _step(
         goes_to,
         stamp.fence,
         stamp.now,
-        detail,
+        storable(detail),
         reference,
     )
     if done != "UPDATE 1" and not await _is_made(connection, post_id, goes_to, stamp):

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 
 from orchestrator.db.pool import Connection
-from orchestrator.model import Ending, Outcome
+from orchestrator.model import Ending, Outcome, storable
 
 
 @dataclass(slots=True)
@@ -44,7 +44,7 @@ async def finish(connection: Connection, run_id: int, outcome: Outcome, finished
         run_id,
         finished_at,
         outcome.ending,
-        outcome.detail,
+        storable(outcome.detail),
         outcome.figures,
     )
 

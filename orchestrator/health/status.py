@@ -59,7 +59,7 @@ async def read_status(house: House) -> Document:
     if house.database is not None and not house.checks.is_down(DATABASE):
         try:
             status |= await _read_stored(house, house.database)
-            status["problems"] += _post_problems(status)
+            status["problems"] += _post_problems(status, *await house.database.run(posts.put_off))
         except DatabaseError as error:
             status["problems"].append(_problem(str(error), None, error.remedy))
     status["summary"] = summary(status)
@@ -210,13 +210,19 @@ def _problems(house: House, jobs: list[Document]) -> list[Document]:
     return problems
 
 
-def _post_problems(status: Document) -> list[Document]:
-    count = status["posts"][PostState.AMBIGUOUS]
-    if not count:
-        return []
-    what = f"{count} {'post is' if count == 1 else 'posts are'} ambiguous"
-    remedy = "Reconciliation is looking on the site; see: orchestrator ctl why reconciliation"
-    return [_problem(what, None, remedy)]
+def _post_problems(status: Document, put_off: int, reason: str) -> list[Document]:
+    problems = []
+    if put_off:
+        remedy = "They go out an hour after the last try at the latest, once that is mended"
+        problems.append(_problem(f"{_posts(put_off)} put off: {reason}", None, remedy))
+    if count := status["posts"][PostState.AMBIGUOUS]:
+        remedy = "Reconciliation is looking on the site; see: orchestrator ctl why reconciliation"
+        problems.append(_problem(f"{_posts(count)} ambiguous", None, remedy))
+    return problems
+
+
+def _posts(count: int) -> str:
+    return f"{count} {'post is' if count == 1 else 'posts are'}"
 
 
 def _problem(what: str, since: str | None, remedy: str) -> Document:

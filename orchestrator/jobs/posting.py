@@ -67,6 +67,7 @@ async def post_one(run: Run, tools: Tools) -> Outcome:
     except OrchestratorError as error:
         if error.failure is not Failure.TRANSIENT and not isinstance(error, DatabaseError):
             attempt.setback_s = SETBACK_S
+            attempt.reason = f"{posts.PUT_OFF}{error}"
         raise
     finally:
         with trio.move_on_after(RECORD_PATIENCE_S, shield=True):
@@ -84,7 +85,8 @@ class _Attempt:
         self.state = PostState.CLAIMED
         self._is_pressed = False
         self.setback_s = 0.0
-        """How long the post is put off if the attempt ends before anything is pressed."""
+        """How long the post is put off if the attempt ends before anything is pressed, and why."""
+        self.reason = "the attempt ended before anything was pressed"
 
     async def make(self, site: Site) -> Outcome:
         post = self._post
@@ -115,7 +117,7 @@ class _Attempt:
                 await self._doubt()
             else:
                 due_at = self._tools.clock.now() + timedelta(seconds=self.setback_s)
-                await self._put_back(due_at, "the attempt ended before anything was pressed")
+                await self._put_back(due_at, self.reason)
         except DatabaseError as error:
             # The row still says claimed or submitting, which recovery and reconciliation settle.
             self._run.log.error("post_not_settled", post=self._post.id, error=str(error))

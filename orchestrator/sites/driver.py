@@ -169,13 +169,14 @@ async def submit_post(page: Page, profile: Profile, submission: Submission) -> s
 
 
 def _judge_submission(profile: Profile, pressed: Pressed) -> str:
-    if pressed.answer is not None and pressed.answer.status == 429 and not pressed.is_redirected:
+    if pressed.answer is not None and pressed.answer.status == 429 and pressed.is_to_submit:
         raise rate_limited(pressed.answer)
     if pressed.failure or (pressed.answer is not None and pressed.answer.status >= 500):
         raise PostUnclearError(f"{profile.site.name} gave no clear answer: {pressed.say()}")
-    if pressed.marks.get("refused"):
+    is_accepted, is_refused = bool(pressed.marks.get("accepted")), bool(pressed.marks.get("refused"))
+    if is_refused and not is_accepted:
         raise PostRefusedError(f"{profile.site.name} refuses the post: {pressed.refusal()}")
-    reference = _new_reference(profile, pressed) if pressed.marks.get("accepted") else None
+    reference = _new_reference(profile, pressed) if is_accepted and not is_refused else None
     if reference is None:
         raise PostUnclearError(f"{profile.site.name} shows no new post after the submit: {pressed.say()}")
     return reference

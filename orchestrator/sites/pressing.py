@@ -11,6 +11,7 @@ from playwright.async_api import Page, Response
 from playwright.async_api import TimeoutError as PlaywrightTimeoutError
 
 from orchestrator import aio
+from orchestrator.browser.once import HARMLESS
 from orchestrator.browser.page import Answer, Scope, broken_off, end_soon
 from orchestrator.errors import PageUnexpectedError
 from orchestrator.sites.reading import Seen, Wanted, read_page
@@ -32,7 +33,8 @@ class Pressed:
     """What followed a press: the last answer to a navigation, a failure, and what the page shows now."""
 
     answer: Answer | None
-    is_redirected: bool
+    is_to_submit: bool
+    """Whether `answer` is the only one, and to the submit itself: a later page says nothing of it."""
     failure: str
     url: str
     marks: dict[str, bool]
@@ -103,6 +105,10 @@ class _Answers:
             self.responses.append(response)
 
 
+def _has_effect(response: Response) -> bool:
+    return response.request.method not in HARMLESS and response.request.redirected_from is None
+
+
 async def _look(page: Page, wanted: Wanted, answers: _Answers) -> Pressed:
     failure = answers.failures[0] if answers.failures else ""
     seen = Seen(page.url, {}, {}, [])
@@ -114,7 +120,7 @@ async def _look(page: Page, wanted: Wanted, answers: _Answers) -> Pressed:
     last = answers.responses[-1] if answers.responses else None
     return Pressed(
         answer=Answer(last.status, last.headers, last.url) if last is not None else None,
-        is_redirected=last is not None and last.request.redirected_from is not None,
+        is_to_submit=len(answers.responses) == 1 and _has_effect(answers.responses[0]),
         failure=failure,
         url=seen.url,
         marks=seen.marks,
