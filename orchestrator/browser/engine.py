@@ -167,7 +167,8 @@ async def _start_browser(
 def _find_browser_process(driver: WatchedProcess, directory: Path) -> WatchedProcess | None:
     for pid, arguments in processes.children(driver.pid).items():
         if any(argument.startswith(f"--user-data-dir={directory}") for argument in arguments):
-            processes.remember_session(directory, pid)
+            with suppress(OSError):  # a full disk: the note only helps a later sweep
+                processes.remember_session(directory, pid)
             with suppress(ProcessLookupError):
                 return WatchedProcess(pid)
     return None

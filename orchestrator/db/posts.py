@@ -266,7 +266,7 @@ async def known_references(
 async def depth(connection: Connection, account: str) -> QueueDepth:
     row = await connection.fetchrow(
         """
-        SELECT count(*) FILTER (WHERE state NOT IN ('published', 'failed')) AS waiting,
+        SELECT count(*) FILTER (WHERE state NOT IN ('published', 'failed', 'ambiguous')) AS waiting,
                count(*) FILTER (WHERE state = 'published') AS published
         FROM posts WHERE account = $1
         """,
