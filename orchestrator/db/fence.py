@@ -12,7 +12,8 @@ from orchestrator.db.pool import Database
 from orchestrator.errors import DatabaseUnavailableError, FenceLostError
 
 RENEWALS_PER_TTL = 4
-"""So many tries to renew fit in the lease's time, so that a short outage loses nothing."""
+"""So many tries to renew fit in the lease's time, so that a short outage loses nothing. Each is given up
+after its share of that time: a database that hangs must not use up all of it with the first one."""
 RELEASE_PATIENCE_S = 2.0
 
 log = structlog.get_logger("fence")
@@ -36,15 +37,24 @@ class Fence:
 
     async def keep(self, database: Database) -> None:
         """Renew for ever. Raises FenceLostError when another daemon has taken over."""
+        share_s = self.ttl_s / RENEWALS_PER_TTL
+        next_at = trio.current_time() + share_s
         while True:
-            await trio.sleep(self.ttl_s / RENEWALS_PER_TTL)
-            asked_at = boot_time()
-            try:
-                await database.run(lease.renew, self.number, self.ttl_s)
-            except DatabaseUnavailableError as error:
-                log.warning("lease_not_renewed", error=str(error))
-            else:
-                self._sure_until = asked_at + self.ttl_s
+            await trio.sleep_until(next_at)
+            next_at = trio.current_time() + share_s
+            with trio.move_on_after(share_s) as scope:
+                await self._renew(database)
+            if scope.cancelled_caught:
+                log.warning("lease_not_renewed", error=f"no answer within {share_s:g} s")
+
+    async def _renew(self, database: Database) -> None:
+        asked_at = boot_time()
+        try:
+            await database.run(lease.renew, self.number, self.ttl_s)
+        except DatabaseUnavailableError as error:
+            log.warning("lease_not_renewed", error=str(error))
+        else:
+            self._sure_until = asked_at + self.ttl_s
 
 
 @asynccontextmanager
@@ -54,16 +64,12 @@ async def open_fence(
     """Wait until the database is ours, and hand it on at the end; `on_wait` is told why it takes long.
 
     `owner` is the same for every daemon that works in one state directory, whose lock admits one at
-    a time; so a daemon that was killed gets its own lease back at once.
+    a time; so a daemon that was killed gets its own lease back at once. A database that is away for a
+    while is waited for.
     """
-    await database.run(lease.prepare)
-    asked_at = boot_time()
-    while isinstance(found := await database.run(lease.claim, owner, ttl_s), float):
-        log.warning("waiting_for_lease", reason="another daemon owns this database", left_s=round(found, 1))
-        on_wait("another daemon owns this database; this one stands by")
-        await trio.sleep(min(found, ttl_s))
-        asked_at = boot_time()
-    fence = Fence(found, ttl_s, asked_at)
+    fence = None
+    while fence is None:
+        fence = await _try_to_take(database, owner, ttl_s, on_wait)
     try:
         yield fence
     finally:
@@ -72,6 +78,32 @@ async def open_fence(
                 await database.run(lease.release, fence.number)
             except DatabaseUnavailableError as error:
                 log.warning("lease_not_released", error=str(error))
+
+
+async def _try_to_take(
+    database: Database, owner: str, ttl_s: float, on_wait: Callable[[str], None]
+) -> Fence | None:
+    """The fence, or None after a while in which it could not be had."""
+    try:
+        await database.run(lease.prepare)
+        asked_at = boot_time()
+        found = await database.run(lease.claim, owner, ttl_s)
+    except DatabaseUnavailableError as error:
+        log.warning("waiting_for_lease", reason=str(error))
+        on_wait(f"the start waits for the database: {error}")
+        await trio.sleep(ttl_s / RENEWALS_PER_TTL)
+        return None
+    if isinstance(found, int):
+        return Fence(found, ttl_s, asked_at)
+    log.warning(
+        "waiting_for_lease",
+        reason="another daemon owns this database",
+        owner=found.owner,
+        left_s=round(found.left_s, 1),
+    )
+    on_wait(f"daemon {found.owner} owns this database; this one stands by")
+    await trio.sleep(min(found.left_s, ttl_s))
+    return None
 
 
 def boot_time() -> float:

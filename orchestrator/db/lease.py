@@ -4,8 +4,19 @@ Every change of a post carries the fence of the daemon that makes it; a daemon t
 while it was stopped finds out at its next write.
 """
 
+from dataclasses import dataclass
+
 from orchestrator.db.pool import Connection
 from orchestrator.errors import FenceLostError
+
+
+@dataclass(frozen=True, slots=True)
+class Held:
+    """The lease is somebody else's."""
+
+    owner: str
+    left_s: float
+    """Until it expires, unless it is renewed."""
 
 
 async def prepare(connection: Connection) -> None:
@@ -23,8 +34,8 @@ async def prepare(connection: Connection) -> None:
     )
 
 
-async def claim(connection: Connection, owner: str, ttl_s: float) -> int | float:
-    """Take the lease: the new fence as an int, or as a float how many seconds the present owner has left.
+async def claim(connection: Connection, owner: str, ttl_s: float) -> int | Held:
+    """Take the lease: the new fence, or who has it.
 
     The same owner gets it at once: its state directory's lock proves that its earlier self is gone.
     """
@@ -42,10 +53,11 @@ async def claim(connection: Connection, owner: str, ttl_s: float) -> int | float
     )
     if row is not None:
         return int(row["fence"])
-    left_s = await connection.fetchval(
-        "SELECT extract(epoch FROM expires_at - clock_timestamp()) FROM daemon_lease"
+    held = await connection.fetchrow(
+        "SELECT owner, extract(epoch FROM expires_at - clock_timestamp()) AS left_s FROM daemon_lease"
     )
-    return max(0.1, float(left_s))
+    assert held is not None  # the row that was in our way is never deleted
+    return Held(held["owner"], max(0.1, float(held["left_s"])))
 
 
 async def renew(connection: Connection, fence: int, ttl_s: float) -> None:

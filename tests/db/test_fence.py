@@ -1,5 +1,8 @@
 """The daemon's hold on the database: taken, renewed, checked before each effect, handed on."""
 
+from collections.abc import Callable
+from typing import Any
+
 import pytest
 import structlog.testing
 import trio
@@ -8,6 +11,7 @@ import trio.testing
 from orchestrator.db import fence as fences
 from orchestrator.db import lease
 from orchestrator.db.fence import RENEWALS_PER_TTL, Fence, open_fence
+from orchestrator.db.lease import Held
 from orchestrator.db.pool import Database
 from orchestrator.errors import DatabaseUnavailableError, FenceLostError
 from tests import rows
@@ -146,6 +150,29 @@ async def test_a_database_that_is_away_makes_it_unsure_in_time_and_sure_again_la
         nursery.cancel_scope.cancel()
 
 
+async def test_a_question_that_gets_no_answer_is_given_up_and_asked_again_while_there_is_time(
+    boot_time: BootTime, autojump_clock: trio.testing.MockClock
+) -> None:
+    hangs = iter([True, False])
+
+    class Hanging(ScriptedDatabase):
+        async def run(self, work: Callable[..., Any], /, *_args: Any, **_options: Any) -> Any:  # type: ignore[override]
+            if next(hangs, False):
+                await trio.sleep_forever()
+
+    fence = Fence(1, TTL_S, asked_at=boot_time.now)
+    with structlog.testing.capture_logs() as logs, trio.move_on_after(TTL_S):
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(fence.keep, Hanging(lambda _work: None))
+            while True:
+                await trio.sleep(1)
+                boot_time.now += 1
+                fence.check()
+    boot_time.now += TTL_S / 2
+    fence.check()
+    assert [entry["event"] for entry in logs] == ["lease_not_renewed"]
+
+
 async def test_an_answer_that_comes_late_makes_it_sure_only_from_when_it_was_asked(
     boot_time: BootTime, autojump_clock: trio.testing.MockClock
 ) -> None:
@@ -183,9 +210,38 @@ async def test_the_lease_is_released_also_when_the_daemon_is_cancelled(boot_time
 async def test_waiting_for_the_lease_can_be_cancelled(
     boot_time: BootTime, autojump_clock: trio.testing.MockClock
 ) -> None:
-    database = ScriptedDatabase(lambda work: 5.0 if work == "claim" else None)
+    database = ScriptedDatabase(lambda work: Held("one", 5.0) if work == "claim" else None)
     with trio.move_on_after(60) as scope:
         async with open_fence(database, "two", TTL_S):
             pytest.fail("it is somebody else's")
     assert scope.cancelled_caught
     assert set(database.asked) == {"prepare", "claim"}
+
+
+async def test_who_waits_is_told_who_has_the_lease(
+    boot_time: BootTime, autojump_clock: trio.testing.MockClock
+) -> None:
+    answers = iter([Held("web1-0f", 5.0), 2])
+    notes: list[str] = []
+    database = ScriptedDatabase(lambda work: next(answers) if work == "claim" else None)
+    async with open_fence(database, "two", TTL_S, notes.append) as fence:
+        assert fence.number == 2
+    assert notes == ["daemon web1-0f owns this database; this one stands by"]
+
+
+async def test_a_database_that_is_away_for_a_while_does_not_end_the_wait_for_the_lease(
+    boot_time: BootTime, autojump_clock: trio.testing.MockClock
+) -> None:
+    away = DatabaseUnavailableError("the database can't be reached")
+    answers = {"prepare": iter([None, away]), "claim": iter([away, 3])}
+    notes: list[str] = []
+
+    def answer(work: str) -> object:
+        found = next(answers.get(work, iter(())), None)
+        if isinstance(found, Exception):
+            raise found
+        return found
+
+    async with open_fence(ScriptedDatabase(answer), "two", TTL_S, notes.append) as fence:
+        assert fence.number == 3
+    assert notes == ["the start waits for the database: the database can't be reached"] * 2

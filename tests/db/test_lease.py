@@ -8,6 +8,7 @@ import pytest
 import trio
 
 from orchestrator.db import lease
+from orchestrator.db.lease import Held
 from orchestrator.db.pool import Connection, Database
 from orchestrator.errors import FenceLostError
 from tests import rows
@@ -15,7 +16,7 @@ from tests import rows
 TTL_S = 3600.0
 
 
-async def claim(database: Database, owner: str, ttl_s: float = TTL_S) -> int | float:
+async def claim(database: Database, owner: str, ttl_s: float = TTL_S) -> int | Held:
     return await database.run(lease.claim, owner, ttl_s)
 
 
@@ -36,11 +37,12 @@ async def test_the_first_owner_gets_it_at_once(database: Database) -> None:
     assert TTL_S - 60 < await seconds_left(database) <= TTL_S
 
 
-async def test_a_second_owner_is_told_how_long_the_first_one_has_left(database: Database) -> None:
+async def test_a_second_owner_is_told_who_has_it_and_for_how_long(database: Database) -> None:
     await claim(database, "one")
-    left_s = await claim(database, "two")
-    assert isinstance(left_s, float)
-    assert TTL_S - 60 < left_s <= TTL_S
+    held = await claim(database, "two")
+    assert isinstance(held, Held)
+    assert held.owner == "one"
+    assert TTL_S - 60 < held.left_s <= TTL_S
 
 
 async def test_asking_in_vain_changes_nothing(database: Database) -> None:
@@ -75,7 +77,7 @@ async def test_a_release_with_an_old_fence_takes_nothing_from_the_new_owner(data
     await let_expire(database)
     assert await claim(database, "two") == 2
     await database.run(lease.release, 1)
-    assert isinstance(await claim(database, "three"), float)
+    assert isinstance(await claim(database, "three"), Held)
 
 
 async def test_a_renewal_holds_it_for_longer(database: Database) -> None:
@@ -88,7 +90,7 @@ async def test_an_expired_lease_that_nobody_took_can_be_renewed(database: Databa
     await claim(database, "one")
     await let_expire(database)
     await database.run(lease.renew, 1, TTL_S)
-    assert isinstance(await claim(database, "two"), float)
+    assert isinstance(await claim(database, "two"), Held)
 
 
 async def test_a_lost_lease_can_not_be_renewed_and_its_fence_is_refused(database: Database) -> None:
@@ -108,7 +110,7 @@ async def test_without_any_lease_every_fence_is_refused(database: Database) -> N
 
 
 async def test_of_many_who_claim_at_once_one_gets_it(database: Database) -> None:
-    found: list[int | float] = []
+    found: list[int | Held] = []
 
     async def try_claim(owner: str) -> None:
         found.append(await claim(database, owner))
@@ -120,10 +122,12 @@ async def test_of_many_who_claim_at_once_one_gets_it(database: Database) -> None
 
 
 async def test_of_many_of_one_owner_each_gets_a_fence_of_its_own(database: Database) -> None:
-    found: list[int | float] = []
+    found: list[int] = []
 
     async def try_claim() -> None:
-        found.append(await claim(database, "one"))
+        fence = await claim(database, "one")
+        assert isinstance(fence, int)
+        found.append(fence)
 
     async with trio.open_nursery() as nursery:
         for _ in range(16):
