@@ -269,7 +269,7 @@ async def test_a_slot_granted_to_a_task_cancelled_in_the_same_step_goes_to_the_n
 async def test_a_cancelled_critical_waiter_is_forgotten_in_each_of_its_two_sleeps(
     autojump_clock: object,
 ) -> None:
-    async with a_bench(capacity=1, high_guarantee=0, background_guarantee=0) as bench:
+    async with a_bench(capacity=1, critical_guarantee=0, high_guarantee=0, background_guarantee=0) as bench:
         await bench.ask("holder", CRITICAL)
         await bench.ask("early", CRITICAL)
         await bench.ask("late", CRITICAL)

@@ -1,6 +1,7 @@
 """Settings: where they come from, what is refused, and in which words."""
 
 import json
+import os
 from pathlib import Path
 from typing import Any
 
@@ -8,6 +9,7 @@ import pytest
 
 from orchestrator.errors import SettingsError
 from orchestrator.settings import AccountSettings, LogSettings, Settings, describe, variable_names
+from orchestrator.settings.address import shown_address
 
 CANARY = "canary-7f3a9"
 ACCOUNT = {"name": "ada", "site": "demo", "username": "ada", "password": CANARY}
@@ -185,6 +187,107 @@ def test_a_rule_over_several_settings_names_their_section(config: Path) -> None:
     config.write_text("[allocator]\nhigh_guarantee = 4\n")
     [line] = refusal(config=config)
     assert line.startswith(f"allocator (in {config}, line 1): the guarantees add up to 6 but capacity is 3")
+
+
+@pytest.mark.parametrize(
+    ("text", "line", "words"),
+    [
+        ("[clock]\nspeed = 240\n", "clock", "needs real_epoch and shown_epoch"),
+        ("[clock]\nspeed = 240\nreal_epoch = 1e9\n", "clock", "needs real_epoch and shown_epoch"),
+        ("[clock]\nshown_epoch = 1e9\n", "clock", "needs real_epoch and shown_epoch"),
+        (
+            "[jobs.plan]\nevery_s = 60\ndaily_at = '03:15'\n",
+            "jobs.plan",
+            "give every_s or daily_at, not both",
+        ),
+        ("[posting]\nsettle_s = 44\n", "posting.settle_s = 44", "must be a number, at least 45"),
+        ("[posting]\nstuck_s = 179\n", "posting.stuck_s = 179", "must be a number, at least 180"),
+        (
+            "[allocator]\ncapacity = 1\nhigh_guarantee = 0\nbackground_guarantee = 0\n",
+            "allocator",
+            "critical_guarantee (1) must be below capacity (1)",
+        ),
+        (
+            "[jobs.reconciliation]\nenabled = false\n",
+            "jobs.reconciliation.enabled = False",
+            "must be true while posting is on",
+        ),
+        ("[content]\nfolder = '/srv/txets'\n", "content.folder = '/srv/txets'", "there is no such folder"),
+        (
+            "[database]\ndsn = 'mysql://u:p@h/d'\n",
+            "database.dsn = (hidden)",
+            "must have the form postgresql://",
+        ),
+    ],
+)
+def test_settings_that_can_not_work_are_refused_in_one_line_with_what_to_do(
+    config: Path, text: str, line: str, words: str
+) -> None:
+    config.write_text(text)
+    [said] = refusal(config=config)
+    assert said.startswith(f"{line} (in {config}, line ")
+    assert words in said
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "[clock]\nspeed = 240\nreal_epoch = 1e9\nshown_epoch = 1e9\n",
+        "[jobs.reconciliation]\nenabled = false\n[jobs.posting]\nenabled = false\n",
+        "[posting]\nsettle_s = 45\nstuck_s = 180\n",
+        "[allocator]\ncapacity = 1\ncritical_guarantee = 0\nhigh_guarantee = 0\n",
+        "[content]\nfolder = '/'\n",
+    ],
+)
+def test_their_neighbours_that_can_work_are_accepted(config: Path, text: str) -> None:
+    config.write_text(text)
+    Settings.load(config, environ={})
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may read every folder")
+def test_a_content_folder_that_can_not_be_read_is_refused(config: Path) -> None:
+    folder = config.with_name("texts")
+    folder.mkdir(0o300)
+    [line] = refusal(overrides={"content": {"folder": folder}})
+    assert line.endswith("the folder can't be read; let the daemon's user read and enter it")
+
+
+@pytest.mark.parametrize(
+    "dsn",
+    [
+        "garbage",
+        "host=db dbname=posts",
+        "postgresql:/posts",
+        f"postgresql://u:{CANARY}/x@host/posts",
+        f"postgresql://u:{CANARY}#x@host/posts",
+        f"postgresql://u:{CANARY}@host:54321x/posts",
+        f"postgresql://u:{CANARY}@host:99999/posts",
+        f"postgresql://u:{CANARY}@[::1/posts",
+    ],
+)
+def test_what_is_no_address_of_postgresql_is_refused_without_its_password(dsn: str) -> None:
+    [line] = refusal(environ={"ORCHESTRATOR_DATABASE__DSN": dsn})
+    assert line == (
+        "database.dsn = (hidden) (from ORCHESTRATOR_DATABASE__DSN): must have the form "
+        "postgresql://user:password@host:5432/name, with special characters percent-encoded"
+    )
+
+
+@pytest.mark.parametrize(
+    ("dsn", "shown"),
+    [
+        (
+            f"postgresql://u:{CANARY}@db.example.org:5433/posts?sslmode=require",
+            "posts on db.example.org:5433",
+        ),
+        (f"postgres://u:{CANARY}@a:1,b:2/posts", "posts on a:1,b:2"),
+        ("postgresql://u@/posts?host=/run/postgresql", "posts on /run/postgresql"),
+        ("postgresql://[::1]:5432/posts", "posts on [::1]:5432"),
+        ("postgresql://", "the default database on the default host"),
+    ],
+)
+def test_an_address_of_postgresql_is_shown_without_its_password(dsn: str, shown: str) -> None:
+    assert shown_address(dsn) == shown
 
 
 def test_all_that_is_wrong_is_said_at_once(config: Path) -> None:

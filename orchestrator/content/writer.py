@@ -10,7 +10,7 @@ import structlog
 from orchestrator.content.gates import Refusal, make_context
 from orchestrator.content.generator import Inventory, Written, inventory, write_draft
 from orchestrator.content.sources import MarkdownFolder, Snippet
-from orchestrator.content.templates import load_templates
+from orchestrator.content.templates import Templates, load_templates
 from orchestrator.errors import ContentError
 from orchestrator.model import Arms
 from orchestrator.settings import ContentSettings
@@ -19,7 +19,7 @@ log = structlog.get_logger("content")
 
 
 class Writer:
-    """Writes drafts from a folder of Markdown files and the bundled templates.
+    """Writes drafts from the user's folder of Markdown files alone, or from bundled files and templates.
 
     The folder is read anew at each question; a file that is broken is logged when it is first seen so, and
     passed over until it is mended.
@@ -28,7 +28,7 @@ class Writer:
     def __init__(self, settings: ContentSettings) -> None:
         self._settings = settings
         self._folder = MarkdownFolder(settings.folder or _bundled())
-        self._templates = load_templates()
+        self._templates = load_templates() if settings.folder is None else Templates({}, {})
         self.problems: tuple[ContentError, ...] = ()
         """The broken files at the last look."""
 

@@ -1,6 +1,6 @@
 """Translates what asyncpg and the operating system raise into this program's errors."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import asyncpg
 
@@ -32,7 +32,7 @@ _UNAVAILABLE = {
     "08": _Rule("the connection to the database was lost", is_connection_lost=True),
     "25006": _Rule(
         "the database takes no writes: it is a standby, or was demoted",
-        "Point ORCHESTRATOR_DATABASE__DSN at the primary server",
+        "Point database.dsn at the primary server",
         is_connection_lost=True,
     ),
     "25P03": _Rule("a transaction stood idle for too long", is_connection_lost=True),
@@ -42,7 +42,7 @@ _UNAVAILABLE = {
     "53100": _Rule("the database's disk is full", "Free some space on it; nothing else needs to be done"),
     "53300": _Rule(
         "the database has no connection left for us",
-        "Raise max_connections of the server or lower ORCHESTRATOR_DATABASE__POOL_SIZE",
+        "Raise max_connections of the server or lower database.pool_size",
     ),
     "55P03": _Rule("a lock could not be had in time"),
     "57014": _Rule("a statement ran into its time limit"),
@@ -54,17 +54,28 @@ _UNAVAILABLE = {
 }
 _REFUSED = {
     "28": _Rule("the database refuses us", "Check user, password and pg_hba.conf"),
-    "3D000": _Rule("the database does not exist", "Create it, or correct ORCHESTRATOR_DATABASE__DSN"),
+    "3D000": _Rule("the database does not exist", "Create it, or correct database.dsn"),
     "42501": _Rule("a right is missing in the database", "Grant it to the daemon's database user"),
     "57P04": _Rule("the database was dropped", is_connection_lost=True),
 }
 
 
-def judge(error: Exception, *, is_closed: bool = False, is_read_only: bool = False) -> Verdict:
+def judge(
+    error: Exception, *, is_closed: bool = False, is_read_only: bool = False, place: str = ""
+) -> Verdict:
     """What `error`, one of FOREIGN, means. `is_closed`: its connection is closed now.
 
     `is_read_only`: the transaction was asked to be so; that it refuses writes is then a fault of ours.
+    `place`, such as " (posts on host)", is added for whoever has to look after the database.
     """
+    verdict = _judge(error, is_closed, is_read_only)
+    if place and isinstance(verdict.error, DatabaseUnavailableError | DatabaseRefusedError):
+        located = type(verdict.error)(f"{verdict.error}{place}", remedy=verdict.error.remedy)
+        return replace(verdict, error=located)
+    return verdict
+
+
+def _judge(error: Exception, is_closed: bool, is_read_only: bool) -> Verdict:
     if isinstance(error, asyncpg.PostgresError):
         return _judge_answer(error, is_read_only)
     if isinstance(error, TimeoutError):
@@ -79,11 +90,11 @@ def judge(error: Exception, *, is_closed: bool = False, is_read_only: bool = Fal
     return Verdict(DatabaseError(f"wrong use of the database: {_text(error)}"), is_broken)
 
 
-def refused_dsn() -> DatabaseRefusedError:
+def refused_dsn(place: str) -> DatabaseRefusedError:
     # Without the parser's own words: with a `/` or `#` in it, they would show a part of the password.
     return DatabaseRefusedError(
-        "the database's address can't be understood",
-        remedy="ORCHESTRATOR_DATABASE__DSN has the form postgresql://user:password@host:5432/name, "
+        f"the database's address can't be understood{place}",
+        remedy="database.dsn has the form postgresql://user:password@host:5432/name, "
         "with special characters percent-encoded",
     )
 

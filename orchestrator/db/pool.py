@@ -74,8 +74,9 @@ class Database:
     2. A connection that was lost or demoted is never handed out again.
     """
 
-    def __init__(self, pool: Pool, settings: DatabaseSettings) -> None:
+    def __init__(self, pool: Pool, settings: DatabaseSettings, place: str = "") -> None:
         self._pool = pool
+        self._place = f" ({place})" if place else ""
         self._acquire_timeout_s = settings.connect_timeout_s
         self._running: dict[_Run, None] = {}  # written on the asyncio thread, copied on trio's
         self._waiting = 0
@@ -96,7 +97,7 @@ class Database:
 
     async def ping(self) -> None:
         """Check that the database takes writes now; raises as `run` does."""
-        await self.run(_check_writable)
+        await self.run(_check_writable, self._place)
 
     def statistics(self) -> PoolStatistics:
         size, running = self._pool.get_size(), len(self._running)
@@ -133,7 +134,9 @@ class Database:
             await self._give_up(connection)
             raise
         except failures.FOREIGN as error:
-            verdict = failures.judge(error, is_closed=is_closed(connection), is_read_only=read_only)
+            verdict = failures.judge(
+                error, is_closed=is_closed(connection), is_read_only=read_only, place=self._place
+            )
             if verdict.is_connection_lost:
                 await self._give_up(connection)
             raise verdict.error from error
@@ -151,9 +154,10 @@ class Database:
         except TimeoutError as error:
             raise self._no_connection() from error
         except ValueError:
-            raise failures.refused_dsn() from None  # the cause shows parts of the address
+            raise failures.refused_dsn(self._place) from None  # the cause shows parts of the address
         except failures.FOREIGN as error:
-            raise failures.judge(error, is_closed=self._pool.is_closing()).error from error
+            is_closing = self._pool.is_closing()
+            raise failures.judge(error, is_closed=is_closing, place=self._place).error from error
         finally:
             self._waiting -= 1
 
@@ -161,7 +165,7 @@ class Database:
         waited = f"no database connection within {self._acquire_timeout_s:g} s"
         in_use, most = len(self._running), self._pool.get_max_size()
         if in_use < most:
-            return DatabaseUnavailableError(f"{waited}: the server did not answer")
+            return DatabaseUnavailableError(f"{waited}: the server did not answer{self._place}")
         shown = ", ".join(f"{one.work} for {one.held_s:.1f} s" for one in self._holders()[:HOLDERS_SHOWN])
         return DatabaseUnavailableError(f"{waited}: {in_use} of {most} are in use, by {shown}")
 
@@ -185,15 +189,17 @@ class Database:
 
 
 @asynccontextmanager
-async def open_database(dsn: str, settings: DatabaseSettings) -> AsyncIterator[Database]:
+async def open_database(dsn: str, settings: DatabaseSettings, place: str = "") -> AsyncIterator[Database]:
     """A pool on `dsn`, at most `settings.pool_size` connections, made when they are needed.
 
+    `place` is added to errors for which somebody has to look after the database: where it is, without a
+    password, and who says so.
     Does not connect by itself: `ping` tells whether the database is there. At the end it waits up to
     CLOSE_TIMEOUT_S for works that still run, then cuts them off.
     """
     pool = await aio.call(make_pool, dsn, settings)
     try:
-        yield Database(pool, settings)
+        yield Database(pool, settings, place)
     finally:
         with trio.CancelScope(shield=True):  # bounded by the time-out inside
             await _close(pool)
@@ -215,11 +221,11 @@ async def _close_pool(pool: Pool) -> None:
         pool.terminate()
 
 
-async def _check_writable(connection: Connection) -> None:
+async def _check_writable(connection: Connection, place: str) -> None:
     if await connection.fetchval("SHOW transaction_read_only") != "off":
         raise DatabaseUnavailableError(
-            "the database takes no writes: it is a standby, or was demoted",
-            remedy="Point ORCHESTRATOR_DATABASE__DSN at the primary server",
+            f"the database takes no writes: it is a standby, or was demoted{place}",
+            remedy="Point database.dsn at the primary server",
         )
 
 

@@ -5,6 +5,7 @@ from datetime import datetime, timedelta
 from orchestrator.actors.job import Job, Run
 from orchestrator.content.generator import Written
 from orchestrator.db import learned, posts
+from orchestrator.errors import ContentError
 from orchestrator.jobs.tools import Account, Tools
 from orchestrator.learning.bandit import Arm, choose
 from orchestrator.model import Arms, Draft, Outcome, done, nothing_to_do
@@ -23,16 +24,28 @@ def job(tools: Tools) -> Job:
 
 
 async def plan(run: Run, tools: Tools) -> Outcome:
-    """Fill each account's queue by up to `content.posts_a_run` drafts that pass the gates."""
+    """Fill each account's queue by up to `content.posts_a_run` drafts that pass the gates.
+
+    Raises ContentError when an account is left with nothing to post.
+    """
     queued = refused = 0
+    without: list[str] = []
     for account in tools.accounts.values():
         depth = await tools.database.run(posts.depth, account.name)
         room = tools.settings.content.queue_target - depth.waiting
+        before = queued
         for number in range(min(room, tools.settings.content.posts_a_run)):
             is_first = depth.published + depth.waiting + number == 0
             written = await _write_one(run, tools, account, is_first)
             queued += written
             refused += not written
+        if depth.waiting + queued - before == 0:
+            without.append(account.name)
+    if without:
+        raise ContentError(
+            f"there is no new text for {', '.join(without)} that passes the gates",
+            remedy="Write more, or loosen the gates (docs/content.md); draft_refused in the log says why",
+        )
     if refused and not queued:
         return done("the gates refused every draft", queued=0, refused=refused)
     if not queued:
@@ -44,6 +57,9 @@ async def _write_one(run: Run, tools: Tools, account: Account, is_first: bool) -
     now = tools.clock.now()
     rows = await tools.database.run(learned.arms, account.settings.site)
     inventory = tools.writer.inventory()
+    if not inventory.topics:
+        run.log.info("draft_refused", account=account.name, gate="source", reason="there are no texts")
+        return False
     hours = _hours_ahead(now, account, tools.settings.content.horizon_h)
     wish = choose(
         [Arm(*row) for row in rows],

@@ -19,6 +19,7 @@ from pydantic import (
     PrivateAttr,
     SecretStr,
     ValidationError,
+    field_validator,
     model_validator,
 )
 from pydantic_settings import (
@@ -28,8 +29,17 @@ from pydantic_settings import (
 )
 
 from orchestrator.errors import SettingsError
+from orchestrator.settings.address import shown_address
 from orchestrator.settings.sources import Layer, Route, merge_all, read_toml, read_variables
-from orchestrator.settings.words import Complaints, Schema, SettingRow, not_json, rows, unknown_variable
+from orchestrator.settings.words import (
+    Complaints,
+    Schema,
+    SettingRow,
+    find_exact,
+    not_json,
+    rows,
+    unknown_variable,
+)
 
 PREFIX = "ORCHESTRATOR_"
 CONFIG_VARIABLE = "ORCHESTRATOR_CONFIG"
@@ -76,6 +86,13 @@ class DatabaseSettings(Section):
     statement_timeout_s: Seconds = Field(30, description="longest statement")
     lease_ttl_s: Seconds = Field(10, description="a daemon silent for so long loses the database")
 
+    @field_validator("dsn")
+    @classmethod
+    def _check_dsn(cls, dsn: SecretStr | None) -> SecretStr | None:
+        if dsn is not None:
+            shown_address(dsn.get_secret_value())
+        return dsn
+
 
 class BrowserSettings(Section):
     """The browser and its contexts."""
@@ -118,6 +135,11 @@ class AllocatorSettings(Section):
                 f"the guarantees add up to {total} but capacity is {self.capacity}; "
                 "lower a guarantee or raise allocator.capacity"
             )
+        if self.critical_guarantee >= self.capacity:
+            raise ValueError(
+                f"critical_guarantee ({self.critical_guarantee}) must be below capacity ({self.capacity}): "
+                "contexts kept for critical jobs are lent to no other job, and some of those need one too"
+            )
         if self.grace_s >= self.critical_wait_s:
             raise ValueError(
                 f"grace_s ({self.grace_s:g}) must be below critical_wait_s ({self.critical_wait_s:g})"
@@ -130,7 +152,15 @@ class JobSettings(Section):
 
     enabled: bool = Field(True, description="false switches the job off")
     every_s: Seconds | None = Field(None, description="seconds between two runs")
-    daily_at: str | None = Field(None, pattern=r"^([01]\d|2[0-3]):[0-5]\d$", description="HH:MM, in UTC")
+    daily_at: str | None = Field(
+        None, pattern=r"^([01]\d|2[0-3]):[0-5]\d$", description="HH:MM, in UTC; this or every_s"
+    )
+
+    @model_validator(mode="after")
+    def _check_timing(self) -> Self:
+        if self.every_s is not None and self.daily_at is not None:
+            raise ValueError("give every_s or daily_at, not both")
+        return self
 
 
 class SiteSettings(Section):
@@ -170,7 +200,9 @@ class AccountSettings(Section):
 class ContentSettings(Section):
     """Where texts come from and what they must satisfy."""
 
-    folder: Path | None = Field(None, description="Markdown files; default: the bundled ones")
+    folder: Path | None = Field(
+        None, description="Markdown files, the only texts then; default: the bundled files and templates"
+    )
     min_chars: int = Field(20, ge=1, description="shorter texts are refused")
     max_chars: int = Field(280, ge=1, description="longer texts are refused")
     banned_words: list[str] = Field([], description="texts with one of them are refused")
@@ -196,8 +228,17 @@ class LearningSettings(Section):
 class PostingSettings(Section):
     """Safety of posting."""
 
-    settle_s: Seconds = Field(60, description="between the two reads that show a post is not there")
-    stuck_s: Seconds = Field(900, description="a post submitting for so long is ambiguous")
+    settle_s: float = Field(
+        60,
+        ge=45,
+        description="between the two reads that show a post is not there; "
+        "longer than a submit may be under way (30 s) and than the site takes to show a post",
+    )
+    stuck_s: float = Field(
+        900,
+        ge=180,
+        description="a post submitting for so long is ambiguous; longer than a run of `posting` (120 s)",
+    )
     attempts: int = Field(5, ge=1, description="tries before a post is failed")
 
 
@@ -205,8 +246,20 @@ class ClockSettings(Section):
     """A faster wall clock, for demos."""
 
     speed: float = Field(1.0, gt=0, le=10_000, description="seconds shown for each real one")
-    real_epoch: float = Field(0.0, description="real moment from which it runs, seconds since 1970")
-    shown_epoch: float = Field(0.0, description="what it showed then, seconds since 1970")
+    real_epoch: float = Field(
+        0.0, ge=0, description="real moment from which it runs, seconds since 1970; with speed"
+    )
+    shown_epoch: float = Field(0.0, ge=0, description="what it showed then, seconds since 1970; with speed")
+
+    @model_validator(mode="after")
+    def _check_epochs(self) -> Self:
+        is_real = self.speed == 1 and not self.real_epoch and not self.shown_epoch
+        if not is_real and not (self.real_epoch and self.shown_epoch):
+            raise ValueError(
+                "a clock that is not the machine's needs real_epoch and shown_epoch, both seconds since 1970 "
+                "(`date +%s`); leave all three out for the machine's own"
+            )
+        return self
 
 
 class GateSettings(Section):
@@ -275,6 +328,10 @@ class Settings(BaseSettings):
         given = [self.database.dsn, self.browser.session_key]
         passwords = [account.read_password() for account in self.accounts]
         return [*filter(None, given), *passwords]
+
+    def source(self, *route: str) -> str:
+        """Where a setting that applies comes from, such as "from ORCHESTRATOR_HTTP__PORT"."""
+        return find_exact(self._layers, route)
 
     @classmethod
     def load(
@@ -364,6 +421,26 @@ def _cross_check(settings: Settings) -> Iterator[tuple[Route, str]]:
             yield (*route, "site"), f"must be one of the sites: {known}"
         if problem := _time_zone_problem(account.time_zone):
             yield (*route, "time_zone"), problem
+    if problem := _folder_problem(settings.content.folder):
+        yield ("content", "folder"), problem
+    if not _is_on(settings, "reconciliation") and _is_on(settings, "posting"):
+        problem = "must be true while posting is on, since nothing else settles posts in doubt"
+        yield ("jobs", "reconciliation", "enabled"), f"{problem}; or switch jobs.posting off too"
+
+
+def _is_on(settings: Settings, job: str) -> bool:
+    return settings.jobs.get(job, JobSettings()).enabled
+
+
+def _folder_problem(folder: Path | None) -> str:
+    """Why no texts can be read from `folder`; empty when they can."""
+    if folder is None:
+        return ""
+    if not folder.is_dir():
+        return "there is no such folder; make it, correct the name, or leave it out for the bundled texts"
+    if not os.access(folder, os.R_OK | os.X_OK):
+        return "the folder can't be read; let the daemon's user read and enter it"
+    return ""
 
 
 def _time_zone_problem(name: str) -> str:

@@ -35,8 +35,3 @@ def test_an_interval_in_the_settings_takes_the_place_of_either_timing() -> None:
 def test_a_time_of_day_in_the_settings_is_utc_and_takes_the_place_of_an_interval() -> None:
     changed = a_job(every_s=300.0).with_settings(JobSettings(daily_at="03:15"))
     assert (changed.every_s, changed.daily_at) == (None, time(3, 15, tzinfo=UTC))
-
-
-def test_both_timings_in_the_settings_are_refused_with_the_name_of_the_job() -> None:
-    with pytest.raises(SettingsError, match=r"jobs\.plan: every_s and daily_at are both given"):
-        a_job("plan").with_settings(JobSettings(every_s=60, daily_at="03:15"))

@@ -38,6 +38,15 @@ def test_a_wish_for_a_format_that_the_topic_has_not_is_met_by_another_one(tmp_pa
     assert (written.topic, written.format, written.source) == ("knitting", "tip", "knit.md:4")
 
 
+def test_beside_a_folder_of_the_users_own_nothing_bundled_is_used(tmp_path: Path) -> None:
+    (tmp_path / "knit.md").write_text(
+        '+++\ntopic = "knitting"\n+++\nTip: count the stitches after each row.\n'
+    )
+    writer = Writer(ContentSettings(folder=tmp_path))
+    assert (writer.inventory().topics, writer.inventory().formats) == (("knitting",), ("tip",))
+    assert isinstance(writer.write(Arms("gardening", "tip", 1), [], Random(3)), list)
+
+
 def test_files_written_while_the_daemon_runs_are_used(tmp_path: Path) -> None:
     writer = Writer(ContentSettings(folder=tmp_path))
     assert "knitting" not in writer.inventory().topics

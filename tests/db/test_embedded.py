@@ -501,7 +501,7 @@ async def test_missing_programs_are_a_clear_error(directory: Path, monkeypatch: 
     with pytest.raises(DatabaseError, match="not installed") as caught:
         async with running(directory):
             pass
-    assert "ORCHESTRATOR_DATABASE__DSN" in caught.value.remedy
+    assert "set database.dsn" in caught.value.remedy
 
 
 async def test_a_log_that_has_grown_too_long_is_moved_aside(used_directory: Path) -> None:

@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import os
 import signal
+import socket
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
@@ -311,9 +312,12 @@ async def test_a_work_that_raises_unavailable_by_itself_has_its_connection_repla
 # ── connecting ──────────────────────────────────────────────────────────────────────────────────
 
 
-async def attempt(dsn: str) -> DatabaseError:
+PLACE = "posts on db.example.org; database.dsn in o.toml, line 4"
+
+
+async def attempt(dsn: str, place: str = "") -> DatabaseError:
     """The error that a first work meets on `dsn`."""
-    async with aio.open_bridge(), open_database(dsn, DatabaseSettings()) as database:
+    async with aio.open_bridge(), open_database(dsn, DatabaseSettings(), place) as database:
         with pytest.raises(DatabaseError) as caught:
             await database.ping()
         return caught.value
@@ -332,7 +336,23 @@ async def test_an_unknown_user_is_refused_for_good(postgres_dsn: str) -> None:
 
 @pytest.mark.parametrize("address", ["postgresql:///x?host=/nowhere", "postgresql://u@127.0.0.1:1/x"])
 async def test_a_server_that_is_not_there_is_unavailable(address: str) -> None:
-    assert isinstance(await attempt(address), DatabaseUnavailableError)
+    error = await attempt(address, PLACE)
+    assert isinstance(error, DatabaseUnavailableError)
+    assert str(error).endswith(f" ({PLACE})")
+
+
+async def test_whoever_refuses_us_or_says_nothing_is_named(postgres_dsn: str) -> None:
+    assert str(await attempt(postgres_dsn.replace("orchestrator@", "stranger@"), PLACE)).endswith(
+        f" ({PLACE})"
+    )
+    assert str(await attempt("mysql://host/x", PLACE)).endswith(f" ({PLACE})")
+    settings = DatabaseSettings(connect_timeout_s=0.05)
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        dsn = f"postgresql://u@127.0.0.1:{silent.getsockname()[1]}/x?sslmode=disable"
+        async with aio.open_bridge(), open_database(dsn, settings, PLACE) as database:
+            with pytest.raises(DatabaseUnavailableError) as caught:
+                await database.ping()
+    assert str(caught.value).endswith(f" ({PLACE})")
 
 
 @pytest.mark.parametrize(
@@ -352,9 +372,10 @@ async def test_ping_refuses_a_server_that_takes_no_writes_and_recovers_with_it(
     await notes.ping()
     name = await notes.run(fetch, "SELECT current_database()")
     await notes.run(execute, f"ALTER DATABASE {name} SET default_transaction_read_only = on")
-    async with open_database(database_dsn, DatabaseSettings()) as demoted:
-        with pytest.raises(DatabaseUnavailableError, match="takes no writes"):
+    async with open_database(database_dsn, DatabaseSettings(), PLACE) as demoted:
+        with pytest.raises(DatabaseUnavailableError, match="takes no writes") as caught:
             await demoted.ping()
+        assert str(caught.value).endswith(f" ({PLACE})")
         await notes.run(execute, f"ALTER DATABASE {name} RESET default_transaction_read_only")
         await demoted.ping()
 

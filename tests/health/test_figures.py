@@ -37,7 +37,7 @@ async def test_a_lease_is_counted_with_its_wait_its_hold_and_its_end(autojump_cl
     metrics = Metrics()
 
     allocator = Allocator(
-        AllocatorSettings(capacity=1, high_guarantee=0, background_guarantee=0),
+        AllocatorSettings(capacity=1, critical_guarantee=0, high_guarantee=0, background_guarantee=0),
         on_grant=lambda lease: figures.lease_granted(metrics, lease),
         on_end=lambda lease, how: figures.lease_ended(metrics, lease, how),
     )

@@ -68,7 +68,7 @@ async def test_a_database_that_can_not_be_reached_ends_the_start_within_its_time
     environment = {"ORCHESTRATOR_DATABASE__DSN": dsn, "ORCHESTRATOR_GATE__DATABASE_WAIT_S": "0.5"}
     line = await refusal(demo_command(state_dir), environment)
     assert "the database can't be reached" in line
-    assert "ORCHESTRATOR_DATABASE__DSN" in line
+    assert f"(posts on 127.0.0.1:{port}; database.dsn from ORCHESTRATOR_DATABASE__DSN)" in line
     assert "hunter2" not in line
     assert processes_of(state_dir) == []
 

@@ -8,7 +8,7 @@ import pytest
 
 from orchestrator.db import learned
 from orchestrator.db.pool import Database
-from orchestrator.errors import DatabaseUnavailableError, FenceLostError
+from orchestrator.errors import ContentError, DatabaseUnavailableError, FenceLostError
 from orchestrator.jobs import plan as job
 from orchestrator.jobs.plan import plan
 from orchestrator.jobs.posting import post_one
@@ -117,14 +117,32 @@ async def test_drafts_fit_the_site_and_the_settings(database: Database) -> None:
     assert all(len(one["text"]) <= 90 for one in found)
 
 
-async def test_when_every_draft_is_refused_the_run_says_so(database: Database, tmp_path: Path) -> None:
-    """No text is shorter than what is asked for here."""
-    settings = settings_for(content={"folder": tmp_path, "min_chars": 279, "max_chars": 280})
+async def test_an_account_that_is_left_with_nothing_to_post_is_named(database: Database) -> None:
+    """No text is as long as what is asked for here."""
+    settings = settings_for(content={"min_chars": 279, "max_chars": 280})
     house = make_house(database, await new_fence(database), settings)
+    with pytest.raises(ContentError, match="no new text for ada, grace that passes the gates"):
+        await write(house)
+    assert await rows.all_rows(database) == []
+
+
+async def test_a_folder_without_a_text_leaves_nothing_to_post(database: Database, tmp_path: Path) -> None:
+    house = make_house(database, await new_fence(database), settings_for(tmp_path))
+    with pytest.raises(ContentError, match="no new text for ada, grace"):
+        await write(house)
+
+
+async def test_while_posts_wait_a_draft_that_is_refused_is_no_error(
+    database: Database, tmp_path: Path
+) -> None:
+    """The folder's only text is queued for ada; grace has a post that waits."""
+    (tmp_path / "knit.md").write_text('+++\ntopic = "knitting"\n+++\nTip: count the stitches of a row.\n')
+    house = make_house(database, await new_fence(database), settings_for(tmp_path))
+    await house.queued("a text of grace's", "grace")
+    assert (await write(house)).figures["queued"] == 1
     outcome = await write(house)
     assert (outcome.ending, outcome.figures["queued"]) == (Ending.DONE, 0)
     assert "refused" in outcome.detail
-    assert await rows.all_rows(database) == []
 
 
 async def test_a_draft_whose_answer_was_lost_is_there_once(house: House) -> None:

@@ -1,0 +1,38 @@
+"""The address of a PostgreSQL server: whether it can be one, and how it is shown without its password."""
+
+from urllib.parse import parse_qs, unquote, urlsplit
+
+FORM = "must have the form postgresql://user:password@host:5432/name, with special characters percent-encoded"
+
+_SCHEMES = ("postgresql", "postgres")
+
+
+def shown_address(dsn: str) -> str:
+    """Database and host, such as "posts on db.example.org:5432".
+
+    Raises ValueError, with no part of the address in it, for what is no address of PostgreSQL.
+    """
+    try:
+        parts = urlsplit(dsn)
+        hosts = parts.netloc.rpartition("@")[2]
+        for host in hosts.split(","):
+            _check_port(host)
+    except ValueError:
+        raise ValueError(FORM) from None
+    if parts.scheme not in _SCHEMES or not dsn.startswith(f"{parts.scheme}://") or parts.fragment:
+        raise ValueError(FORM)
+    query = parse_qs(parts.query)
+    database = (
+        unquote(parts.path.lstrip("/")) or _first(query, "dbname", "database") or "the default database"
+    )
+    return f"{database} on {hosts or _first(query, 'host') or 'the default host'}"
+
+
+def _check_port(host: str) -> None:
+    port = host.rpartition("]")[2].rpartition(":") if "]" in host else host.rpartition(":")
+    if port[1] and not 0 < int(port[2]) < 65536:
+        raise ValueError(FORM)
+
+
+def _first(query: dict[str, list[str]], *names: str) -> str:
+    return next((query[name][0] for name in names if name in query), "")
