@@ -193,6 +193,27 @@ class LeaseEndedError(OrchestratorError):
     costs_attempt = False
 
 
+class BreakerOpenError(OrchestratorError):
+    """An outside party failed lately, or an operator said so: it is not asked now.
+
+    `retry_in_s` is the time until its breaker probes, or None while it is forced open.
+    """
+
+    failure = Failure.TRANSIENT
+    costs_attempt = False
+
+    def __init__(self, breaker: str, retry_in_s: float | None, last_error: str) -> None:
+        if retry_in_s is None:
+            when = ", by order of an operator"
+        else:
+            when = f" for {retry_in_s:.3g} s" if retry_in_s else " while it is being probed"
+        latest = f"; its latest failure: {last_error}" if last_error else ""
+        super().__init__(f"{breaker} is not asked{when}{latest}")
+        self.breaker = breaker
+        self.retry_in_s = retry_in_s
+        self.last_error = last_error
+
+
 class GraphError(OrchestratorError):
     """The jobs' dependencies have a cycle or name a job that is not there."""
 
