@@ -2,8 +2,9 @@
 
 What a command needs is imported when it runs, so that `--help` and `ctl` are quick.
 
-Exit codes: 0 done; 1 it could not be done; 2 wrong usage or settings; 3 no daemon is listening; 130
-interrupted. `ctl status` exits with 0 whatever the daemon says of itself: `/readyz` is for machines.
+Exit codes: 0 done; 1 it could not be done, or the daemon refuses it; 2 wrong usage or settings; 3 no
+daemon is listening; 130 interrupted. Whatever goes wrong is a line on standard error. `ctl status` exits
+with 0 whatever the daemon says of itself: `/readyz` is for machines.
 """
 
 import gc
@@ -17,28 +18,35 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+import orchestrator
 from orchestrator.control.find import demo_state_dir
 from orchestrator.errors import NoDaemonError, OrchestratorError, SettingsError
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
 
-FAILED, WRONG_SETTINGS, NO_DAEMON, INTERRUPTED = 1, 2, 3, 130
+FAILED, WRONG, NO_DAEMON, INTERRUPTED = 1, 2, 3, 130
+UNWRAPPED = 10_000
+"""Columns of output that goes to a file or a pipe: no line is broken for a screen that is not there."""
 
 cli = typer.Typer(
     name="orchestrator",
     help="A daemon that runs a browser-driven publishing pipeline on one small machine.",
-    no_args_is_help=True,
+    invoke_without_command=True,
     add_completion=False,
     pretty_exceptions_enable=False,
 )
-ctl = typer.Typer(help="Talk to the running daemon.", no_args_is_help=True)
+ctl = typer.Typer(help="Talk to the running daemon.", invoke_without_command=True)
 cli.add_typer(ctl, name="ctl")
 
+# readable=False: whether we may read a file is for us to find out, and to say in one line.
 Config = Annotated[
     Path | None,
-    typer.Option("--config", metavar="FILE", help="TOML file with settings; else $ORCHESTRATOR_CONFIG."),
+    typer.Option(
+        "--config", metavar="FILE", readable=False, help="TOML file with settings; else $ORCHESTRATOR_CONFIG."
+    ),
 ]
+Json = Annotated[bool, typer.Option("--json", help="The answer as JSON.")]
 Job = Annotated[str, typer.Argument(metavar="JOB", help="A job's name; `ctl jobs` lists them.")]
 AnyJob = Annotated[
     str | None,
@@ -55,7 +63,9 @@ def main() -> None:
     # A command that stays has it turned on again, as `start.run` does.
     gc.disable()
     try:
-        cli()
+        sys.exit(cli(prog_name="orchestrator", standalone_mode=False) or 0)
+    except typer.TyperException as error:
+        sys.exit(_tell_usage(error))
     except OrchestratorError as error:
         sys.exit(tell(error))
     except BaseExceptionGroup as group:
@@ -69,8 +79,16 @@ def tell(error: OrchestratorError) -> int:
     for line in error.line().splitlines():
         print(f"error: {line}", file=sys.stderr)
     if isinstance(error, SettingsError):
-        return WRONG_SETTINGS
+        return WRONG
     return NO_DAEMON if isinstance(error, NoDaemonError) else FAILED
+
+
+def _tell_usage(error: typer.TyperException) -> int:
+    """Say what is wrong with the command line, and where its right form stands."""
+    context = getattr(error, "ctx", None)
+    command = context.command_path if context is not None else "orchestrator"
+    print(f"error: {error.format_message().rstrip('.')}. See: {command} --help", file=sys.stderr)
+    return WRONG
 
 
 def _tell_group(group: BaseExceptionGroup[BaseException]) -> int:
@@ -89,6 +107,29 @@ def _leaves(group: BaseExceptionGroup[BaseException]) -> list[BaseException]:
     return found
 
 
+def _check_command(context: typer.Context) -> None:
+    """Without a command there is nothing to do but help."""
+    if context.invoked_subcommand is None:
+        print(context.get_help())
+        raise typer.Exit(WRONG)
+
+
+def _show_version(is_wanted: bool) -> None:
+    if is_wanted:
+        print(f"orchestrator {orchestrator.__version__}")
+        raise typer.Exit
+
+
+@cli.callback()
+def _cli(
+    context: typer.Context,
+    _version: Annotated[
+        bool, typer.Option("--version", callback=_show_version, is_eager=True, help="Show the version.")
+    ] = False,
+) -> None:
+    _check_command(context)
+
+
 # ── the daemon ──────────────────────────────────────────────────────────────────────────────────
 
 
@@ -104,7 +145,10 @@ def run(config: Config = None) -> None:
 @cli.command()
 def demo(
     state_dir: Annotated[
-        Path | None, typer.Option(help="Where everything is kept; by default in the user's state directory.")
+        Path | None,
+        typer.Option(
+            readable=False, help="Where everything is kept; by default in the user's state directory."
+        ),
     ] = None,
     http_port: Annotated[int, typer.Option(min=0, max=65535, help="/readyz and /metrics; 0: any.")] = 8700,
     site_port: Annotated[int, typer.Option(min=0, max=65535, help="The bundled site; 0: any.")] = 8701,
@@ -138,7 +182,10 @@ def check(config: Config = None) -> None:
 def _print(renderable: "RenderableType") -> None:
     from rich.console import Console
 
-    Console(highlight=False).print(renderable)
+    console = Console(highlight=False)
+    if not console.is_terminal:
+        console.width = UNWRAPPED
+    console.print(renderable)
 
 
 # ── ctl ─────────────────────────────────────────────────────────────────────────────────────────
@@ -146,11 +193,12 @@ def _print(renderable: "RenderableType") -> None:
 
 @dataclass(frozen=True, slots=True)
 class _Daemon:
-    """The daemon that `ctl` talks to, and how its answers are shown."""
+    """The daemon that `ctl` talks to."""
 
     socket: Path | None
     config: Path | None
     is_json: bool
+    """Whether `--json` stood before the verb."""
 
     def ask(self, verb: str, **args: Any) -> Any:
         from orchestrator.control import client
@@ -159,89 +207,91 @@ class _Daemon:
         path = self.socket or find_socket(os.environ, self.config)
         return client.request(path, verb, {name: value for name, value in args.items() if value is not None})
 
-    def show(self, answer: Any, render: "Callable[[Any], RenderableType]") -> None:
-        """The answer as JSON, or as `render` makes it."""
-        if self.is_json:
-            typer.echo(json.dumps(answer, indent=2, ensure_ascii=False))
-            return
-        _print(render(answer if isinstance(answer, dict) else {}))
-
 
 @ctl.callback()
 def _ctl(
     context: typer.Context,
     socket: Annotated[
-        Path | None, typer.Option(metavar="PATH", help="Control socket; else the settings name it.")
+        Path | None,
+        typer.Option(metavar="PATH", readable=False, help="Control socket; else the settings name it."),
     ] = None,
     config: Config = None,
-    is_json: Annotated[bool, typer.Option("--json", help="The answer as JSON.")] = False,
+    is_json: Json = False,
 ) -> None:
+    _check_command(context)
     context.obj = _Daemon(socket, config, is_json)
 
 
 @ctl.command()
-def status(context: typer.Context) -> None:
+def status(context: typer.Context, is_json: Json = False) -> None:
     """What runs, what waits, why, and what is wrong, in one screen."""
     from orchestrator.terminal import render_status
 
-    daemon: _Daemon = context.obj
-    daemon.show(daemon.ask("status"), render_status)
+    _show(context.obj, "status", render_status, is_json)
 
 
 @ctl.command()
-def jobs(context: typer.Context) -> None:
+def jobs(context: typer.Context, is_json: Json = False) -> None:
     """Every job: its state, how its last run ended, when it runs next, and why."""
     from orchestrator.terminal import render_jobs
 
-    daemon: _Daemon = context.obj
-    daemon.show(daemon.ask("jobs"), render_jobs)
+    _show(context.obj, "jobs", render_jobs, is_json)
 
 
 @ctl.command()
-def queue(context: typer.Context) -> None:
+def queue(context: typer.Context, is_json: Json = False) -> None:
     """Who holds the browser contexts, and who waits for one."""
     from orchestrator.terminal import render_queue
 
-    daemon: _Daemon = context.obj
-    daemon.show(daemon.ask("queue"), render_queue)
+    _show(context.obj, "queue", render_queue, is_json)
 
 
 @ctl.command()
-def why(context: typer.Context, job: Job) -> None:
+def why(context: typer.Context, job: Job, is_json: Json = False) -> None:
     """Why a job does what it does now: what it waits for, who holds that, and for how long."""
     from orchestrator.terminal import render_why
 
-    daemon: _Daemon = context.obj
-    daemon.show(daemon.ask("why", job=job), render_why)
+    _show(context.obj, "why", render_why, is_json, job=job)
 
 
 @ctl.command()
-def pause(context: typer.Context, job: AnyJob = None) -> None:
+def pause(context: typer.Context, job: AnyJob = None, is_json: Json = False) -> None:
     """Start no more runs of a job, or of any; what runs may end."""
-    _order(context.obj, "pause", job=job)
+    _show(context.obj, "pause", _message, is_json, job=job)
 
 
 @ctl.command()
-def resume(context: typer.Context, job: AnyJob = None) -> None:
+def resume(context: typer.Context, job: AnyJob = None, is_json: Json = False) -> None:
     """End a pause. A job that missed runs runs once."""
-    _order(context.obj, "resume", job=job)
+    _show(context.obj, "resume", _message, is_json, job=job)
 
 
 @ctl.command("run")
-def run_job(context: typer.Context, job: Job) -> None:
+def run_job(context: typer.Context, job: Job, is_json: Json = False) -> None:
     """Run a job now; a job that failed for good is started again."""
-    _order(context.obj, "run", job=job)
+    _show(context.obj, "run", _message, is_json, job=job)
 
 
 @ctl.command()
-def drain(context: typer.Context) -> None:
+def drain(context: typer.Context, is_json: Json = False) -> None:
     """Stop the daemon: running jobs may end, nothing new starts, then it exits."""
-    _order(context.obj, "drain")
+    _show(context.obj, "drain", _message, is_json)
 
 
-def _order(daemon: _Daemon, verb: str, **args: Any) -> None:
+def _show(
+    daemon: _Daemon, verb: str, render: "Callable[[Any], RenderableType]", is_json: bool, **args: str | None
+) -> None:
+    """The daemon's answer as JSON, or as `render` makes it."""
+    answer = daemon.ask(verb, **args)
+    if daemon.is_json or is_json:
+        print(json.dumps(answer, indent=2, ensure_ascii=False))
+    else:
+        _print(render(answer if isinstance(answer, dict) else {}))
+
+
+def _message(answer: Any) -> "RenderableType":
     from rich.text import Text
 
     from orchestrator.terminal.words import text
 
-    daemon.show(daemon.ask(verb, **args), lambda answer: Text(text(answer, "message", "done")))
+    return Text(text(answer, "message", "done"))

@@ -5,12 +5,14 @@ import subprocess
 import sys
 import threading
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+import orchestrator
 from orchestrator import cli, showcase, start
 from orchestrator.control import protocol
 from orchestrator.control.find import demo_state_dir
@@ -120,6 +122,64 @@ def test_status_is_shown_as_text_and_as_json(run: Command, daemon: Daemon) -> No
     assert json.loads(run("ctl", "--socket", str(daemon.path), "--json", "status").out) == status
 
 
+@pytest.mark.parametrize(
+    "args",
+    [["status"], ["jobs"], ["queue"], ["why", "plan"], ["pause"], ["resume"], ["run", "plan"], ["drain"]],
+)
+def test_json_may_be_asked_for_after_the_command(run: Command, daemon: Daemon, args: list[str]) -> None:
+    assert json.loads(run("ctl", "--socket", str(daemon.path), *args, "--json").out) == {"message": "Well."}
+
+
+def test_outside_a_terminal_no_line_is_wrapped(run: Command, daemon: Daemon) -> None:
+    what, remedy = "a part is down " * 20, "Mend it " * 20
+    problem = {"what": what, "since": None, "remedy": remedy}
+    daemon.answer = {"ok": True, "result": {"mode": "degraded", "summary": what, "problems": [problem]}}
+    lines = run("ctl", "--socket", str(daemon.path), "status").out.splitlines()
+    for said in (what, remedy):
+        assert any(said.strip() in line for line in lines)
+
+
+@contextmanager
+def without_rights(directory: Path) -> Iterator[None]:
+    """As somebody who may not enter the directory."""
+    directory.chmod(0o700 if os.geteuid() == 0 else 0)
+    if os.geteuid() == 0:
+        os.setresuid(65534, 65534, 0)
+    try:
+        yield
+    finally:
+        if os.getresuid()[2] == 0:
+            os.setresuid(0, 0, 0)
+        directory.chmod(0o700)
+
+
+def test_a_socket_that_one_has_no_rights_on_is_one_line_with_what_to_do(
+    run: Command, daemon: Daemon, tmp_path: Path
+) -> None:
+    closed = tmp_path / "closed"
+    closed.mkdir()
+    path = closed / "control.sock"
+    path.hardlink_to(daemon.path)
+    with without_rights(closed):
+        ended = run("ctl", "--socket", str(path), "status")
+    assert (ended.code, ended.out) == (1, "")
+    assert ended.err == (
+        f"error: permission denied at {path}. Be root, the daemon's user, or in a group of "
+        "control.view_groups or operate_groups\n"
+    )
+
+
+def test_a_settings_file_that_one_has_no_rights_on_is_one_line(run: Command, tmp_path: Path) -> None:
+    closed = tmp_path / "closed"
+    closed.mkdir()
+    file = closed / "orchestrator.toml"
+    file.touch(0o600)
+    with without_rights(closed):
+        ended = run("ctl", "--config", str(file), "status")
+    assert (ended.code, ended.err.count("\n")) == (2, 1)
+    assert f"the settings file {file} can't be read" in ended.err
+
+
 def test_a_refusal_is_one_line_and_exit_code_1(run: Command, daemon: Daemon) -> None:
     daemon.answer = {"ok": False, "error": "there is no job 'x'", "remedy": "See ctl jobs"}
     ended = run("ctl", "--socket", str(daemon.path), "run", "x")
@@ -151,9 +211,36 @@ def test_the_demos_socket_is_found_by_itself(
     assert run("ctl", "drain").out == "Well.\n"
 
 
-@pytest.mark.parametrize("args", [["bogus"], ["ctl", "bogus"], ["ctl", "run"], ["demo", "--accounts", "0"]])
-def test_wrong_usage_is_exit_code_2(run: Command, args: list[str]) -> None:
-    assert run(*args).code == 2
+@pytest.mark.parametrize(
+    ("args", "said"),
+    [
+        (["bogus"], "No such command 'bogus'. See: orchestrator --help"),
+        (["ctl", "bogus"], "No such command 'bogus'. See: orchestrator ctl --help"),
+        (["ctl", "run"], "Missing argument 'JOB'. See: orchestrator ctl run --help"),
+        (["check", "--port", "1"], "No such option: --port. See: orchestrator check --help"),
+    ],
+)
+def test_wrong_usage_is_one_line_and_exit_code_2(run: Command, args: list[str], said: str) -> None:
+    ended = run(*args)
+    assert (ended.code, ended.out, ended.err) == (2, "", f"error: {said}\n")
+
+
+def test_a_value_that_is_not_allowed_is_wrong_usage(run: Command) -> None:
+    ended = run("demo", "--accounts", "0")
+    assert (ended.code, ended.err.count("\n")) == (2, 1)
+    assert "'--accounts'" in ended.err
+
+
+@pytest.mark.parametrize("args", [[], ["ctl"]])
+def test_without_a_command_there_is_help_and_exit_code_2(run: Command, args: list[str]) -> None:
+    ended = run(*args)
+    assert (ended.code, ended.err) == (2, "")
+    assert "Usage: " in ended.out
+
+
+def test_the_version_is_shown(run: Command) -> None:
+    ended = run("--version")
+    assert (ended.code, ended.out) == (0, f"orchestrator {orchestrator.__version__}\n")
 
 
 # ── check ───────────────────────────────────────────────────────────────────────────────────────
