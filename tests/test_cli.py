@@ -140,9 +140,9 @@ def test_outside_a_terminal_no_line_is_wrapped(run: Command, daemon: Daemon) -> 
 
 
 @contextmanager
-def without_rights(directory: Path) -> Iterator[None]:
-    """As somebody who may not enter the directory."""
-    directory.chmod(0o700 if os.geteuid() == 0 else 0)
+def without_rights(path: Path) -> Iterator[None]:
+    """As somebody who sees that the file is there and may do nothing with it."""
+    path.chmod(0o600 if os.geteuid() == 0 else 0)
     if os.geteuid() == 0:
         os.setresuid(65534, 65534, 0)
     try:
@@ -150,18 +150,16 @@ def without_rights(directory: Path) -> Iterator[None]:
     finally:
         if os.getresuid()[2] == 0:
             os.setresuid(0, 0, 0)
-        directory.chmod(0o700)
 
 
 def test_a_socket_that_one_has_no_rights_on_is_one_line_with_what_to_do(
-    run: Command, daemon: Daemon, tmp_path: Path
+    run: Command, daemon: Daemon, state_dir: Path
 ) -> None:
-    closed = tmp_path / "closed"
-    closed.mkdir()
-    path = closed / "control.sock"
+    path = state_dir / "control.sock"
     path.hardlink_to(daemon.path)
-    with without_rights(closed):
+    with without_rights(path):
         ended = run("ctl", "--socket", str(path), "status")
+    path.chmod(0o600)
     assert (ended.code, ended.out) == (1, "")
     assert ended.err == (
         f"error: permission denied at {path}. Be root, the daemon's user, or in a group of "
@@ -169,12 +167,10 @@ def test_a_socket_that_one_has_no_rights_on_is_one_line_with_what_to_do(
     )
 
 
-def test_a_settings_file_that_one_has_no_rights_on_is_one_line(run: Command, tmp_path: Path) -> None:
-    closed = tmp_path / "closed"
-    closed.mkdir()
-    file = closed / "orchestrator.toml"
-    file.touch(0o600)
-    with without_rights(closed):
+def test_a_settings_file_that_one_has_no_rights_on_is_one_line(run: Command, state_dir: Path) -> None:
+    file = state_dir / "orchestrator.toml"
+    file.touch()
+    with without_rights(file):
         ended = run("ctl", "--config", str(file), "status")
     assert (ended.code, ended.err.count("\n")) == (2, 1)
     assert f"the settings file {file} can't be read" in ended.err
