@@ -198,6 +198,7 @@ class _Daemon:
                 await self._open_gate()
                 keepers.start_soon(self._watch_for_recovery)
                 await supervisor.run()
+                await self._pool.save_sign_ins()
                 keepers.cancel_scope.cancel()
 
     # ── start ───────────────────────────────────────────────────────────────────────────────────

@@ -4,8 +4,11 @@ The first line of an error says what is wrong and names the thing; `remedy` says
 `failure` says what a job may do about it: try again, give up, or stop because the budget is spent.
 """
 
+import re
 from enum import StrEnum
 from typing import ClassVar
+
+_QUERY = re.compile(r"""(\w://[^\s?#'"<>]*)[?#][^\s'"<>]*(?<![.,;:)\]])""")
 
 
 class Failure(StrEnum):
@@ -19,8 +22,13 @@ class Failure(StrEnum):
     """A limit is reached: the run ends and waits for the next period."""
 
 
+def without_queries(text: str) -> str:
+    """The text, its addresses without query and fragment: sites put tokens and drafts there."""
+    return _QUERY.sub(r"\1", text)
+
+
 class OrchestratorError(Exception):
-    """Base of all errors of this program."""
+    """Base of all errors of this program. Addresses in its message lose their queries."""
 
     failure: ClassVar[Failure] = Failure.PERMANENT
     costs_attempt: ClassVar[bool] = True
@@ -29,7 +37,7 @@ class OrchestratorError(Exception):
     """How long the other side asks us to wait, when it says so."""
 
     def __init__(self, message: str, *, remedy: str = "") -> None:
-        super().__init__(message)
+        super().__init__(without_queries(message))
         self.remedy = remedy
 
     def line(self) -> str:

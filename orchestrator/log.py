@@ -22,7 +22,7 @@ from structlog.stdlib import ExtraAdder, ProcessorFormatter
 from structlog.tracebacks import ExceptionDictTransformer
 from structlog.typing import EventDict, Processor, WrappedLogger
 
-from orchestrator.errors import SettingsError
+from orchestrator.errors import SettingsError, without_queries
 from orchestrator.settings import LogSettings
 
 HIDDEN = "(hidden)"
@@ -93,19 +93,20 @@ def unconfigure() -> None:
 class Redactor:
     """The processor that keeps secrets out of events, whatever brought them there.
 
-    Hidden are `SecretStr` values, values under keys that name a secret, passwords in URLs, and every
-    occurrence of a secret that it was told of, also inside texts of exceptions. Everything that is no
+    Hidden are `SecretStr` values, values under keys that name a secret, passwords and queries in URLs, and
+    every occurrence of a secret that it was told of, also inside texts of exceptions. Everything that is no
     plain value becomes text here, so that no renderer calls a `repr` that was not looked at.
     """
 
     def __init__(self) -> None:
-        self._secrets: set[str] = set()
+        self._secrets: list[str] = []
+        """Longest first: one that is part of another must not leave the other's rest behind."""
 
     def hide(self, secret: SecretStr | str) -> None:
         """From now on, hide this secret wherever it appears. One that is too short is ignored."""
         text = secret if isinstance(secret, str) else secret.get_secret_value()
         if len(text) >= MIN_SECRET_CHARS:
-            self._secrets.add(text)
+            self._secrets = sorted({*self._secrets, *_spellings(text)}, key=len, reverse=True)
 
     def __call__(self, _logger: WrappedLogger, _method: str, event: EventDict) -> EventDict:
         return {key: self._clean(value, key, MAX_DEPTH) for key, value in event.items()}
@@ -131,7 +132,20 @@ class Redactor:
         for secret in self._secrets:
             if secret in text:
                 text = text.replace(secret, HIDDEN)
-        return _URL_PASSWORD.sub(rf"\1{HIDDEN}", text)
+        return without_queries(_URL_PASSWORD.sub(rf"\1{HIDDEN}", text))
+
+
+def _spellings(secret: str) -> set[str]:
+    """The secret as it is, and as it stands in JSON and in the `repr` of texts that contain it."""
+    in_repr = repr(secret)[1:-1]
+    return {
+        secret,
+        json.dumps(secret)[1:-1],
+        json.dumps(secret, ensure_ascii=False)[1:-1],
+        in_repr,
+        in_repr.replace("\\'", "'").replace("'", "\\'"),  # beside a double quote elsewhere in the text
+        repr(secret.encode("utf-8", "surrogatepass"))[2:-1],
+    }
 
 
 # ── handlers and renderers ──────────────────────────────────────────────────────────────────────

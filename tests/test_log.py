@@ -311,6 +311,42 @@ def test_a_secret_that_becomes_known_later_is_hidden_from_then_on(stream: io.Str
     assert events(stream)[0]["text"] == "<(hidden)>"
 
 
+AWKWARD = "pa'ss\\w\"örd\n"
+
+
+@pytest.mark.parametrize(
+    "spelled",
+    [
+        AWKWARD,
+        json.dumps({"value": AWKWARD}),
+        json.dumps({"value": AWKWARD}, ensure_ascii=False),
+        repr([AWKWARD]),
+        repr(AWKWARD.encode()),
+        repr("quote ' and \" " + AWKWARD),
+    ],
+)
+def test_a_secret_is_hidden_as_json_and_python_spell_it_too(stream: io.StringIO, spelled: str) -> None:
+    configure(LogSettings(), stream, secrets=[SecretStr(AWKWARD)], environ={})
+    log_of("x").info("text", text=spelled)
+    text = events(stream)[0]["text"]
+    assert "(hidden)" in text
+    assert "ss" not in text
+
+
+def test_a_secret_that_is_part_of_another_does_not_leave_its_rest(stream: io.StringIO) -> None:
+    for secrets in ([CANARY, f"{CANARY}-rest"], [f"{CANARY}-rest", CANARY]):
+        configure(LogSettings(), stream, secrets=map(SecretStr, secrets), environ={})
+        log_of("x").info("text", text=f"<{CANARY}-rest>")
+    assert [event["text"] for event in events(stream)] == ["<(hidden)>"] * 2
+
+
+def test_addresses_are_written_without_their_queries(stream: io.StringIO) -> None:
+    configure(LogSettings(), stream, environ={})
+    log_of("x").info("seen at 'http://a.test/b?token=1#part', twice", url="https://a.test/?q")
+    event = events(stream)[0]
+    assert (event["event"], event["url"]) == ("seen at 'http://a.test/b', twice", "https://a.test/")
+
+
 def test_a_very_short_secret_does_not_blot_out_everything(stream: io.StringIO) -> None:
     configure(LogSettings(), stream, secrets=[SecretStr("e"), SecretStr("")], environ={})
     log_of("x").info("event", text="every letter")

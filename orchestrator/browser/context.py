@@ -68,6 +68,8 @@ class OpenContext:
     is_page_spent: bool = False
     visits: int = 0
     heap_bytes: int = 0
+    sign_in: int = 0
+    """Which of the account's sign-ins its state stems from."""
     saved_digest: str = ""
     seen_cookies: str = ""
     interrupt: Callable[[], None] | None = None
@@ -81,7 +83,17 @@ class OpenContext:
 
     @property
     def is_usable(self) -> bool:
-        return not (self.is_broken or self.is_worn) and self.engine.is_alive
+        return not self.is_worn and self.is_readable
+
+    @property
+    def is_clean(self) -> bool:
+        """Whether no script of a visit that went wrong may still be at work in it."""
+        return self.is_usable and not self.is_page_spent
+
+    @property
+    def is_readable(self) -> bool:
+        """Whether its cookies can still be asked for."""
+        return not self.is_broken and self.engine.is_alive
 
 
 async def open_context(
@@ -175,8 +187,13 @@ async def run_visit(opened: OpenContext, visit: Visit[T]) -> T:
         _check_place(opened)
     except (PlaywrightError, OrchestratorError, TimeoutError) as error:
         opened.is_page_spent = True
+        opened.is_worn |= visit.has_effect
         await _ping(opened)
-        raise _translate(error, opened, visit.timeout_s) from error
+        translated = _translate(error, opened, visit.timeout_s)
+        if translated is error:
+            raise
+        # Without its cause: Playwright's call log holds what was filled in, passwords too.
+        raise translated from None
     except BaseException:
         # Cancelled, or a bug: whatever the page was doing, nobody waits for it any more.
         opened.is_worn = True
@@ -191,7 +208,7 @@ async def _carry_out(opened: OpenContext, visit: Visit[T]) -> T:
         await renew_page(opened)
     if not visit.has_effect:
         return await visit.fn(opened.page, *visit.args)
-    async with sent_once(opened.engine.playwright, opened.page, opened.rules):
+    async with sent_once(opened.engine.playwright, opened.context, opened.rules):
         return await visit.fn(opened.page, *visit.args)
 
 
@@ -235,17 +252,14 @@ def _check_place(opened: OpenContext) -> None:
 # ── sign-in state ───────────────────────────────────────────────────────────────────────────────
 
 
-async def changed_cookies(opened: OpenContext) -> bool:
-    """Whether the cookies differ from the last look's; their expiry, which sites move all the time, aside."""
+async def read_cookies(opened: OpenContext) -> str:
+    """A digest of the cookies; their expiry, which sites move all the time, aside."""
     try:
         async with aio.timeout(CLOSE_TIMEOUT_S):
-            seen = _cookies_digest(await opened.context.cookies())
+            return _cookies_digest(await opened.context.cookies())
     except (PlaywrightError, TimeoutError) as error:
         opened.is_broken = True
         raise ContextBrokenError(f"the context's cookies can't be read: {_brief(error)}") from error
-    has_changed = seen != opened.seen_cookies
-    opened.seen_cookies = seen
-    return has_changed
 
 
 def _cookies_digest(cookies: Iterable[Mapping[str, Any]]) -> str:

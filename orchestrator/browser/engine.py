@@ -6,6 +6,7 @@ descriptor as well.
 
 import os
 import signal
+import tempfile
 import threading
 from collections.abc import Container, Iterator
 from contextlib import contextmanager, suppress
@@ -197,6 +198,7 @@ def _environment_for_driver(directory: Path) -> Iterator[None]:
     driver, a Node program, keeps its compiled code from one start to the next: a fifth less work.
     """
     before = dict(os.environ)
+    tempfile.gettempdir()  # it is looked up once, and by any thread: our own must not be the browser's
     for name in before:
         if name.startswith(PREFIX):
             del os.environ[name]
@@ -221,6 +223,10 @@ def _translated(found: FoundBrowser) -> Iterator[None]:
     except PlaywrightError as error:
         remedy = SANDBOX_REMEDY if "sandbox" in error.message else ""
         raise BrowserError(f"{found.path} did not start: {first_line(error)}", remedy=remedy) from error
+    except OSError as error:
+        raise BrowserError(
+            f"{found.path} did not start: {error}", remedy="look at the machine's disk and open files"
+        ) from error
 
 
 def first_line(error: PlaywrightError) -> str:

@@ -3,19 +3,31 @@
 Chromium sends a request again, a POST too, when a connection that it kept from an earlier request ends
 without an answer. A site that took the first one and dropped the answer then takes it twice. So while an
 effect is on its way such requests are handed to the driver, which sends each on a new connection, once.
+Scripts of a page may try again as well: what was lost once is refused from then on.
 """
 
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from itertools import groupby
 from typing import cast
+from urllib.parse import urlsplit
 
 import structlog
-from playwright.async_api import APIResponse, Page, Playwright, Request, Route, StorageState
+from playwright.async_api import (
+    APIRequestContext,
+    APIResponse,
+    BrowserContext,
+    Playwright,
+    Request,
+    Route,
+    StorageState,
+)
 from playwright.async_api import Error as PlaywrightError
 
+from orchestrator import aio
 from orchestrator.browser.engine import first_line
 from orchestrator.browser.guard import HostRules
+from orchestrator.errors import BrowserError
 
 log = structlog.get_logger("browser.once")
 
@@ -23,45 +35,107 @@ HARMLESS = frozenset({"GET", "HEAD", "OPTIONS"})
 CONNECTION_HEADERS = frozenset(
     {"connection", "content-encoding", "content-length", "keep-alive", "transfer-encoding"}
 )
-SEND_TIMEOUT_S = 120
-"""Longer than any visit: the visit's own limit ends the waiting."""
+SEND_TIMEOUT_S = 30
+"""How long a request may be on its way. Only later is it certain that a site will not get it any more."""
+DISPOSE_TIMEOUT_S = 2
 
 
 @asynccontextmanager
-async def sent_once(playwright: Playwright, page: Page, rules: HostRules) -> AsyncIterator[None]:
-    """In the block, requests of the page that may have an effect are sent at most once each."""
+async def sent_once(playwright: Playwright, context: BrowserContext, rules: HostRules) -> AsyncIterator[None]:
+    """In the block, requests of all pages that may have an effect are sent at most once each.
 
-    async def forward(route: Route, request: Request) -> None:
-        if request.method in HARMLESS or not rules.allows(request.url):
-            await route.continue_()
-            return
-        try:
-            await _send(playwright, page, route, request)
-        except PlaywrightError as error:
-            log.warning("answer_lost", method=request.method, error=first_line(error))
-            await route.abort("connectionclosed")
-
-    await page.route("**/*", forward)
-    yield
-    # Only after success: a visit that fails costs the page, and its routes with it.
-    await page.unroute_all(behavior="ignoreErrors")
-
-
-async def _send(playwright: Playwright, page: Page, route: Route, request: Request) -> None:
-    cookies = await page.context.cookies(request.url)
-    state = cast("StorageState", {"cookies": cookies, "origins": []})
-    sender = await playwright.request.new_context(storage_state=state)
+    When the block fails, none is sent any more for as long as the context lives.
+    """
+    sending = _Sending(playwright, context, rules)
+    await context.route("**/*", sending.forward)
     try:
-        response = await sender.fetch(
-            request,
-            headers={**request.headers, "connection": "close"},
-            max_redirects=0,
-            max_retries=0,
-            timeout=SEND_TIMEOUT_S * 1000,
-        )
-        await route.fulfill(status=response.status, headers=_headers(response), body=await response.body())
+        yield
     finally:
-        await sender.dispose()
+        await sending.end()
+    # Only after success: a visit that fails costs the context, and its routes with it.
+    await context.unroute_all(behavior="ignoreErrors")
+
+
+class _Sending:
+    """One block's requests. Once it `is_over`, requests with an effect are refused."""
+
+    def __init__(self, playwright: Playwright, context: BrowserContext, rules: HostRules) -> None:
+        self._playwright = playwright
+        self._context = context
+        self._rules = rules
+        self._is_over = False
+        self._senders: set[APIRequestContext] = set()
+        self._under_way: set[tuple[str, str, bytes | None]] = set()
+        self._lost: set[tuple[str, str]] = set()
+        """Method and address, without its query, of requests whose answer the page did not get."""
+
+    async def forward(self, route: Route, request: Request) -> None:
+        """Playwright calls it with each request."""
+        with suppress(PlaywrightError):  # the page is gone by now, and its request with it
+            if request.method in HARMLESS or not self._rules.allows(request.url):
+                await route.continue_()
+            else:
+                await self._forward_once(route, request)
+
+    async def end(self) -> None:
+        """Break off what is still on its way: an answer may have no end."""
+        self._is_over = True
+        with suppress(PlaywrightError, TimeoutError):  # a driver that died or hangs is found out by others
+            async with aio.timeout(DISPOSE_TIMEOUT_S):
+                for sender in list(self._senders):
+                    await sender.dispose()
+
+    async def _forward_once(self, route: Route, request: Request) -> None:
+        address = (request.method, urlsplit(request.url)._replace(query="", fragment="").geturl())
+        content = (*address, request.post_data_buffer)
+        if self._is_over or address in self._lost or content in self._under_way:
+            log.warning("request_not_sent_again", method=request.method, url=address[1])
+            await route.abort("blockedbyclient")
+            return
+        self._under_way.add(content)
+        try:
+            response, body = await self._send(request)
+        except (PlaywrightError, BrowserError) as error:
+            self._lost.add(address)
+            if not self._is_over:
+                reason = first_line(error) if isinstance(error, PlaywrightError) else str(error)
+                log.warning("answer_lost", method=request.method, error=reason)
+            await route.abort("connectionclosed")
+            return
+        finally:
+            self._under_way.discard(content)
+        # Before the page hears of the answer, since it may react at once. It may also have given up waiting.
+        if response.status >= 500 or request.failure is not None:
+            self._lost.add(address)
+        await route.fulfill(status=response.status, headers=_headers(response), body=body)
+
+    async def _send(self, request: Request) -> tuple[APIResponse, bytes]:
+        cookies = await self._context.cookies(request.url)
+        state = cast("StorageState", {"cookies": cookies, "origins": []})
+        sender = await self._playwright.request.new_context(storage_state=state)
+        self._senders.add(sender)
+        try:
+            if self._is_over:
+                raise BrowserError("the visit has ended")
+            response = await sender.fetch(
+                request,
+                headers={**request.headers, "connection": "close"},
+                max_redirects=0,
+                max_retries=0,
+                timeout=SEND_TIMEOUT_S * 1000,
+            )
+            if _is_to_be_sent_on(request.method, response.status):
+                # Chromium would follow it by itself, past all routes.
+                raise BrowserError(f"status {response.status} wants the request sent on to another address")
+            return response, await response.body()
+        finally:
+            self._senders.discard(sender)
+            await sender.dispose()
+
+
+def _is_to_be_sent_on(method: str, status: int) -> bool:
+    """Whether a browser would answer that status with the same request to another address."""
+    return status in (307, 308) or (status in (301, 302) and method != "POST")
 
 
 def _headers(response: APIResponse) -> dict[str, str]:

@@ -24,6 +24,7 @@ from orchestrator.browser.guard import Guard, open_guard
 from orchestrator.browser.launcher import is_sandboxed
 from orchestrator.browser.page import open_url
 from orchestrator.browser.sessions import SessionStore, SessionVault, find_keys
+from orchestrator.browser.sign_ins import SignIns
 from orchestrator.browser.statistics import BrowserMemory, PoolStatistics, SlotStatistics
 from orchestrator.errors import BrowserError, ContextBrokenError, OrchestratorError
 from orchestrator.settings import BrowserSettings
@@ -33,8 +34,8 @@ T = TypeVar("T")
 log = structlog.get_logger("browser.pool")
 
 DIRECTORY = "browser"
-END_OF_USE_S = 8
-"""Looking at cookies and saving them when a use ends; the lease is held for that long at most."""
+SAVE_S = 8
+"""Looking at a context's cookies and saving them; the lease is held for as long after a use."""
 CLOSE_S = 10
 PROBE_ACCOUNT = "(probe)"
 
@@ -88,10 +89,13 @@ class BrowserSession:
         finally:
             self._place.is_broken |= opened.is_broken
 
-    async def save(self) -> None:
-        """Store the sign-in state now. Raises ContextBrokenError or the store's own errors."""
+    async def save_new_sign_in(self) -> None:
+        """Store the state of a sign-in just made; what older ones left in other contexts is stored no more.
+
+        Raises ContextBrokenError or the store's own errors.
+        """
         if self._place.opened is not None:
-            await self._pool._save(self._place.opened)
+            await self._pool._sign_ins.keep_new(self._place.opened)
 
 
 class ContextPool:
@@ -103,7 +107,7 @@ class ContextPool:
         self._settings = settings
         self._plan = plan
         self._guard = guard
-        self._vault = vault
+        self._sign_ins = SignIns(vault)
         self._places = [_Place(slot) for slot in range(capacity)]
         self._engine: Engine | None = None
         self._engine_lock = trio.Lock()
@@ -135,6 +139,16 @@ class ContextPool:
         finally:
             place.is_used = False
 
+    async def save_sign_ins(self) -> None:
+        """Store what idle contexts have not stored yet, for `SAVE_S` at most: before the store is closed."""
+        with trio.move_on_after(SAVE_S) as scope:
+            async with trio.open_nursery() as nursery:
+                for place in self._places:
+                    if place.opened is not None and not place.is_used:
+                        nursery.start_soon(self._save_last, place.opened)
+        if scope.cancelled_caught:
+            log.warning("sign_ins_not_saved", after_s=SAVE_S)
+
     # ── for whoever watches over the slots ──────────────────────────────────────────────────────
 
     async def warm_up(self) -> None:
@@ -149,7 +163,7 @@ class ContextPool:
         return self._places[slot].is_broken
 
     async def rebuild(self, slot: int) -> None:
-        """Make a slot whole that is not in use: what is dead is launched, and its account's context opened.
+        """Make a slot whole that is not in use: what is dead is launched, what died idle is opened again.
 
         Raises BrowserError when that fails; the slot stays broken then.
         """
@@ -233,8 +247,9 @@ class ContextPool:
         if place.opened is not None and not _fits(place.opened, account, hosts):
             await self._give_up(place, place.opened)
         if place.opened is None:
-            state = await self._vault.load(account)
+            sign_in, state = await self._sign_ins.load(account)
             place.opened = await self._open(account, hosts, state)
+            place.opened.sign_in = sign_in
         return place.opened
 
     def _change_places(self, place: _Place, account: str, hosts: frozenset[str]) -> None:
@@ -247,9 +262,21 @@ class ContextPool:
             place.opened, other.opened = other.opened, place.opened
 
     async def _give_up(self, place: _Place, opened: OpenContext) -> None:
-        with trio.CancelScope(shield=True):
-            await self._discard(place, opened)
+        """Close the place's context, its state saved first where that still goes."""
+        place.opened = None
         place.renewals += 1
+        with trio.CancelScope(shield=True):
+            try:
+                with trio.move_on_after(SAVE_S):
+                    await self._save_last(opened)
+            finally:
+                with trio.move_on_after(CLOSE_S, shield=True):
+                    await aio.call(contexts.close_context, opened)
+
+    async def _save_last(self, opened: OpenContext) -> None:
+        if opened.is_readable:
+            # A page that hangs can't tell its local storage: then only new cookies are worth the wait.
+            await self._sign_ins.keep(opened, always_look=opened.is_usable)
 
     async def _open(self, account: str, hosts: frozenset[str], state: dict[str, Any] | None) -> OpenContext:
         making = (account, hosts, state, self._guard.url)
@@ -260,44 +287,22 @@ class ContextPool:
             log.info("context_not_opened", account=account, error=str(error))
         return await aio.call(contexts.open_context, await self._live_engine(), *making)
 
-    async def _discard(self, place: _Place, opened: OpenContext) -> None:
-        with trio.move_on_after(END_OF_USE_S):
-            if opened.is_usable:
-                await self._save_if_changed(opened, always_look=True)
-        await aio.call(contexts.close_context, opened)  # has a limit of its own
-        place.opened = None
-
     async def _end_use(self, place: _Place) -> None:
         opened = place.opened
-        if opened is None or not opened.is_usable:
+        if opened is None:
             return
-        with trio.move_on_after(END_OF_USE_S) as scope:
-            await self._save_if_changed(opened, always_look=False)
-            await aio.call(contexts.check_heap, opened)
-        if scope.cancelled_caught:
-            log.warning("end_of_use_cut_short", slot=place.slot, after_s=END_OF_USE_S)
+        if opened.is_clean:
+            with trio.move_on_after(SAVE_S) as scope:
+                await self._sign_ins.keep(opened, always_look=False)
+                await aio.call(contexts.check_heap, opened)
+            if scope.cancelled_caught:
+                log.warning("end_of_use_cut_short", slot=place.slot, after_s=SAVE_S)
         place.is_broken |= opened.is_broken
-
-    async def _save_if_changed(self, opened: OpenContext, *, always_look: bool) -> None:
-        try:
-            if await aio.call(contexts.changed_cookies, opened) or always_look:
-                await self._save(opened)
-        except OrchestratorError as error:
-            # The use itself went well; its account signs in once more if the state is lost.
-            log.warning("session_not_saved", account=opened.account, error=error.line())
-
-    async def _save(self, opened: OpenContext) -> None:
-        state = await aio.call(contexts.read_state, opened)
-        digest = contexts.digest(state)
-        if digest != opened.saved_digest:
-            await self._vault.save(opened.account, state)
-            opened.saved_digest = digest
+        if not opened.is_clean:
+            # Nobody would see what its scripts still send or gather in an idle slot.
+            await self._give_up(place, opened)
 
     async def _close(self) -> None:
-        async with trio.open_nursery() as nursery:
-            for place in self._places:
-                if place.opened is not None:
-                    nursery.start_soon(self._discard, place, place.opened)
         if self._engine is not None:
             await aio.call(engines.close, self._engine, CLOSE_S / 2)
 

@@ -14,7 +14,7 @@ class SlotStatistics:
     visits: int
     heap_bytes: int
     renewals: int
-    """Contexts opened in this slot beyond the first."""
+    """Contexts that were given up in this slot."""
 
 
 @dataclass(frozen=True, slots=True)

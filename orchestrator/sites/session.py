@@ -4,6 +4,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any, TypeVar
+from urllib.parse import urlsplit
 
 import structlog
 import trio
@@ -41,6 +42,11 @@ class SiteAccount:
     username: str
     password: SecretStr
     profile: Profile
+
+    @property
+    def identity(self) -> str:
+        """Whose sign-in a stored state is: not that of the user or the site that the settings named before."""
+        return f"{self.name}/{self.username}@{urlsplit(self.profile.site.base_url).netloc}"
 
 
 class SiteSession:
@@ -104,7 +110,7 @@ class SiteSession:
         account = self._account
         await self._visit(driver.sign_in, account.username, account.password.get_secret_value())
         log.info("signed_in", account=account.name, site=account.profile.site.name)
-        await self._browser.save()
+        await self._browser.save_new_sign_in()
 
     async def _signed_in(self, fn: Callable[..., Awaitable[T]], *args: Any) -> T:
         try:
@@ -125,5 +131,5 @@ class SiteSession:
 @asynccontextmanager
 async def open_site(pool: ContextPool, slot: int, account: SiteAccount) -> AsyncIterator[SiteSession]:
     """Work as `account` in the browser context of `slot`, which the caller holds a lease on."""
-    async with pool.use(slot, account.name, account.profile.hosts) as browser:
+    async with pool.use(slot, account.identity, account.profile.hosts) as browser:
         yield SiteSession(browser, account)

@@ -1,11 +1,14 @@
 """Requests with an effect: the site gets each at most once, whatever becomes of the answer."""
 
+import threading
 from http.server import BaseHTTPRequestHandler
 
 import pytest
+import trio
 from playwright.async_api import Page, Request
 
 from orchestrator.browser.pool import ContextPool
+from orchestrator.errors import PageUnexpectedError
 from tests.browser.harness import Reply, Site
 
 FORM = """<!doctype html>
@@ -84,3 +87,181 @@ async def test_what_is_sent_to_a_host_that_is_not_listed_is_refused(
         await browser.visit_with_effect(press_and_wait)
     assert other_site.seen == []
     assert pool.statistics().refused == {other_site.host: 1}
+
+
+@pytest.mark.parametrize("status", [307, 308])
+async def test_a_form_that_is_to_be_sent_on_is_not_sent_past_us(
+    pool: ContextPool, site_with_form: Site, status: int
+) -> None:
+    site = site_with_form
+    site.pages["/submit"] = Reply(status=status, headers={"Location": "/elsewhere"})
+    async with pool.use(0, "ada", site.hosts) as browser:
+        assert await browser.visit_with_effect(press_in_vain, site)
+    assert [path for method, path in site.seen if method == "POST"] == ["/submit"]
+
+
+async def test_a_form_that_opens_a_window_is_sent_once_too(pool: ContextPool, site: Site) -> None:
+    site.pages["/form"] = Reply(FORM.replace("<form", "<form target=_blank"))
+    site.pages["/submit"] = Reply(lost=True)
+
+    async def press_for_window(page: Page) -> None:
+        await site.open(page, "/form")
+        async with page.context.expect_event("requestfailed", lambda request: request.method == "POST"):
+            await page.click("button")
+
+    async with pool.use(0, "ada", site.hosts) as browser:
+        await browser.visit(site.open)
+        await browser.visit_with_effect(press_for_window)
+    assert site.seen.count(("POST", "/submit")) == 1
+
+
+TRY_AGAIN = """async path => {
+  const tries = [];
+  for (const number of [1, 2, 3]) {
+    const answer = await fetch(`${path}?try=${number}`, {method: 'POST', body: 'x'}).catch(() => null);
+    tries.push(answer ? answer.status : 0);
+  }
+  return tries;
+}"""
+
+
+@pytest.mark.parametrize(
+    ("answer", "tries"),
+    [(Reply(lost=True), [0, 0, 0]), (Reply(status=502), [502, 0, 0])],
+    ids=["lost", "502"],
+)
+async def test_a_script_that_tries_again_is_not_let_through(
+    pool: ContextPool, site: Site, answer: Reply, tries: list[int]
+) -> None:
+    site.pages["/submit"] = answer
+
+    async def submit(page: Page) -> list[list[int]]:
+        await site.open(page)
+        return [await page.evaluate(TRY_AGAIN, "/submit"), await page.evaluate(TRY_AGAIN, "/other")]
+
+    async with pool.use(0, "ada", site.hosts) as browser:
+        assert await browser.visit_with_effect(submit) == [tries, [200, 200, 200]]
+        # The next submit is another one.
+        site.pages["/submit"] = Reply()
+        assert (await browser.visit_with_effect(submit))[0] == [200, 200, 200]
+    assert site.seen.count(("POST", "/submit")) == 1 + 3
+
+
+GIVE_UP = """async () => {
+  const send = options => fetch('/submit', {method: 'POST', ...options}).then(a => a.status, () => 0);
+  const impatience = new AbortController();
+  const first = send({signal: impatience.signal});
+  await fetch('/arrived');
+  const meanwhile = await send({});
+  impatience.abort();
+  await first;
+  await fetch('/given-up');
+  const later = await send({});
+  return [meanwhile, later];
+}"""
+
+
+async def test_a_script_that_gives_up_waiting_does_not_send_again(pool: ContextPool, site: Site) -> None:
+    arrived, given_up = threading.Event(), threading.Event()
+
+    def submit(_request: BaseHTTPRequestHandler) -> Reply:
+        arrived.set()
+        given_up.wait(20)
+        return Reply()
+
+    def wait_for_arrival(_request: BaseHTTPRequestHandler) -> Reply:
+        arrived.wait(20)
+        return Reply()
+
+    def give_up(_request: BaseHTTPRequestHandler) -> Reply:
+        given_up.set()
+        return Reply()
+
+    site.pages |= {"/submit": submit, "/arrived": wait_for_arrival, "/given-up": give_up}
+
+    async def run(page: Page) -> list[int]:
+        await site.open(page)
+        found: list[int] = await page.evaluate(GIVE_UP)
+        return found
+
+    async with pool.use(0, "ada", site.hosts) as browser:
+        assert await browser.visit_with_effect(run) == [0, 0]
+    assert site.seen.count(("POST", "/submit")) == 1
+
+
+@pytest.mark.parametrize("ends_well", [True, False])
+async def test_an_answer_without_end_is_broken_off_with_the_visit(
+    pool: ContextPool, site_with_form: Site, ends_well: bool
+) -> None:
+    site = site_with_form
+    flows, broken_off = threading.Event(), threading.Event()
+
+    def answer(request: BaseHTTPRequestHandler) -> Reply:
+        request.send_response(200)
+        request.send_header("Content-Length", str(2**40))
+        request.end_headers()
+        try:
+            while not broken_off.wait(0.01):
+                request.wfile.write(b"x" * 1000)
+                flows.set()
+        except OSError:
+            broken_off.set()
+        return Reply(lost=True)
+
+    def wait_for_flow(_request: BaseHTTPRequestHandler) -> Reply:
+        flows.wait(20)
+        return Reply()
+
+    site.pages |= {"/submit": answer, "/flows": wait_for_flow}
+
+    async def submit(page: Page) -> None:
+        await site.open(page, "/form")
+        await page.evaluate("void fetch('/submit', {method: 'POST'})")
+        await page.evaluate("fetch('/flows')")
+        if not ends_well:
+            raise PageUnexpectedError("no mark")
+
+    try:
+        async with pool.use(0, "ada", site.hosts) as browser:
+            if ends_well:
+                await browser.visit_with_effect(submit)
+            else:
+                with pytest.raises(PageUnexpectedError):
+                    await browser.visit_with_effect(submit)
+            assert await trio.to_thread.run_sync(broken_off.wait, 20)
+    finally:
+        broken_off.set()
+
+
+async def test_after_a_submit_that_failed_its_page_sends_nothing_more(pool: ContextPool, site: Site) -> None:
+    go_on, ended = threading.Event(), threading.Event()
+
+    def wait(_request: BaseHTTPRequestHandler) -> Reply:
+        go_on.wait(20)
+        return Reply()
+
+    def note(_request: BaseHTTPRequestHandler) -> Reply:
+        ended.set()
+        return Reply()
+
+    site.pages |= {"/wait": wait, "/ended": note}
+
+    async def submit(page: Page) -> None:
+        await site.open(page)
+        await page.evaluate(
+            """() => void fetch('/wait').then(() => fetch('/submit', {method: 'POST'}))
+            .catch(() => 0).then(() => fetch('/ended'))"""
+        )
+        raise PageUnexpectedError("no mark")
+
+    try:
+        async with pool.use(0, "ada", site.hosts) as browser:
+            with pytest.raises(PageUnexpectedError):
+                await browser.visit_with_effect(submit)
+            go_on.set()
+            assert await trio.to_thread.run_sync(ended.wait, 20)
+            assert (await browser.visit(site.open)).status == 200
+            assert pool.statistics().slots[0].renewals == 1
+    finally:
+        go_on.set()
+    assert ("POST", "/submit") not in site.seen

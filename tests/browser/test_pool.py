@@ -1,5 +1,9 @@
 """Contexts over slots: kept, parted by account, renewed; and the browser behind them."""
 
+import os
+import tempfile
+import threading
+from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 
 import pytest
@@ -7,9 +11,12 @@ import trio
 from playwright.async_api import Page
 
 from orchestrator.browser import context as contexts
+from orchestrator.browser import engine as engines
+from orchestrator.browser import pool as pools
 from orchestrator.browser.launcher import find_browser
 from orchestrator.browser.pool import ContextPool
 from orchestrator.errors import (
+    BrowserError,
     BrowserMissingError,
     ContextBrokenError,
     DatabaseUnavailableError,
@@ -22,6 +29,11 @@ SET_COOKIE = Reply(headers={"Set-Cookie": "session=secret-of-ada; Path=/; Max-Ag
 
 async def cookies(page: Page) -> list[str]:
     return sorted(cookie.get("value", "") for cookie in await page.context.cookies())
+
+
+def open_contexts(pool: ContextPool) -> int:
+    assert pool._engine is not None
+    return len(pool._engine.browser.contexts)
 
 
 async def identity(page: Page) -> int:
@@ -114,6 +126,79 @@ async def test_a_store_that_fails_does_not_spoil_the_use(
     assert not pool.is_broken(0)
 
 
+async def test_a_state_that_the_store_refused_is_saved_after_the_next_use(
+    pool: ContextPool, site: Site, store: MemoryStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def refuse(_account: str, _state: bytes) -> None:
+        raise DatabaseUnavailableError("no database")
+
+    site.pages["/sign-in"] = SET_COOKIE
+    with monkeypatch.context() as patch:
+        patch.setattr(store, "save", refuse)
+        async with pool.use(0, "ada", site.hosts) as browser:
+            await browser.visit(site.open, "/sign-in")
+    async with pool.use(0, "ada", site.hosts) as browser:
+        await browser.visit(site.open)
+    assert list(store.states) == ["ada"]
+
+
+async def test_what_idle_contexts_have_not_stored_can_be_stored_before_the_store_closes(
+    pool: ContextPool, site: Site, store: MemoryStore
+) -> None:
+    async def remember(page: Page) -> None:
+        await site.open(page)
+        await page.evaluate("localStorage.setItem('token', 'secret-in-page')")
+
+    for slot, account in enumerate(("ada", "bert")):
+        async with pool.use(slot, account, site.hosts) as browser:
+            await browser.visit(remember)
+    assert store.saves == 0  # no cookie has changed
+    await pool.save_sign_ins()
+    assert sorted(store.states) == ["ada", "bert"]
+
+
+async def test_a_context_of_an_older_sign_in_does_not_overwrite_a_newer_one(
+    tmp_path: Path, site: Site, store: MemoryStore
+) -> None:
+    site.pages["/old"] = Reply(headers={"Set-Cookie": "session=old; Path=/; Max-Age=10000"})
+    site.pages["/new"] = Reply(headers={"Set-Cookie": "session=new; Path=/; Max-Age=10000"})
+    async with pool_in(tmp_path, store) as pool:
+        async with pool.use(0, "ada", site.hosts) as older:
+            await older.visit(site.open, "/old")
+            async with pool.use(1, "ada", site.hosts) as newer:
+                await newer.visit(site.open, "/new")
+                await newer.save_new_sign_in()
+        await pool.save_sign_ins()
+    async with pool_in(tmp_path, store) as pool, pool.use(0, "ada", site.hosts) as browser:
+        assert await browser.visit(cookies) == ["new"]
+
+
+@pytest.mark.parametrize("fault", ["hangs", "fails"])
+async def test_a_context_is_closed_also_when_its_state_cannot_be_saved(
+    tmp_path: Path, site: Site, monkeypatch: pytest.MonkeyPatch, fault: str
+) -> None:
+    store = MemoryStore()
+
+    async def save(_account: str, _state: bytes) -> None:
+        if fault == "hangs":
+            await trio.sleep_forever()
+        raise ZeroDivisionError
+
+    monkeypatch.setattr(pools, "SAVE_S", 0.2)
+    async with pool_in(tmp_path, store, capacity=1) as pool:
+        async with pool.use(0, "ada", site.hosts):
+            pass
+        monkeypatch.setattr(store, "save", save)
+        if fault == "fails":
+            with pytest.raises(ZeroDivisionError):
+                async with pool.use(0, "bert", site.hosts):
+                    pass
+            assert open_contexts(pool) == 0
+        else:
+            async with pool.use(0, "bert", site.hosts):
+                assert open_contexts(pool) == 1
+
+
 async def test_two_uses_of_one_slot_at_once_are_an_error(pool: ContextPool, site: Site) -> None:
     async with pool.use(0, "ada", site.hosts):
         with pytest.raises(RuntimeError, match="slot 0 is in use"):
@@ -129,8 +214,7 @@ async def test_the_probe_leaves_nothing_open(pool: ContextPool) -> None:
     await pool.probe()
     await pool.probe()
     assert pool.statistics().launches == 1
-    assert pool._engine is not None
-    assert pool._engine.browser.contexts == []
+    assert open_contexts(pool) == 0
 
 
 async def test_a_page_that_hangs_fails_in_time_and_its_context_is_renewed(tmp_path: Path, site: Site) -> None:
@@ -184,10 +268,8 @@ async def test_a_context_whose_scripts_hold_too_much_memory_is_renewed(
     monkeypatch.setattr(contexts, "HEAP_LIMIT_BYTES", 0)
     async with pool.use(0, "ada", site.hosts) as browser:
         await browser.visit(site.open)
-    assert pool.statistics().slots[0].heap_bytes > 0
-    async with pool.use(0, "ada", site.hosts):
-        pass
     assert pool.statistics().slots[0].renewals == 1
+    assert open_contexts(pool) == 0
 
 
 async def test_a_cancelled_opening_leaves_no_orphan(pool: ContextPool, site: Site) -> None:
@@ -239,6 +321,63 @@ async def test_a_cancelled_visit_does_not_disturb_the_next(pool: ContextPool, si
         assert (await browser.visit(site.open)).status == 200
 
 
+POST_ON_AND_ON = """() => {
+  const again = () => fetch('/late', {method: 'POST'}).catch(() => 0).then(() => setTimeout(again, 10));
+  fetch('/held').then(again);
+}"""
+
+
+@pytest.mark.parametrize("way", ["cancelled", "failed"])
+async def test_the_scripts_of_a_visit_that_did_not_end_well_end_with_its_use(
+    pool: ContextPool, site: Site, way: str
+) -> None:
+    held, is_gone, go_on = trio.Event(), threading.Event(), threading.Event()
+    token = trio.lowlevel.current_trio_token()
+
+    def hold(request: BaseHTTPRequestHandler) -> Reply:
+        """Answer when told to, or note that nobody waits for the answer any more."""
+        request.connection.settimeout(0.05)
+        token.run_sync_soon(held.set)
+        while not go_on.is_set():
+            try:
+                if not request.connection.recv(1):
+                    is_gone.set()
+                    break
+            except TimeoutError:
+                continue
+        return Reply(lost=is_gone.is_set())
+
+    site.pages["/held"] = hold
+
+    async def begin(page: Page) -> None:
+        await site.open(page)
+        await page.evaluate(POST_ON_AND_ON)
+        if way == "failed":
+            raise SiteUnavailableError("no answer")
+        await page.evaluate("new Promise(() => {})")
+
+    async def use() -> None:
+        async with pool.use(0, "ada", site.hosts) as browser:
+            if way == "failed":
+                with pytest.raises(SiteUnavailableError):
+                    await browser.visit(begin)
+                await held.wait()
+            else:
+                await browser.visit(begin)
+
+    try:
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(use)
+            await held.wait()
+            if way == "cancelled":
+                nursery.cancel_scope.cancel()
+        assert await trio.to_thread.run_sync(is_gone.wait, 20)
+        assert open_contexts(pool) == 0
+    finally:
+        go_on.set()
+    assert ("POST", "/late") not in site.seen
+
+
 async def test_a_bug_in_a_visit_comes_out_as_it_is(pool: ContextPool, site: Site) -> None:
     async def fail(_page: Page) -> None:
         raise ZeroDivisionError
@@ -270,3 +409,38 @@ async def test_after_a_broken_visit_all_others_of_the_use_fail(pool: ContextPool
         assert pool.is_broken(0)
     await pool.rebuild(0)
     assert not pool.is_broken(0)
+
+
+async def test_an_error_of_a_visit_is_not_its_own_cause(pool: ContextPool, site: Site) -> None:
+    async def fail(_page: Page) -> None:
+        raise SiteUnavailableError("no answer")
+
+    async with pool.use(0, "ada", site.hosts) as browser:
+        with pytest.raises(SiteUnavailableError) as caught:
+            await browser.visit(fail)
+    assert caught.value.__cause__ is None
+
+
+async def test_a_start_that_lacks_a_descriptor_is_the_browsers_error(
+    pool: ContextPool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await pool.probe()
+    _, browser = pool.process_ids()
+    os.kill(browser, 9)
+
+    def refuse(_pid: int) -> int:
+        raise OSError(24, "Too many open files")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "pidfd_open", refuse)
+        with pytest.raises(BrowserError, match="Too many open files"):
+            await pool.probe()
+    await pool.probe()
+
+
+def test_our_own_temporary_directory_is_never_the_browsers(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tempfile, "tempdir", None)
+    with engines._environment_for_driver(tmp_path):
+        assert tempfile.gettempdir() != str(tmp_path)

@@ -1,9 +1,12 @@
 """Sessions over a scripted site: what a real one does only at a bad moment."""
 
+import dataclasses
 import os
 import signal
+import traceback
 from collections.abc import Callable, Iterator
 from http.server import BaseHTTPRequestHandler
+from pathlib import Path
 
 import pytest
 import trio
@@ -12,6 +15,7 @@ from pydantic import SecretStr
 from orchestrator.browser.page import Answer
 from orchestrator.browser.pool import ContextPool
 from orchestrator.errors import (
+    BrowserError,
     HostRefusedError,
     PageUnexpectedError,
     PostUnclearError,
@@ -22,7 +26,7 @@ from orchestrator.errors import (
 )
 from orchestrator.sites import Profile, SiteAccount, SiteSession, load_profile, open_site, pressing
 from orchestrator.sites.answers import rate_limited
-from tests.browser.harness import Reply, Site, serve
+from tests.browser.harness import MemoryStore, Reply, Site, pool_in, serve
 
 TOP = "<!doctype html><header><a data-testid=me href=/@ada>ada</a></header><main>"
 END = "</main><footer>end</footer>"
@@ -280,3 +284,47 @@ async def test_pages_are_opened_no_faster_than_the_profile_allows(
             await session.read_metrics("abcd")
     assert scope.cancelled_caught
     assert site.seen.count(("GET", "/post/abcd")) == 1
+
+
+@pytest.mark.parametrize("change", ["username", "site"])
+async def test_the_stored_sign_in_of_another_user_or_site_is_not_taken(
+    tmp_path: Path, site: Site, account: SiteAccount, change: str
+) -> None:
+    cookies: list[str | None] = []
+
+    def show(request: BaseHTTPRequestHandler) -> Reply:
+        cookies.append(request.headers["Cookie"])
+        return dataclasses.replace(post_page(), headers={"Set-Cookie": "user=ada; Path=/; Max-Age=10000"})
+
+    store = MemoryStore()
+    with serve() as other_site:
+        site.pages["/post/abcd"] = other_site.pages["/post/abcd"] = show
+        if change == "username":
+            other = dataclasses.replace(account, username="bert")
+        else:
+            other = dataclasses.replace(account, profile=load_profile("microblog", other_site.url("")))
+        for who in (account, account, other):
+            async with pool_in(tmp_path, store) as pool, open_site(pool, 0, who) as session:
+                await session.read_metrics("abcd")
+    assert cookies == [None, "user=ada", None]
+
+
+async def test_a_password_that_a_field_does_not_take_is_in_no_part_of_the_error(
+    pool: ContextPool, site: Site, account: SiteAccount
+) -> None:
+    fields = "<input name=username><input name=password type=number><button type=submit>in</button>"
+    site.pages["/sign-in"] = Reply(f"<form id=sign-in method=post>{fields}</form>{END}")
+    async with open_site(pool, 0, dataclasses.replace(account, password=SecretStr("canary"))) as session:
+        with pytest.raises(BrowserError, match="Cannot type text") as caught:
+            await session.sign_in()
+    assert "canary" not in "".join(traceback.format_exception(caught.value))
+
+
+async def test_an_error_names_a_page_without_its_query(
+    pool: ContextPool, site: Site, account: SiteAccount
+) -> None:
+    site.pages["/post/abcd"] = Reply(status=302, headers={"Location": "/other?token=canary#canary"})
+    site.pages["/other"] = Reply(status=403)
+    async with open_site(pool, 0, account) as session:
+        with pytest.raises(PageUnexpectedError, match=r"/other answers 403$"):
+            await session.read_metrics("abcd")
