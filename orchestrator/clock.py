@@ -8,7 +8,7 @@ minutes by giving every part the same faster clock.
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,6 +30,10 @@ class Clock:
     def now(self) -> datetime:
         """The current moment, aware, in UTC."""
         return datetime.fromtimestamp(self.timestamp(), UTC)
+
+    def span(self, real_s: float) -> timedelta:
+        """How far this clock goes in `real_s` real seconds: for what takes real time, such as a visit."""
+        return timedelta(seconds=real_s * self.speed)
 
     def real_seconds(self, shown_s: float) -> float:
         """How long to wait for `shown_s` seconds of this clock to pass, in real seconds."""

@@ -107,6 +107,15 @@ class TimelineItem:
     text: str
 
 
+@dataclass(frozen=True, slots=True)
+class Timeline:
+    """What an account's own timeline lists, newest first."""
+
+    items: list[TimelineItem]
+    is_whole: bool
+    """The site surely lists no older post than these."""
+
+
 class Ending(StrEnum):
     """How a run of a job ended."""
 

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 SITE_NAME = "murmur"
 STATUS_EVERY_S = 0.5
-HEALTH_EVERY_S, SETTLE_S, STUCK_S = 10.0, 5.0, 120.0
+HEALTH_EVERY_S, SETTLE_S, STUCK_S = 10.0, 45.0, 180.0
 """In real seconds: what can fail does not fail faster because the clock does."""
 CLOCK_AHEAD_S = 5.0
 """The clock's mark on disk is this far ahead, in real seconds, so that no restart turns time back."""
@@ -61,7 +61,7 @@ def _defaults(scene: Scene) -> dict[str, Any]:
             {"name": name, "site": SITE_NAME, "username": name, "password": password, "posts_per_day": 24}
             for name, password in scene.passwords.items()
         ],
-        "posting": {"settle_s": SETTLE_S * clock.speed, "stuck_s": STUCK_S * clock.speed},
+        "posting": {"settle_s": SETTLE_S, "stuck_s": STUCK_S},
         "content": {"horizon_h": 6, "queue_target": 4},
         "learning": {"settle_h": 3},
         "jobs": {"health_monitor": {"every_s": HEALTH_EVERY_S * clock.speed}},

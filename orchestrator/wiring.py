@@ -86,7 +86,8 @@ async def settle_the_past(database: Database, fence: Fence, now: datetime) -> bo
 def make_accounts(settings: Settings) -> dict[str, Account]:
     """The accounts by name. Raises ProfileError and SettingsError (a password file that can't be read)."""
     profiles = {
-        name: load_profile(site.profile, base_url=site.base_url) for name, site in settings.sites.items()
+        name: load_profile(site.profile, site.base_url, settings.browser.visit_timeout_s)
+        for name, site in settings.sites.items()
     }
     return {
         account.name: Account(

@@ -5,7 +5,7 @@ the name of the method; each is used once, the next call goes well.
 """
 
 from collections import defaultdict
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from itertools import count
@@ -13,7 +13,7 @@ from itertools import count
 import trio
 
 from orchestrator.errors import PageUnexpectedError, PostMissingError, PostUnclearError
-from orchestrator.model import PostMetrics, TimelineItem
+from orchestrator.model import PostMetrics, Timeline, TimelineItem
 from orchestrator.sites.session import SiteAccount
 
 
@@ -58,6 +58,10 @@ class FakeSite:
         """Accounts that the site does not let in, with its words."""
         self.looks: list[str] = []
         """References whose metrics were read."""
+        self.show: Callable[[str], str] = lambda text: " ".join(text.split())
+        """How a text looks on the timeline."""
+        self.is_timeline_whole = True
+        """Whether the site says that there are no older posts, when there are none."""
         self._numbers = count(1)
 
     @asynccontextmanager
@@ -118,11 +122,12 @@ class FakeSession:
             raise PostMissingError(f"the site has no post {reference} any more")
         return self._site.metrics.get(reference, PostMetrics(0, 0, 0))
 
-    async def own_posts(self, limit: int) -> list[TimelineItem]:
+    async def own_posts(self, limit: int) -> Timeline:
         await self._enter("own_posts")
         newest_first = reversed(self._site.of(self._account))
         listed = [entry for entry in newest_first if entry.reference not in self._site.gone]
-        return [TimelineItem(entry.reference, " ".join(entry.text.split())) for entry in listed[:limit]]
+        items = [TimelineItem(entry.reference, self._site.show(entry.text)) for entry in listed[:limit]]
+        return Timeline(items, is_whole=self._site.is_timeline_whole and len(listed) <= limit)
 
     async def _enter(self, method: str) -> None:
         await self._site.meet(method)

@@ -12,6 +12,16 @@ from orchestrator.model import Outcome
 from orchestrator.retry import RetryRule
 from orchestrator.settings import JobSettings
 
+MAX_RUN_S = 1800.0
+"""No job may declare a longer run (A2.5)."""
+DAY_S = 86_400.0
+ASKED_BY = "asked by "
+"""How the trigger of a run begins that an operator wants."""
+
+
+def _unheard(_said: str) -> None:
+    """For a run that nobody watches."""
+
 
 @dataclass(frozen=True, slots=True)
 class Run:
@@ -23,6 +33,13 @@ class Run:
     """Why it runs: "schedule", "plan is done", "asked by alice" …"""
     attempt: int
     log: structlog.stdlib.BoundLogger
+    beat: Callable[[str], None] = _unheard
+    """Says how far the run has come, such as "14 of 80 read"; people see it with its age."""
+
+    @property
+    def is_asked(self) -> bool:
+        """Whether an operator wants this run."""
+        return self.trigger.startswith(ASKED_BY)
 
 
 Work = Callable[[Run], Awaitable[Outcome]]

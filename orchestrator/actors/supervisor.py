@@ -10,6 +10,7 @@ import trio
 
 from orchestrator.actors.actor import Actor, ActorState
 from orchestrator.actors.graph import downstream_of
+from orchestrator.actors.job import ASKED_BY
 from orchestrator.actors.mailbox import Kind, Wake
 from orchestrator.errors import ControlError
 from orchestrator.metrics import Metrics
@@ -86,7 +87,7 @@ class Supervisor:
 
     def run_now(self, name: str, who: str) -> None:
         """Run a job as soon as no run of it is under way, even a paused or failed one."""
-        self.find(name).mailbox.put(Wake(Kind.ASKED, f"asked by {who}"))
+        self.find(name).mailbox.put(Wake(Kind.ASKED, f"{ASKED_BY}{who}"))
         self._revived[name].set()
 
     def drain(self) -> None:

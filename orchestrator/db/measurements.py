@@ -32,6 +32,20 @@ class DuePost:
     reference: str
 
 
+async def turns(connection: Connection, accounts: Sequence[str]) -> list[str]:
+    """`accounts` in the order in which they are to be looked at: longest ago first."""
+    rows = await connection.fetch(
+        """
+        SELECT account FROM unnest($1::text[]) WITH ORDINALITY AS given (account, place)
+        LEFT JOIN LATERAL (SELECT max(measured_at) AS looked_at FROM posts p
+                           WHERE p.account = given.account AND state = 'published') looks ON true
+        ORDER BY looked_at NULLS FIRST, place
+        """,
+        list(accounts),
+    )
+    return [row["account"] for row in rows]
+
+
 async def due(connection: Connection, account: str, now: datetime, limit: int) -> list[DuePost]:
     """Published posts of `account` to look at now: never measured ones first, then the most overdue."""
     fresh = await connection.fetch(
@@ -74,11 +88,11 @@ async def _due_in(
 async def record(
     connection: Connection,
     seen: Sequence[tuple[int, PostMetrics]],
-    gone: Sequence[int],
+    without: Sequence[int],
     fence: int,
     now: datetime,
 ) -> None:
-    """Store what was seen at `now`; posts that are gone from the site count as looked at."""
+    """Store what was seen at `now`; posts `without` figures, gone or not readable, count as looked at."""
     await lease.check(connection, fence)
     await connection.executemany(
         """
@@ -87,5 +101,5 @@ async def record(
         """,
         [(post_id, now, m.likes, m.replies, m.views) for post_id, m in seen],
     )
-    looked_at = [post_id for post_id, _ in seen] + list(gone)
+    looked_at = [post_id for post_id, _ in seen] + list(without)
     await connection.execute("UPDATE posts SET measured_at = $2 WHERE id = ANY ($1)", looked_at, now)

@@ -22,6 +22,8 @@ _COLUMNS = (
 )
 
 
+ASK = "a person has to look"
+"""How the detail of an ambiguous post ends that reconciliation can't settle."""
 PUT_OFF = "put off: "
 """How the detail of a post begins that waits for its account to be mended."""
 
@@ -158,7 +160,10 @@ async def requeue(
     due_at: datetime,
     detail: str,
 ) -> None:
-    """Back to queued: it is certain that the site did not take the post."""
+    """Back to queued: it is certain that the site did not take the post.
+
+    From submitting the attempt is given back too: the site did not even look at the post.
+    """
     await _step(connection, post_id, (came_from, PostState.QUEUED), stamp, detail)
     await connection.execute("UPDATE posts SET due_at = $2 WHERE id = $1", post_id, due_at)
     await _refund(connection, post_id)
@@ -167,7 +172,7 @@ async def requeue(
 async def fail(connection: Connection, post_id: int, came_from: PostState, stamp: Stamp, detail: str) -> None:
     """Claimed, submitting or ambiguous → failed: the site said no for good."""
     await _step(connection, post_id, (came_from, PostState.FAILED), stamp, detail)
-    await _refund(connection, post_id)
+    await _refund(connection, post_id, attempts=int(came_from is PostState.SUBMITTING))
 
 
 async def doubt(connection: Connection, post_id: int, stamp: Stamp, detail: str) -> None:
@@ -199,7 +204,11 @@ async def recover(connection: Connection, stamp: Stamp) -> Recovered:
 
 
 async def doubt_stuck(connection: Connection, stamp: Stamp, since: datetime) -> int:
-    """Submitting since before `since` → ambiguous; how many."""
+    """Submitting since before `since` → ambiguous; how many.
+
+    What is in doubt since a moment yet to come, noted while the clock was ahead, is in doubt since now: else
+    it would wait until then.
+    """
     await lease.check(connection, stamp.fence)
     rows = await connection.fetch(
         """
@@ -215,6 +224,15 @@ async def doubt_stuck(connection: Connection, stamp: Stamp, since: datetime) -> 
 
 async def note_missed(connection: Connection, post_id: int, stamp: Stamp) -> None:
     """A full look at the account's timeline did not show the ambiguous post."""
+    await connection.execute(
+        """
+        UPDATE posts SET state_since = least(state_since, $1),
+                         submitted_at = CASE WHEN submitted_at > $1 THEN $1 ELSE submitted_at END,
+                         missed_at = CASE WHEN missed_at > $1 THEN $1 ELSE missed_at END
+        WHERE state IN ('submitting', 'ambiguous') AND greatest(state_since, submitted_at, missed_at) > $1
+        """,
+        stamp.now,
+    )
     await lease.check(connection, stamp.fence)
     await connection.execute(
         "UPDATE posts SET missed_at = $2 WHERE id = $1 AND state = 'ambiguous' AND missed_at IS NULL",
@@ -306,6 +324,19 @@ async def put_off(connection: Connection) -> tuple[int, str]:
 
 
 async def recent(connection: Connection, limit: int) -> list[tuple[Post, tuple[int, int, int] | None]]:
+async def hasten(connection: Connection, stamp: Stamp) -> None:
+    """Posts that were put off are due at once."""
+    await lease.check(connection, stamp.fence)
+    await connection.execute(
+        """
+        UPDATE posts SET due_at = $2
+        WHERE state = 'queued' AND starts_with(detail, $1) AND due_at > $2
+        """,
+        PUT_OFF,
+        stamp.now,
+    )
+
+
     """The posts that changed last, newest first, each with its latest likes, replies and views."""
     rows = await connection.fetch(
         f"""
@@ -370,8 +401,8 @@ async def _wrong_state(connection: Connection, post_id: int, wanted: PostState) 
     return PostStateError(f"post {post_id} is {state or 'not there'}, not {wanted}")
 
 
-async def _refund(connection: Connection, post_id: int) -> None:
-    """Give back the count of the attempt, once: `counted_on` is emptied in the same transaction.
+async def _refund(connection: Connection, post_id: int, *, attempts: int = 0) -> None:
+    """Give back the day's count, and `attempts`, once: `counted_on` is emptied in the same transaction.
 
     Two statements: within one, a part never sees what another has changed.
     """
@@ -382,7 +413,14 @@ async def _refund(connection: Connection, post_id: int) -> None:
         """,
         post_id,
     )
-    await connection.execute("UPDATE posts SET counted_on = NULL WHERE id = $1", post_id)
+    await connection.execute(
+        """
+        UPDATE posts SET counted_on = NULL, attempt = attempt - $2
+        WHERE id = $1 AND counted_on IS NOT NULL
+        """,
+        post_id,
+        attempts,
+    )
 
 
 def _post(row: asyncpg.Record) -> Post:

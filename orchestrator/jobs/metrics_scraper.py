@@ -5,7 +5,14 @@ import trio
 from orchestrator.actors.job import Job, Run
 from orchestrator.db import measurements
 from orchestrator.db.measurements import DuePost
-from orchestrator.errors import PageUnexpectedError, PostMissingError, SignInRefusedError
+from orchestrator.errors import (
+    PostMissingError,
+    SignedOutError,
+    SignInRefusedError,
+    SiteError,
+    SiteRateLimitedError,
+)
+from orchestrator.jobs.apart import Apart
 from orchestrator.jobs.tools import Account, Tools, Visit
 from orchestrator.model import Outcome, PostMetrics, done, nothing_to_do
 from orchestrator.retry import RetryRule
@@ -13,6 +20,10 @@ from orchestrator.retry import RetryRule
 NAME = "metrics_scraper"
 BATCH = 100
 """Posts read under one lease; between two of them the slot can be called back."""
+MAX_FAILED_IN_A_ROW = 3
+"""After so many the trouble is the site's and not a page's."""
+OF_ALL_PAGES = (SignInRefusedError, SignedOutError, SiteRateLimitedError)
+"""What every other page of the account would meet too."""
 STORE_PATIENCE_S = 10.0
 """How long storing what was read may take, also after the run was cancelled."""
 
@@ -33,21 +44,19 @@ def job(tools: Tools) -> Job:
 
 
 async def measure(run: Run, tools: Tools) -> Outcome:
-    """Look at what is due, account by account."""
-    seen, gone, refused = 0, 0, None
-    for account in tools.accounts.values():
+    """Look at what is due, account by account, the one that was looked at longest ago first."""
+    tools.refusals.heed(run)
+    seen, gone, failed, apart = 0, 0, 0, Apart(run)
+    for name in await tools.database.run(measurements.turns, list(tools.accounts)):
         batch = _Batch(run, tools)
-        try:
-            await _measure_account(run, tools, account, batch)
-        except SignInRefusedError as error:  # the other accounts' posts don't wait for this one
-            run.log.warning("account_refused", account=account.name, error=error.line())
-            refused = error
-        seen, gone = seen + len(batch.seen), gone + len(batch.gone)
-    if refused is not None:
-        raise refused
-    if not seen and not gone:
+        with apart.account(name):
+            await _measure_account(run, tools, tools.accounts[name], batch)
+        seen, gone, failed = seen + len(batch.seen), gone + len(batch.gone), failed + len(batch.failed)
+    apart.raise_gravest()
+    if not seen and not gone and not failed:
         return nothing_to_do("no post is due for a look")
-    return done(f"{seen} read", pages=seen, gone=gone)
+    detail = f"{seen} read, {failed} not readable" if failed else f"{seen} read"
+    return done(detail, pages=seen, gone=gone, failed=failed)
 
 
 async def _measure_account(run: Run, tools: Tools, account: Account, batch: "_Batch") -> None:
@@ -70,21 +79,32 @@ class _Batch:
         self._tools = tools
         self.seen: list[tuple[int, PostMetrics]] = []
         self.gone: list[int] = []
+        self.failed: list[int] = []
 
     async def read(self, visit: Visit, due: list[DuePost]) -> None:
+        in_a_row = 0
         for post in due:
             if visit.lease.is_called_back:
                 self._run.log.info("gave_slot_back", read=len(self.seen), left=len(due) - len(self.seen))
                 return
             try:
                 self.seen.append((post.id, await visit.site.read_metrics(post.reference)))
+                in_a_row = 0
             except PostMissingError:
                 self._run.log.warning("post_gone", post=post.id, reference=post.reference)
                 self.gone.append(post.id)
-            except PageUnexpectedError as error:
-                self._run.log.warning("page_unexpected", post=post.id, error=str(error))
+                in_a_row = 0
+            except OF_ALL_PAGES:
+                raise
+            except SiteError as error:
+                self._run.log.warning("page_not_read", post=post.id, error=str(error))
+                self.failed.append(post.id)
+                in_a_row += 1
+                if in_a_row == MAX_FAILED_IN_A_ROW:
+                    raise
 
     async def store(self) -> None:
-        if self.seen or self.gone:
+        without = self.gone + self.failed
+        if self.seen or without:
             fence, now = self._tools.fence.number, self._tools.clock.now()
-            await self._tools.database.run(measurements.record, self.seen, self.gone, fence, now)
+            await self._tools.database.run(measurements.record, self.seen, without, fence, now)

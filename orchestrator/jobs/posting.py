@@ -33,8 +33,8 @@ RECORD_PATIENCE_S = 5.0
 RECORD_RETRY = RetryRule(retries=6, base_s=0.5, cap_s=5.0)
 """For the record of the site's answer, while the database restarts."""
 RATE_LIMIT_PAUSE_S = 300.0
-"""A rate-limited post is due again after this, when the site names no time itself."""
-SETBACK_S = 3600.0
+"""A rate-limited post is due again after this, in real seconds, when the site names no time itself."""
+SETBACK = timedelta(hours=1)
 """A post whose account can't be used for good is put off, so that the other accounts' posts go on."""
 
 
@@ -56,6 +56,9 @@ def job(tools: Tools) -> Job:
 
 async def post_one(run: Run, tools: Tools) -> Outcome:
     """Publish the oldest due post, if there is one."""
+    tools.refusals.heed(run)
+    if run.is_asked:
+        await tools.database.run(posts.hasten, tools.stamp())
     post = await tools.database.run(posts.claim_due, list(tools.accounts), tools.stamp())
     if post is None:
         return nothing_to_do("no post is due")
@@ -64,10 +67,12 @@ async def post_one(run: Run, tools: Tools) -> Outcome:
     try:
         async with tools.visit(run, account) as visit:
             return await attempt.make(visit.site)
+    except SiteRateLimitedError as error:
+        attempt.setback, attempt.reason = attempt.pause(error), str(error)
+        return over_budget(str(error))
     except OrchestratorError as error:
         if error.failure is not Failure.TRANSIENT and not isinstance(error, DatabaseError):
-            attempt.setback_s = SETBACK_S
-            attempt.reason = f"{posts.PUT_OFF}{error}"
+            attempt.setback, attempt.reason = SETBACK, f"{posts.PUT_OFF}{error}"
         raise
     finally:
         with trio.move_on_after(RECORD_PATIENCE_S, shield=True):
@@ -84,7 +89,7 @@ class _Attempt:
         self._post = post
         self.state = PostState.CLAIMED
         self._is_pressed = False
-        self.setback_s = 0.0
+        self.setback = timedelta()
         """How long the post is put off if the attempt ends before anything is pressed, and why."""
         self.reason = "the attempt ended before anything was pressed"
 
@@ -103,10 +108,14 @@ class _Attempt:
         except PostRefusedError as error:
             return await self._fail(str(error))
         except SiteRateLimitedError as error:
-            await self._requeue(error.retry_in_s or RATE_LIMIT_PAUSE_S, str(error))
+            await self._requeue(self.pause(error), str(error))
             return over_budget(str(error))
         await self._publish(reference)
         return done(f"post {post.id} is {reference}", published=1)
+
+    def pause(self, error: SiteRateLimitedError) -> timedelta:
+        """What the site asks for, which means real seconds."""
+        return self._tools.clock.span(error.retry_in_s or RATE_LIMIT_PAUSE_S)
 
     async def settle(self) -> None:
         """What must be said of the post when the attempt ended early, for whatever reason."""
@@ -116,8 +125,7 @@ class _Attempt:
             if self._is_pressed:
                 await self._doubt()
             else:
-                due_at = self._tools.clock.now() + timedelta(seconds=self.setback_s)
-                await self._put_back(due_at, self.reason)
+                await self._put_back(self._tools.clock.now() + self.setback, self.reason)
         except DatabaseError as error:
             # The row still says claimed or submitting, which recovery and reconciliation settle.
             self._run.log.error("post_not_settled", post=self._post.id, error=str(error))
@@ -150,10 +158,9 @@ class _Attempt:
         self._run.log.warning("post_refused", post=self._post.id, reason=detail)
         return done(f"the site refused post {self._post.id}: {detail}", refused=1)
 
-    async def _requeue(self, pause_s: float, detail: str) -> None:
+    async def _requeue(self, pause: timedelta, detail: str) -> None:
         stamp = self._tools.stamp()
-        due_at = stamp.now + timedelta(seconds=pause_s)
-        await self._insist(posts.requeue, PostState.SUBMITTING, stamp, due_at, detail)
+        await self._insist(posts.requeue, PostState.SUBMITTING, stamp, stamp.now + pause, detail)
         self.state = PostState.QUEUED
 
     async def _doubt(self) -> None:

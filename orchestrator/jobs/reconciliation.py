@@ -1,20 +1,20 @@
 """Job `reconciliation`: settles ambiguous posts by what the account's own timeline shows.
 
-Found: published, with the site's reference. Not found in two looks that reach back beyond the attempt,
-the second at least `posting.settle_s` after the first: certainly not taken, so it is queued again. Not
-readable, or the timeline is longer than what was read: it stays ambiguous, and says why, for a person
-to decide.
+Found: published, with the site's reference. Not found in two looks that tell: certainly not taken, so it is
+queued again. A look tells when it reaches back beyond the attempt and shows nothing that may be the post;
+the first begins `posting.settle_s` after the attempt, the second as long after the first. Whatever else was
+seen, the post stays ambiguous, and says why, for a person to decide.
 """
 
-from collections.abc import Mapping
-from datetime import datetime, timedelta
+from datetime import datetime
 from itertools import groupby
 
 from orchestrator.actors.job import Job, Run
 from orchestrator.db import posts
-from orchestrator.errors import SignInRefusedError
+from orchestrator.jobs.apart import Apart
+from orchestrator.jobs.looks import Look
 from orchestrator.jobs.tools import Account, Tools
-from orchestrator.model import Outcome, Post, PostState, TimelineItem, done, fingerprint, nothing_to_do
+from orchestrator.model import Outcome, Post, PostState, TimelineItem, done, nothing_to_do
 from orchestrator.retry import RetryRule
 
 NAME = "reconciliation"
@@ -35,55 +35,37 @@ def job(tools: Tools) -> Job:
 
 async def reconcile(run: Run, tools: Tools) -> Outcome:
     """One look at the timeline of each account that has ambiguous posts."""
-    since = tools.clock.now() - timedelta(seconds=tools.settings.posting.stuck_s)
+    tools.refusals.heed(run)
+    since = tools.clock.now() - tools.clock.span(tools.settings.posting.stuck_s)
     await tools.database.run(posts.doubt_stuck, tools.stamp(), since)
     doubtful = await tools.database.run(posts.ambiguous, list(tools.accounts), BATCH)
     if not doubtful:
         return nothing_to_do("no post is ambiguous")
-    settled, refused = 0, None
+    settled, apart = 0, Apart(run)
     for name, group in groupby(doubtful, key=lambda x: x[0].account):
-        try:
+        with apart.account(name):
             settled += await _reconcile_account(run, tools, tools.accounts[name], list(group))
-        except SignInRefusedError as error:  # the other accounts' posts don't wait for this one
-            run.log.warning("account_refused", account=name, error=error.line())
-            refused = error
-    if refused is not None:
-        raise refused
+    apart.raise_gravest()
     return done(f"{settled} of {len(doubtful)} settled", settled=settled, left=len(doubtful) - settled)
 
 
 async def _reconcile_account(run: Run, tools: Tools, account: Account, doubtful: list[Doubtful]) -> int:
     async with tools.visit(run, account) as visit:
         looked_at = tools.clock.now()
-        items = await visit.site.own_posts(TIMELINE_ITEMS)
-    references = [item.reference for item in items]
-    known = await tools.database.run(posts.known_references, account.name, references)
-    free = [item for item in items if item.reference not in known]
+        timeline = await visit.site.own_posts(TIMELINE_ITEMS)
+    references = [item.reference for item in timeline.items]
+    look = Look(timeline, await tools.database.run(posts.known_references, account.name, references))
+    found = {post.id: item for post, _ in doubtful if (item := look.take(post)) is not None}
     settled = 0
     for post, missed_at in doubtful:
-        match = next((item for item in free if fingerprint(item.text) == post.fingerprint), None)
-        if match is not None:
-            free.remove(match)
-            await _publish(run, tools, post, match)
+        if post.id in found:
+            await _publish(run, tools, post, found[post.id])
             settled += 1
-        elif _reaches_beyond(items, known, post):
-            settled += await _miss(run, tools, post, missed_at, looked_at)
+        elif reason := look.why_unsure(post):
+            await tools.database.run(posts.note_unreadable, post.id, tools.stamp(), reason)
         else:
-            detail = f"not among the latest {TIMELINE_ITEMS} posts of the account; a person has to look"
-            await tools.database.run(posts.note_unreadable, post.id, tools.stamp(), detail)
+            settled += await _miss(run, tools, post, missed_at, looked_at)
     return settled
-
-
-def _reaches_beyond(items: list[TimelineItem], known: Mapping[str, datetime], post: Post) -> bool:
-    """Whether the post would be among `items` if the site had it.
-
-    It would when they are the whole timeline, or when the last of them is one of ours that was published
-    before the attempt began.
-    """
-    if len(items) < TIMELINE_ITEMS:
-        return True
-    oldest = known.get(items[-1].reference)
-    return oldest is not None and post.submitted_at is not None and oldest < post.submitted_at
 
 
 async def _publish(run: Run, tools: Tools, post: Post, item: TimelineItem) -> None:
@@ -93,11 +75,13 @@ async def _publish(run: Run, tools: Tools, post: Post, item: TimelineItem) -> No
 
 async def _miss(run: Run, tools: Tools, post: Post, missed_at: datetime | None, looked_at: datetime) -> bool:
     """The post was not seen in a look that began at `looked_at`; True when that settles it."""
-    stamp = tools.stamp()
+    stamp, settle = tools.stamp(), tools.clock.span(tools.settings.posting.settle_s)
+    if post.submitted_at is not None and looked_at - post.submitted_at < settle:
+        return False  # the site may still be taking it
     if missed_at is None:
         await tools.database.run(posts.note_missed, post.id, stamp)
         return False
-    if looked_at - missed_at < timedelta(seconds=tools.settings.posting.settle_s):
+    if looked_at - missed_at < settle:
         return False
     if post.attempt >= tools.settings.posting.attempts:
         detail = f"not on the site after {post.attempt} tries"

@@ -2,7 +2,7 @@
 
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from random import Random
 from typing import Protocol
 from zoneinfo import ZoneInfo
@@ -14,9 +14,10 @@ from orchestrator.content.writer import Writer
 from orchestrator.db.fence import Fence
 from orchestrator.db.pool import Database
 from orchestrator.db.posts import Stamp
-from orchestrator.errors import ContextBrokenError, OrchestratorError
+from orchestrator.errors import ContextBrokenError, OrchestratorError, SignInRefusedError
+from orchestrator.jobs.refusals import Refusals
 from orchestrator.metrics import Metrics
-from orchestrator.model import PostMetrics, TimelineItem
+from orchestrator.model import PostMetrics, Timeline
 from orchestrator.settings import AccountSettings, Settings
 from orchestrator.sites.session import SiteAccount
 
@@ -27,7 +28,7 @@ class Site(Protocol):
     async def write_post(self, text: str) -> None: ...
     async def submit_post(self) -> str: ...
     async def read_metrics(self, reference: str) -> PostMetrics: ...
-    async def own_posts(self, limit: int) -> list[TimelineItem]: ...
+    async def own_posts(self, limit: int) -> Timeline: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,18 +72,24 @@ class Tools:
     metrics: Metrics
     wake: Callable[[str, str], None]
     """`wake(job, reason)` makes another job run soon."""
+    refusals: Refusals = field(default_factory=Refusals)
 
     @asynccontextmanager
     async def visit(self, run: Run, account: Account) -> AsyncIterator[Visit]:
         """Wait for a slot and open the account's context in it.
 
-        A context that breaks under the visit breaks its slot, which is then rebuilt.
+        A context that breaks under the visit breaks its slot, which is then rebuilt. An account whose sign-in
+        was refused is not visited: SignInRefusedError.
         """
+        self.refusals.check(account.name)
         async with self.allocator.lease(run.job, priority=run.priority) as lease:
             run.log.debug("lease", lease=lease.id, slot=lease.slot, waited_s=round(lease.waited_s, 3))
             try:
                 async with self.open_site(lease.slot, account.site) as site:
                     yield Visit(site, lease)
+            except SignInRefusedError as error:
+                self.refusals.note(account.name, error)
+                raise
             except OrchestratorError as error:
                 # It may be what lies behind an unclear answer.
                 if isinstance(error, ContextBrokenError) or isinstance(error.__cause__, ContextBrokenError):

@@ -10,6 +10,9 @@ from orchestrator.errors import (
     SiteUnavailableError,
 )
 
+MAX_RETRY_IN_S = 86_400.0
+"""A site that asks for more is asked again after a day."""
+
 
 def check_status(answer: Answer) -> None:
     """Raise the error that the status stands for; 1xx to 3xx pass."""
@@ -35,9 +38,9 @@ def _retry_in_s(headers: dict[str, str]) -> float | None:
     """Retry-After in seconds; a date there is compared with the site's own clock in Date."""
     wish = headers.get("retry-after", "").strip()
     if wish.isdecimal():
-        return float(wish)
+        return min(float(wish), MAX_RETRY_IN_S)
     try:
         wait = parsedate_to_datetime(wish) - parsedate_to_datetime(headers["date"])
     except (KeyError, TypeError, ValueError):
         return None
-    return max(0.0, wait.total_seconds())
+    return min(max(0.0, wait.total_seconds()), MAX_RETRY_IN_S)

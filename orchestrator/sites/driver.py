@@ -25,7 +25,7 @@ from orchestrator.sites.answers import check_status, rate_limited
 from orchestrator.sites.pressing import Pressed, Submission, press
 from orchestrator.sites.profile import Profile
 from orchestrator.sites.reading import Seen, Wanted, read_page
-from orchestrator.sites.sections import Value
+from orchestrator.sites.sections import DEFAULT_PORTS, Value
 
 SIGN_IN_WITHIN_S = 15
 MISSING = (404, 410)
@@ -38,6 +38,17 @@ class AccountFigures:
     followers: int
     following: int
     posts: int
+
+
+@dataclass(frozen=True, slots=True)
+class TimelinePage:
+    """One page of a timeline, newest first."""
+
+    items: list[TimelineItem]
+    next: str | None
+    """The address of the page with older posts."""
+    is_last: bool
+    """The site says that there are no older posts. With neither this nor `next` nobody knows."""
 
 
 # ── reading ─────────────────────────────────────────────────────────────────────────────────────
@@ -68,15 +79,16 @@ async def read_account(page: Page, profile: Profile, username: str) -> AccountFi
     return AccountFigures(seen.count("followers"), seen.count("following"), seen.count("posts"))
 
 
-async def read_timeline(page: Page, profile: Profile, url: str) -> tuple[list[TimelineItem], str | None]:
-    """One page of a timeline, newest first, and the address of the next one.
+async def read_timeline(page: Page, profile: Profile, url: str) -> TimelinePage:
+    """One page of a timeline.
 
-    A page that is not surely a complete timeline raises PageUnexpectedError, never gives fewer items:
+    A page that is not surely a complete one raises PageUnexpectedError, never gives fewer items:
     whoever looks for a post here takes its absence for a fact.
     """
     section = profile.timeline
+    older = {"older": section.next} if section.next else {}
     wanted = Wanted(
-        {**_marks(profile), "shown": section.shown},
+        {**_marks(profile), "shown": section.shown, **older},
         {"next": Value(selector=section.next, attribute="href")} if section.next else {},
         item=section.item,
         item_values={"text": section.text, "reference": section.reference},
@@ -84,7 +96,14 @@ async def read_timeline(page: Page, profile: Profile, url: str) -> tuple[list[Ti
     seen = await _read(page, profile, await open_url(page, url, profile.rules), wanted)
     if not seen.marks["shown"]:
         raise PageUnexpectedError(f"{seen.url} is no timeline: it lacks {section.shown!r}")
-    return [_timeline_item(profile, seen, item) for item in seen.items], seen.values.get("next")
+    items = [_timeline_item(profile, seen, item) for item in seen.items]
+    address = seen.values.get("next") or ""
+    return TimelinePage(
+        items,
+        next=address if urlsplit(address).scheme in DEFAULT_PORTS else None,
+        # Without the profile's word on older posts only an empty page is surely the last one.
+        is_last=not seen.marks["older"] if older else not items,
+    )
 
 
 def timeline_url(profile: Profile, username: str) -> str:

@@ -60,10 +60,13 @@ class Profile(Section):
         return re.fullmatch(self.site.reference, text) is not None
 
 
-def load_profile(name_or_path: str, base_url: str | None = None) -> Profile:
+def load_profile(
+    name_or_path: str, base_url: str | None = None, visit_timeout_s: float | None = None
+) -> Profile:
     """The bundled profile of that name, or the one in that TOML file, with another base address if given.
 
-    Raises ProfileError, which names file, line and reason.
+    Raises ProfileError, which names file, line and reason; also when the profile waits for an answer longer
+    than a visit may take.
     """
     source, text = _read(name_or_path)
     try:
@@ -74,7 +77,18 @@ def load_profile(name_or_path: str, base_url: str | None = None) -> Profile:
         profile = Profile.model_validate(document)
     except ValidationError as error:
         raise _explain(source, text, error) from error
+    _check_patience(profile, source, text, visit_timeout_s)
     return _moved(profile, source, base_url) if base_url is not None else profile
+
+
+def _check_patience(profile: Profile, source: str, text: str, visit_timeout_s: float | None) -> None:
+    answer_within_s = profile.compose.answer_within_s
+    if visit_timeout_s is not None and answer_within_s > visit_timeout_s:
+        line = _line_of(text, ["compose", "answer_within_s"])
+        raise ProfileError(
+            f"{source}, line {line}: compose.answer_within_s: {answer_within_s:g} is above "
+            f"browser.visit_timeout_s ({visit_timeout_s:g}), which ends the visit first"
+        )
 
 
 def _moved(profile: Profile, source: str, base_url: str) -> Profile:

@@ -3,6 +3,7 @@
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
+from decimal import Decimal
 from typing import Any
 
 from playwright.async_api import Error as PlaywrightError
@@ -31,9 +32,33 @@ READ = """want => {
   };
 }"""
 
-UNITS = {"": 1, "k": 1_000, "m": 1_000_000, "b": 1_000_000_000}
-COUNT = re.compile(r"(?P<number>\d+(?:[.,'\u2019\s]\d+)*)\s*(?P<unit>[KkMmBb](?![A-Za-z]))?")
-THOUSANDS = re.compile(r"\d{1,3}(?:[.,'\u2019\s]\d{3})+")
+UNITS = {
+    "": 1,
+    "k": 1_000,
+    "m": 1_000_000,
+    "b": 1_000_000_000,
+    "thousand": 1_000,
+    "million": 1_000_000,
+    "billion": 1_000_000_000,
+    "万": 10_000,
+    "萬": 10_000,
+    "亿": 100_000_000,
+    "億": 100_000_000,
+}
+UNCLEAR_UNIT = re.compile(
+    "crores?|cr|lakhs?|thousands|mil(a|l|lones|lions?)?|mi|mio|mln|mia|mld|mrd|md|bi|bio|bn|billions|trillions?|"
+    "tn?|tsd|tys|тыс|млн|млрд|千|천|만|억"
+)
+"""Words for large numbers that mean one thing here and another there, or that nobody has listed above."""
+SPACE = r"[ \u00a0\u2009\u202f]"
+COUNT = re.compile(rf"\d+(?:(?:[.,'\u2019]|{SPACE})\d+)*")
+UNIT = re.compile(r"(?:\s*([^\W\d_]+))?")
+GOES_ON = re.compile(r"[^\s\d]?\d|_")
+"""Behind a number or its unit: then it is a time, a date, a fraction, a power of ten …"""
+THOUSANDS = re.compile(rf"\d{{1,3}}(?:(?:[.,'\u2019]|{SPACE})\d{{3}})+")
+SIGNS = ("-", "\u2212", "\u2013", ".", ",")
+MAX_LENGTH, MAX_COUNT = 30, 10**15
+"""What is longer, or larger, is no count."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,21 +134,40 @@ def _cut(wanted: Mapping[str, Value], found: Mapping[str, str | None]) -> dict[s
 
 
 def parse_count(text: str) -> int | None:
-    """Read `1234`, `1,234`, `1 234`, `1.2K` or `3M likes`; None when there is no number."""
+    """Read `1234`, `1,234`, `1 234`, `1.2K`, `3万` or `3M likes`; None when it is not sure what is meant.
+
+    Whoever learns from counts is better off without one than with a wrong one.
+    """
     match = COUNT.search(text)
-    if match is None:
+    if match is None or text[: match.start()].endswith(SIGNS):
         return None
-    number, unit = match["number"], (match["unit"] or "").lower()
-    if THOUSANDS.fullmatch(number) and not unit:
+    number, rest = match[0], text[match.end() :]
+    word = UNIT.match(rest)
+    assert word is not None  # it may be empty
+    unit = _unit(word[1] or "")
+    if unit is None or GOES_ON.match(rest, word.end()) or len(number) > MAX_LENGTH:
+        return None
+    count = _value(number, unit)
+    return count if count is not None and count < MAX_COUNT else None
+
+
+def _value(number: str, unit: int) -> int | None:
+    if THOUSANDS.fullmatch(number) and unit == 1:
         return int(re.sub(r"\D", "", number))
     if number.isdecimal():
-        return int(number) * UNITS[unit]
+        return int(number) * unit
     return _parse_short(number, unit)
 
 
-def _parse_short(number: str, unit: str) -> int | None:
+def _unit(word: str) -> int | None:
+    """What the word behind a number multiplies it by: 1 for `likes`, None when nobody can be sure."""
+    word = word.casefold()
+    return UNITS.get(word) or (None if UNCLEAR_UNIT.fullmatch(word) else 1)
+
+
+def _parse_short(number: str, unit: int) -> int | None:
     """A number with a decimal sign, which only makes sense for a count with a unit: `1.2K`."""
     whole, _, decimals = number.replace(",", ".").partition(".")
-    if not unit or not whole.isdecimal() or not decimals.isdecimal():
+    if unit == 1 or not whole.isdecimal() or not decimals.isdecimal():
         return None
-    return round(float(f"{whole}.{decimals}") * UNITS[unit])
+    return round(Decimal(f"{whole}.{decimals}") * unit)

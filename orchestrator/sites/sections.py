@@ -2,7 +2,7 @@
 
 import re
 import string
-from typing import Annotated
+from typing import Annotated, TypeVar
 from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
@@ -20,25 +20,32 @@ def _check_host(text: str) -> str:
 
 def _check_pattern(text: str) -> str:
     try:
-        re.compile(text)
+        pattern = re.compile(text)
     except re.error as error:
         raise ValueError(f"{text!r} is no regular expression: {error}") from None
+    if pattern.fullmatch(""):
+        raise ValueError(f"{text!r} also fits an empty text")
     return text
 
 
 def _check_group(text: str) -> str:
-    if re.compile(_check_pattern(text)).groups != 1:
+    pattern = re.compile(_check_pattern(text))
+    if pattern.groups != 1:
         raise ValueError(f"{text!r} needs exactly one group in round brackets")
+    if pattern.search(""):
+        raise ValueError(f"{text!r} also fits an empty text, and so finds one everywhere")
     return text
 
 
 def check_base_url(text: str) -> str:
     """Return the address without a slash at its end. Raises ValueError when it is none."""
     parts = urlsplit(text)
-    has_more = parts.query or parts.fragment or "@" in parts.netloc
+    has_more = parts.query or parts.fragment or "@" in parts.netloc or re.search(r"\s", text)
     if parts.scheme not in DEFAULT_PORTS or not parts.hostname or has_more:
         raise ValueError(f"{text!r} is not an address such as https://example.org")
     HostRule.parse(parts.netloc)
+    if parts.path.strip("/"):
+        raise ValueError(f"{text!r} has a path: give {parts.path} at the beginning of each path instead")
     return text.rstrip("/")
 
 
@@ -48,10 +55,12 @@ def _path_with(*names: str) -> AfterValidator:
     def check(text: str) -> str:
         if not text.startswith("/"):
             raise ValueError(f"{text!r} must begin with /")
-        found = {name for _, name, _, _ in string.Formatter().parse(text) if name is not None}
-        if found != set(names):
+        places = [place for place in string.Formatter().parse(text) if place[1] is not None]
+        if {name for _, name, _, _ in places} != set(names):
             wanted = ", ".join(f"{{{name}}}" for name in names) or "no placeholder"
             raise ValueError(f"{text!r} must have {wanted}")
+        if any(form or conversion for _, _, form, conversion in places):
+            raise ValueError(f"{text!r} must have nothing but a name in curly brackets")
         return text
 
     return AfterValidator(check)
@@ -60,6 +69,7 @@ def _path_with(*names: str) -> AfterValidator:
 Host = Annotated[str, AfterValidator(_check_host)]
 BaseUrl = Annotated[str, AfterValidator(check_base_url)]
 Selector = Annotated[str, AfterValidator(check_selector)]
+Attribute = Annotated[str, Field(pattern=r"^[A-Za-z][A-Za-z0-9_-]*$")]
 Pattern = Annotated[str, AfterValidator(_check_pattern)]
 GroupPattern = Annotated[str, AfterValidator(_check_group)]
 PlainPath = Annotated[str, _path_with()]
@@ -73,6 +83,17 @@ class Section(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
 
+S = TypeVar("S", bound=Section)
+
+
+def _check_distinct(section: S, *keys: str) -> S:
+    """Marks that tell one ending from another can't be the same. Raises ValueError."""
+    given = [value for key in keys if (value := getattr(section, key)) is not None]
+    if len(set(given)) < len(given):
+        raise ValueError(f"{', '.join(keys)}: each needs a selector of its own")
+    return section
+
+
 class Value(Section):
     """Where a value stands: the text of an element or one of its attributes, cut out by `pattern`.
 
@@ -80,7 +101,7 @@ class Value(Section):
     """
 
     selector: Selector | None = None
-    attribute: str | None = Field(None, pattern=r"^[A-Za-z][A-Za-z0-9_-]*$")
+    attribute: Attribute | None = None
     pattern: GroupPattern | None = None
 
     @model_validator(mode="before")
@@ -106,7 +127,7 @@ class ReferenceValue(Section):
     """Where a new post's reference stands: in an element, or in the address that the site leads to."""
 
     selector: Selector | None = None
-    attribute: str | None = None
+    attribute: Attribute | None = None
     pattern: GroupPattern | None = None
     url: GroupPattern | None = None
 
@@ -114,6 +135,8 @@ class ReferenceValue(Section):
     def _check(self) -> "ReferenceValue":
         if (self.url is None) == (self.selector is None):
             raise ValueError("name exactly one of selector and url")
+        if self.url is not None and (self.attribute is not None or self.pattern is not None):
+            raise ValueError("attribute and pattern belong to a selector, not to url")
         return self
 
     @property
@@ -144,6 +167,10 @@ class SignInSection(Section):
     signed_out: Selector | None = Field(None, description="stands on every other page")
     refused: Selector = Field(description="the site's word on a wrong name or password")
 
+    @model_validator(mode="after")
+    def _check_marks(self) -> "SignInSection":
+        return _check_distinct(self, "signed_in", "signed_out", "refused")
+
 
 class ComposeSection(Section):
     """How to publish, and how to tell whether it worked."""
@@ -156,6 +183,10 @@ class ComposeSection(Section):
     refused: Selector = Field(description="the site's word on a post that it does not take")
     max_chars: int = Field(280, ge=1)
     answer_within_s: float = Field(15, gt=0, le=120)
+
+    @model_validator(mode="after")
+    def _check_marks(self) -> "ComposeSection":
+        return _check_distinct(self, "accepted", "refused")
 
 
 class PostSection(Section):

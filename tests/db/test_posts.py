@@ -153,6 +153,46 @@ async def test_nothing_is_put_back_with_an_old_fence(database: Database, stamp: 
     assert (await rows.row(database, post_id))["state"] == "submitting"
 
 
+async def put_back(database: Database, stamp: Stamp, text: str, detail: str) -> int:
+    """A post that goes back into the queue, due later; its id."""
+    post_id = await rows.in_state(database, PostState.CLAIMED, stamp, text)
+    await database.run(posts.put_back, post_id, stamp, LATER, detail)
+    return post_id
+
+
+async def test_posts_that_are_put_off_are_counted_with_the_reason_of_the_first(
+    database: Database, stamp: Stamp
+) -> None:
+    assert await database.run(posts.put_off) == (0, "")
+    await put_back(database, stamp, "one", f"{posts.PUT_OFF}wrong password")
+    await put_back(database, stamp, "two", f"{posts.PUT_OFF}wrong password")
+    await put_back(database, stamp, "three", "the browser died")
+    await rows.in_state(database, PostState.FAILED, stamp, "four")
+    assert await database.run(posts.put_off) == (2, "wrong password")
+
+
+async def test_a_post_that_is_claimed_again_is_put_off_no_more(database: Database, stamp: Stamp) -> None:
+    post_id = await put_back(database, stamp, "one", f"{posts.PUT_OFF}wrong password")
+    assert await database.run(posts.claim_due, [ACCOUNT], stamp) is None
+    later = Stamp(stamp.fence, LATER)
+    assert await database.run(posts.claim_due, [ACCOUNT], later) is not None
+    assert await database.run(posts.put_off) == (0, "")
+    await database.run(posts.intend, post_id, later, LATER.date(), rows.UNLIMITED)
+    await database.run(posts.publish, post_id, PostState.SUBMITTING, "abcd", later)
+    assert await database.run(posts.put_off) == (0, "")
+
+
+async def test_only_posts_that_are_put_off_can_be_hastened(database: Database, stamp: Stamp) -> None:
+    put_off = await put_back(database, stamp, "one", f"{posts.PUT_OFF}wrong password")
+    other = await put_back(database, stamp, "two", "the limit of 3 posts a day is reached")
+    await database.run(posts.hasten, stamp)
+    due = {found["id"]: found["due_at"] for found in await rows.all_rows(database)}
+    assert due == {put_off: NOON, other: LATER}
+    await rows.take_fence(database)
+    with pytest.raises(FenceLostError):
+        await database.run(posts.hasten, stamp)
+
+
 # ── publishing ──────────────────────────────────────────────────────────────────────────────────
 
 

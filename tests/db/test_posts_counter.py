@@ -120,6 +120,17 @@ async def test_a_count_is_given_back_to_the_day_that_it_was_taken_from(
     assert await rows.counted(database, day=tomorrow.now.date()) == 1
 
 
+@pytest.mark.parametrize(("state", "attempts"), [(PostState.SUBMITTING, 0), (PostState.AMBIGUOUS, 1)])
+async def test_an_attempt_is_given_back_once_and_only_when_the_site_did_not_look_at_it(
+    database: Database, stamp: Stamp, state: PostState, attempts: int
+) -> None:
+    post_id = await rows.in_state(database, state, stamp)
+    for _ in range(2):  # the answer of the first one was lost
+        await database.run(posts.requeue, post_id, state, Stamp(stamp.fence, LATER), LATER, "")
+    assert (await rows.row(database, post_id))["attempt"] == attempts
+    assert await rows.counted(database) == 0
+
+
 async def test_of_many_who_give_back_at_once_one_does(database: Database, stamp: Stamp) -> None:
     for number in range(3):
         await rows.published(database, stamp, f"another {number}")

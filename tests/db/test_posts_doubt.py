@@ -64,6 +64,22 @@ async def test_only_what_has_been_submitting_for_long_is_stuck(database: Databas
     assert await rows.counted(database) == 2
 
 
+async def test_doubt_since_a_moment_yet_to_come_is_doubt_since_now(database: Database, stamp: Stamp) -> None:
+    ahead = Stamp(stamp.fence, LATER)
+    submitting = await rows.in_state(database, PostState.SUBMITTING, ahead, "one")
+    missed = await rows.in_state(database, PostState.AMBIGUOUS, ahead, "two")
+    await database.run(posts.note_missed, missed, ahead)
+    queued = await rows.queued(database, ahead, "three")
+    before = await rows.row(database, queued)
+    assert await database.run(posts.doubt_stuck, stamp, NOON - MINUTE) == 0
+    for post_id in (submitting, missed):
+        found = await rows.row(database, post_id)
+        assert (found["state_since"], found["submitted_at"]) == (NOON, NOON)
+    assert (await rows.row(database, submitting))["missed_at"] is None
+    assert (await rows.row(database, missed))["missed_at"] == NOON
+    assert await rows.row(database, queued) == before
+
+
 # ── what reconciliation notes ───────────────────────────────────────────────────────────────────
 
 

@@ -34,11 +34,13 @@ class Moment:
 
     now: datetime = NOON
 
-    def clock(self) -> Clock:
-        def seconds() -> float:
-            return self.now.timestamp()
+    def clock(self, speed: float = 1.0) -> Clock:
+        """A clock that shows `now`; with another speed, its real time goes that much slower."""
 
-        return Clock(time=seconds)
+        def seconds() -> float:
+            return self.now.timestamp() / speed
+
+        return Clock(speed, time=seconds)
 
     def go(self, **by: float) -> datetime:
         """Let time pass; the new moment."""
@@ -75,6 +77,10 @@ class House:
     @property
     def today(self) -> date:
         return self.moment.now.astimezone(UTC).date()
+
+    def run_clock(self, speed: float) -> None:
+        """Let the clock run so many times as fast as real time."""
+        self.tools = replace(self.tools, clock=self.moment.clock(speed))
 
     async def restart(self) -> None:
         """As if the daemon had been killed and started again: a new fence, and the past is settled."""

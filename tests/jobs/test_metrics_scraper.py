@@ -11,11 +11,14 @@ from orchestrator.errors import (
     DatabaseUnavailableError,
     FenceLostError,
     PageUnexpectedError,
+    SignedOutError,
     SignInRefusedError,
+    SiteError,
+    SiteRateLimitedError,
     SiteUnavailableError,
 )
 from orchestrator.jobs import metrics_scraper
-from orchestrator.jobs.metrics_scraper import measure
+from orchestrator.jobs.metrics_scraper import MAX_FAILED_IN_A_ROW, measure
 from orchestrator.jobs.posting import post_one
 from orchestrator.model import Ending, Outcome, PostMetrics
 from tests import rows
@@ -53,7 +56,7 @@ async def kept(house: House) -> list[str]:
 async def test_what_a_posts_page_shows_is_kept_with_its_moment(house: House) -> None:
     await publish(house, "one")
     outcome = await scrape(house)
-    assert (outcome.ending, outcome.figures) == (Ending.DONE, {"pages": 1, "gone": 0})
+    assert (outcome.ending, outcome.figures) == (Ending.DONE, {"pages": 1, "gone": 0, "failed": 0})
     [found] = await rows.fetch(house.database, "SELECT read_at, likes, replies, views FROM post_metrics")
     assert tuple(found.values()) == (house.moment.now, 3, 1, 90)
 
@@ -86,23 +89,71 @@ async def test_each_accounts_posts_are_read_in_one_visit_of_its_own(house: House
 async def test_a_post_that_is_gone_from_the_site_is_not_looked_for_again_at_once(house: House) -> None:
     gone, there = await publish(house, "one", "two")
     house.site.gone.add(gone)
-    assert (await scrape(house)).figures == {"pages": 1, "gone": 1}
+    assert (await scrape(house)).figures == {"pages": 1, "gone": 1, "failed": 0}
     assert await kept(house) == [there]
     assert (await scrape(house)).ending is Ending.NOTHING_TO_DO
 
 
-async def test_an_odd_page_costs_its_own_post_only_and_is_tried_again(house: House) -> None:
+@pytest.mark.parametrize(
+    "error",
+    [PageUnexpectedError("no likes on it"), SiteUnavailableError("500")],
+    ids=lambda e: type(e).__name__,
+)
+async def test_a_page_that_can_not_be_read_costs_its_own_post_only_and_that_until_its_next_turn(
+    house: House, error: Exception
+) -> None:
     odd, fine = await publish(house, "one", "two")
-    house.site.trouble["read_metrics"].append(PageUnexpectedError("no likes on it"))
-    assert (await scrape(house)).figures == {"pages": 1, "gone": 0}
+    house.site.trouble["read_metrics"].append(error)
+    assert (await scrape(house)).figures == {"pages": 1, "gone": 0, "failed": 1}
     assert await kept(house) == [fine]
+    assert (await scrape(house)).ending is Ending.NOTHING_TO_DO
+    house.moment.go(minutes=20)
     await scrape(house)
-    assert await kept(house) == [odd, fine]
+    assert await kept(house) == [odd, fine, fine]
+
+
+async def test_a_site_that_is_down_is_not_asked_for_every_post(house: House) -> None:
+    await publish(house, *(f"text {number}" for number in range(9)))
+    his = await publish(house, "his", account="grace")
+    house.site.trouble["read_metrics"] += [SiteUnavailableError("500")] * MAX_FAILED_IN_A_ROW
+    with pytest.raises(SiteUnavailableError):
+        await scrape(house)
+    assert house.site.looks == his
+    assert (await scrape(house)).figures["pages"] == 9 - MAX_FAILED_IN_A_ROW  # others have their turn first
 
 
 @pytest.mark.parametrize(
     "error",
-    [SiteUnavailableError("500"), ContextBrokenError("died"), KeyError("bug")],
+    [SiteRateLimitedError("429", retry_in_s=40.0), SignedOutError("it knows nobody")],
+    ids=lambda e: type(e).__name__,
+)
+async def test_what_every_page_would_meet_ends_the_visit_and_costs_no_post_its_turn(
+    house: House, error: Exception
+) -> None:
+    references = await publish(house, "one", "two")
+    house.site.trouble["read_metrics"].append(error)
+    with pytest.raises(type(error)):
+        await scrape(house)
+    assert house.site.looks == []
+    await scrape(house)
+    assert await kept(house) == references
+
+
+async def test_the_account_that_was_looked_at_longest_ago_comes_first(house: House) -> None:
+    for account in ("ada", "grace"):
+        await publish(house, "one", account=account)
+    await scrape(house)
+    await publish(house, "two", account="ada")
+    await scrape(house)
+    house.moment.go(minutes=20)
+    house.site.visits.clear()
+    await scrape(house)
+    assert [account for account, _ in house.site.visits] == ["grace", "ada"]
+
+
+@pytest.mark.parametrize(
+    "error",
+    [SiteRateLimitedError("429"), ContextBrokenError("died"), KeyError("bug")],
     ids=lambda e: type(e).__name__,
 )
 async def test_what_was_read_before_a_failure_is_kept(house: House, error: Exception) -> None:
@@ -152,11 +203,18 @@ async def test_a_slot_that_is_called_back_is_given_back_after_the_present_page(h
     assert house.site.looks == [first]
 
 
-async def test_an_account_that_can_not_sign_in_does_not_hold_up_the_others(house: House) -> None:
+@pytest.mark.parametrize(
+    "error",
+    [SignInRefusedError("wrong password"), SiteRateLimitedError("429")],
+    ids=lambda e: type(e).__name__,
+)
+async def test_an_account_that_can_not_be_used_does_not_hold_up_the_others(
+    house: House, error: SiteError
+) -> None:
     await publish(house, "one")
     his = await publish(house, "two", account="grace")
-    house.site.refuses["ada"] = SignInRefusedError("wrong password")
-    with pytest.raises(SignInRefusedError):
+    house.site.refuses["ada"] = error
+    with pytest.raises(type(error)):
         await scrape(house)
     assert await kept(house) == his
 

@@ -84,20 +84,33 @@ async def test_a_post_that_the_site_refuses_is_failed_and_not_counted(house: Hou
     assert (await post(house)).ending is Ending.NOTHING_TO_DO
 
 
+@pytest.mark.parametrize("moment", ["write_post", "submit_post"])
+@pytest.mark.parametrize("speed", [1.0, 240.0])
 @pytest.mark.parametrize(("wish_s", "pause_s"), [(42.0, 42.0), (None, RATE_LIMIT_PAUSE_S)])
-async def test_a_rate_limited_post_is_due_again_when_the_site_wishes(
-    house: House, wish_s: float | None, pause_s: float
+async def test_a_rate_limited_post_is_due_again_when_the_site_wishes_in_real_time(
+    house: House, moment: str, speed: float, wish_s: float | None, pause_s: float
 ) -> None:
+    house.run_clock(speed)
     post_id = await house.queued()
-    house.site.trouble["submit_post"].append(SiteRateLimitedError("429", retry_in_s=wish_s))
+    house.site.trouble[moment].append(SiteRateLimitedError("429", retry_in_s=wish_s))
     assert (await post(house)).ending is Ending.OVER_BUDGET
     assert await house.state(post_id) == ("queued", 0)
-    assert (await rows.row(house.database, post_id))["due_at"] == NOON + timedelta(seconds=pause_s)
+    found = await rows.row(house.database, post_id)
+    assert (found["due_at"], found["detail"]) == (NOON + timedelta(seconds=pause_s * speed), "429")
     assert (await post(house)).ending is Ending.NOTHING_TO_DO
-    house.moment.go(seconds=pause_s)
+    house.moment.go(seconds=pause_s * speed)
     await post(house)
-    assert await house.state(post_id) == ("published", 1)
+    assert (await rows.row(house.database, post_id))["state"] == "published"
     assert len(house.site.ledger) == 1
+
+
+async def test_what_the_site_has_not_looked_at_uses_up_no_try(house: House) -> None:
+    post_id = await house.queued()
+    for _ in range(house.tools.settings.posting.attempts):
+        house.site.trouble["submit_post"].append(SiteRateLimitedError("429", retry_in_s=1.0))
+        await post(house)
+        house.moment.go(seconds=1)
+    assert (await rows.row(house.database, post_id))["attempt"] == 0
 
 
 # ── what nobody knows ───────────────────────────────────────────────────────────────────────────

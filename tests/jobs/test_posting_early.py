@@ -1,6 +1,6 @@
 """Posting: what fails before anything is pressed leaves the post queued and not counted."""
 
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 
 import pytest
 import trio
@@ -19,7 +19,7 @@ from orchestrator.errors import (
     SignInRefusedError,
     SiteUnavailableError,
 )
-from orchestrator.jobs.posting import SETBACK_S
+from orchestrator.jobs.posting import SETBACK
 from orchestrator.model import Ending
 from tests import rows
 from tests.jobs.house import House, make_house, new_fence, settings_for
@@ -62,7 +62,7 @@ async def test_a_lasting_failure_of_the_account_puts_the_post_off_so_that_others
     house.site.trouble["write_post"].append(SignInRefusedError("wrong password"))
     await post_in_vain(house, SignInRefusedError)
     assert await house.state(stuck) == ("queued", 0)
-    assert (await rows.row(house.database, stuck))["due_at"] == NOON + timedelta(seconds=SETBACK_S)
+    assert (await rows.row(house.database, stuck))["due_at"] == NOON + SETBACK
     await post(house)
     assert (await house.state(next_one))[0] == "published"
     assert house.site.presses == ["hers"]
@@ -90,9 +90,8 @@ async def test_a_bug_before_the_press_leaves_the_post_queued(house: House) -> No
 
 
 async def test_a_full_queue_for_slots_leaves_the_post_queued(database: Database) -> None:
-    settings = settings_for(
-        allocator={"queue_limit": 1, "capacity": 1, "high_guarantee": 0, "background_guarantee": 0}
-    )
+    guarantees = dict.fromkeys(("critical_guarantee", "high_guarantee", "background_guarantee"), 0)
+    settings = settings_for(allocator={"queue_limit": 1, "capacity": 1, **guarantees})
     house = make_house(database, await new_fence(database), settings)
     post_id = await house.queued()
     lease = house.tools.allocator.lease

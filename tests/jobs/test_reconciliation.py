@@ -1,5 +1,7 @@
 """Reconciliation: what the account's own timeline says of ambiguous posts, and what follows."""
 
+from collections.abc import Callable
+
 import pytest
 import trio
 
@@ -7,8 +9,11 @@ from orchestrator.db.pool import Database
 from orchestrator.errors import (
     ContextBrokenError,
     FenceLostError,
+    HostRefusedError,
+    OrchestratorError,
     PageUnexpectedError,
     PostUnclearError,
+    ProfileError,
     SignInRefusedError,
     SiteUnavailableError,
 )
@@ -37,6 +42,14 @@ async def in_doubt(house: House, text: str = "a text", account: str = "ada", *, 
 def settle(house: House, seconds: float = 0.0) -> None:
     """Let the settle time pass, and `seconds`."""
     house.moment.go(seconds=house.tools.settings.posting.settle_s + seconds)
+
+
+async def look_twice(house: House) -> Outcome:
+    """Two looks that count, the last one's outcome."""
+    settle(house)
+    await look(house)
+    settle(house)
+    return await look(house)
 
 
 # ── found ───────────────────────────────────────────────────────────────────────────────────────
@@ -99,6 +112,7 @@ async def test_of_two_items_that_look_equal_the_newest_is_taken_and_once(house: 
 
 async def test_a_post_that_two_looks_did_not_find_is_queued_and_its_count_given_back(house: House) -> None:
     post_id = await in_doubt(house, is_accepted=False)
+    settle(house)
     assert (await look(house)).figures == {"settled": 0, "left": 1}
     assert await house.state(post_id) == ("ambiguous", 1)
     settle(house)
@@ -109,8 +123,36 @@ async def test_a_post_that_two_looks_did_not_find_is_queued_and_its_count_given_
     assert len(house.site.ledger) == 1
 
 
+async def test_a_look_before_the_site_must_have_taken_the_post_does_not_count(house: House) -> None:
+    """The request was under way when the answer broke off: the site takes the post after the first look."""
+    post_id = await in_doubt(house, "Bread rises", is_accepted=False)
+    settle(house, -0.001)
+    await look(house)
+    assert (await rows.row(house.database, post_id))["missed_at"] is None
+    house.moment.go(seconds=0.001)
+    await look(house)
+    house.site.accept("ada", "Bread rises")
+    settle(house)
+    await look(house)
+    assert await house.state(post_id) == ("published", 1)
+    assert len(house.site.ledger) == 1
+
+
+@pytest.mark.parametrize("speed", [1.0, 240.0])
+async def test_the_settle_time_is_real_time_whatever_the_clock_does(house: House, speed: float) -> None:
+    house.run_clock(speed)
+    post_id = await in_doubt(house, is_accepted=False)
+    states = []
+    for real_s in (44.0, 16.0, 59.0, 1.0):
+        house.moment.go(seconds=real_s * speed)
+        await look(house)
+        states.append((await rows.row(house.database, post_id))["state"])
+    assert states == ["ambiguous", "ambiguous", "ambiguous", "queued"]
+
+
 async def test_before_the_settle_time_a_second_look_does_not_count(house: House) -> None:
     post_id = await in_doubt(house, is_accepted=False)
+    settle(house)
     await look(house)
     settle(house, -0.001)
     for _ in range(3):
@@ -121,6 +163,7 @@ async def test_before_the_settle_time_a_second_look_does_not_count(house: House)
 async def test_the_settle_time_runs_between_the_looks_and_not_their_ends(house: House) -> None:
     """A second look that began early and took long saw the timeline as it was early."""
     post_id = await in_doubt(house, is_accepted=False)
+    settle(house)
     await look(house)
     pause = Pause()
     house.site.trouble["own_posts"].append(pause)
@@ -134,6 +177,7 @@ async def test_the_settle_time_runs_between_the_looks_and_not_their_ends(house: 
 
 async def test_a_post_that_shows_up_between_the_looks_is_published(house: House) -> None:
     post_id = await in_doubt(house, "Bread rises", is_accepted=False)
+    settle(house)
     await look(house)
     settle(house)
     house.site.accept("ada", "Bread rises")
@@ -145,9 +189,9 @@ async def test_a_look_that_fails_is_none(house: House) -> None:
     post_id = await in_doubt(house, is_accepted=False)
     for error in (SiteUnavailableError("500"), PageUnexpectedError("half a timeline")):
         house.site.trouble["own_posts"].append(error)
+        settle(house)
         with pytest.raises(type(error)):
             await look(house)
-        settle(house)
     assert (await rows.row(house.database, post_id))["missed_at"] is None
     assert await house.state(post_id) == ("ambiguous", 1)
 
@@ -156,9 +200,7 @@ async def test_after_the_last_attempt_the_post_is_failed_and_says_why(database: 
     house = make_house(database, await new_fence(database), settings_for(posting={"attempts": 2}))
     post_id = await in_doubt(house, is_accepted=False)
     for expected in ("queued", "failed"):
-        for _ in range(2):
-            await look(house)
-            settle(house)
+        await look_twice(house)
         assert await house.state(post_id) == (expected, 0)
         if expected == "queued":
             house.site.trouble["submit_post"].append(dropped())
@@ -173,11 +215,10 @@ async def test_after_the_last_attempt_the_post_is_failed_and_says_why(database: 
 
 async def test_a_timeline_that_is_too_long_leaves_the_post_to_a_person_and_says_so(house: House) -> None:
     post_id = await in_doubt(house, is_accepted=False)
-    for number in range(TIMELINE_ITEMS):
+    for number in range(TIMELINE_ITEMS + 1):
         house.site.accept("ada", f"by hand {number}")
-    for _ in range(3):
-        await look(house)
-        settle(house)
+    for _ in range(2):
+        await look_twice(house)
     assert await house.state(post_id) == ("ambiguous", 1)
     assert "a person has to look" in (await rows.row(house.database, post_id))["detail"]
 
@@ -196,10 +237,50 @@ async def test_a_long_timeline_that_reaches_back_beyond_the_attempt_is_enough(
     monkeypatch.setattr(reconciliation, "TIMELINE_ITEMS", 3)
     await fill_timeline(house, 4)
     post_id = await in_doubt(house, is_accepted=False)
-    await look(house)
-    settle(house)
-    await look(house)
+    await look_twice(house)
     assert (await rows.row(house.database, post_id))["state"] == "queued"
+
+
+async def test_any_older_post_of_ours_shows_that_the_timeline_reaches_back_far_enough(
+    house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The last item is one that somebody has published by hand."""
+    monkeypatch.setattr(reconciliation, "TIMELINE_ITEMS", 3)
+    house.site.accept("ada", "the first one")
+    house.site.accept("ada", "by hand")
+    await fill_timeline(house, 2)
+    post_id = await in_doubt(house, is_accepted=False)
+    await look_twice(house)
+    assert (await rows.row(house.database, post_id))["state"] == "queued"
+
+
+async def test_an_older_post_that_is_pinned_to_the_top_says_nothing(
+    house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(reconciliation, "TIMELINE_ITEMS", 3)
+    await fill_timeline(house, 1)
+    [pinned] = house.site.ledger
+    post_id = await in_doubt(house, is_accepted=True)
+    for number in range(3):
+        house.site.accept("ada", f"by hand {number}")
+    house.site.ledger.remove(pinned)
+    house.site.ledger.append(pinned)
+    await look_twice(house)
+    assert (await rows.row(house.database, post_id))["state"] == "ambiguous"
+
+
+async def test_a_timeline_that_does_not_say_whether_it_goes_on_is_no_proof(house: House) -> None:
+    house.site.is_timeline_whole = False
+    post_id = await in_doubt(house, is_accepted=False)
+    await look_twice(house)
+    found = await rows.row(house.database, post_id)
+    assert (found["state"], found["missed_at"]) == ("ambiguous", None)
+    assert "there may be others; a person has to look" in found["detail"]
+    await rows.execute(house.database, "UPDATE posts SET state = 'failed' WHERE id = $1", post_id)
+    await fill_timeline(house, 1)
+    second = await in_doubt(house, "another one", is_accepted=False)
+    await look_twice(house)
+    assert (await rows.row(house.database, second))["state"] == "queued"
 
 
 async def test_a_long_timeline_that_is_all_younger_than_the_attempt_is_not(
@@ -208,9 +289,7 @@ async def test_a_long_timeline_that_is_all_younger_than_the_attempt_is_not(
     monkeypatch.setattr(reconciliation, "TIMELINE_ITEMS", 3)
     post_id = await in_doubt(house, is_accepted=False)
     await fill_timeline(house, 4)
-    await look(house)
-    settle(house)
-    await look(house)
+    await look_twice(house)
     found = await rows.row(house.database, post_id)
     assert (found["state"], found["missed_at"]) == ("ambiguous", None)
 
@@ -237,25 +316,102 @@ async def test_what_a_killed_daemon_left_submitting_is_settled_by_the_next(
         house.site.accept("ada", "Bread rises")
     await house.restart()
     day = house.today
-    await look(house)
-    settle(house)
-    await look(house)
+    await look_twice(house)
     assert (
         (await rows.row(house.database, post_id))["state"],
         await rows.counted(house.database, day=day),
     ) == state
 
 
+async def test_moments_of_a_clock_that_was_ahead_do_not_hold_up_a_post(house: House) -> None:
+    house.moment.go(days=30)
+    stuck = await rows.in_state(house.database, PostState.SUBMITTING, house.stamp(), "stuck")
+    missed = await in_doubt(house, "missed", is_accepted=False)
+    settle(house)
+    await look(house)
+    house.moment.go(days=-30)
+    await look(house)
+    house.moment.go(seconds=house.tools.settings.posting.stuck_s + 1)
+    await look(house)
+    assert (await rows.row(house.database, missed))["state"] == "queued"
+    assert (await rows.row(house.database, stuck))["state"] == "ambiguous"
+    settle(house)
+    await look(house)
+    assert (await rows.row(house.database, stuck))["state"] == "queued"
+
+
+# ── texts that look different on the site ───────────────────────────────────────────────────────
+
+
+async def test_a_post_whose_line_breaks_are_gone_on_the_site_is_found(house: House) -> None:
+    """What a page's text has where the page has <br> or a paragraph: nothing."""
+    house.site.show = lambda text: text.replace("\n", "")
+    post_id = await in_doubt(house, "Bread rises:\n- slowly\n\n- at night", is_accepted=True)
+    await look(house)
+    assert await house.state(post_id) == ("published", 1)
+
+
+@pytest.mark.parametrize(
+    "show",
+    [
+        lambda text: f"{text[:18]}…",
+        lambda text: f"{text[:18]}... Show more",
+        lambda text: text.replace("https://example.org/bread", "exmpl.org/b…"),
+        lambda text: text.replace("'", "\u2019").upper(),
+        lambda _text: "",
+    ],
+    ids=["cut", "cut with a button", "a shorter link", "other marks", "nothing"],
+)
+async def test_a_text_that_may_be_ours_is_left_to_a_person(house: House, show: Callable[[str], str]) -> None:
+    house.site.show = show
+    text = "Bread rises slowly at night, and it's better for it: https://example.org/bread"
+    post_id = await in_doubt(house, text, is_accepted=True)
+    for _ in range(2):
+        await look_twice(house)
+    found = await rows.row(house.database, post_id)
+    assert (found["state"], found["missed_at"]) == ("ambiguous", None)
+    assert f"{house.site.ledger[0].reference} on the site may be this post" in found["detail"]
+
+
+async def test_a_text_that_resembles_ours_but_is_older_does_not_matter(house: House) -> None:
+    house.site.accept("ada", "Bread rises slowly in the morning")
+    await fill_timeline(house, 2)
+    post_id = await in_doubt(house, "Bread rises slowly in the evening", is_accepted=False)
+    await look_twice(house)
+    assert (await rows.row(house.database, post_id))["state"] == "queued"
+
+
 # ── troubles of an account, of the browser, of the daemon ───────────────────────────────────────
 
 
-async def test_an_account_that_can_not_sign_in_does_not_hold_up_the_others(house: House) -> None:
+@pytest.mark.parametrize(
+    "error",
+    [
+        SignInRefusedError("wrong password"),
+        SiteUnavailableError("500"),
+        PageUnexpectedError("half a timeline"),
+        HostRefusedError("leads elsewhere"),
+        ProfileError("a selector that the browser refuses"),
+    ],
+    ids=lambda e: type(e).__name__,
+)
+async def test_an_account_that_can_not_be_read_does_not_hold_up_the_others(
+    house: House, error: OrchestratorError
+) -> None:
     stuck = await in_doubt(house, "hers", "ada", is_accepted=True)
     other = await in_doubt(house, "his", "grace", is_accepted=True)
-    house.site.refuses["ada"] = SignInRefusedError("wrong password")
-    with pytest.raises(SignInRefusedError):
+    house.site.refuses["ada"] = error
+    with pytest.raises(type(error)):
         await look(house)
     assert [(await house.state(post_id))[0] for post_id in (stuck, other)] == ["ambiguous", "published"]
+
+
+async def test_of_the_troubles_of_several_accounts_the_gravest_ends_the_run(house: House) -> None:
+    for account in ("ada", "grace"):
+        await in_doubt(house, "a text", account, is_accepted=True)
+    house.site.refuses = {"ada": SiteUnavailableError("500"), "grace": SignInRefusedError("wrong password")}
+    with pytest.raises(SignInRefusedError):
+        await look(house)
 
 
 async def test_posts_of_an_account_that_was_removed_wait_and_hold_up_nobody(house: House) -> None:
@@ -279,6 +435,7 @@ async def test_a_daemon_that_was_overtaken_during_the_look_settles_nothing(
     house: House, is_accepted: bool
 ) -> None:
     post_id = await in_doubt(house, is_accepted=is_accepted)
+    settle(house)
     before = await rows.row(house.database, post_id)
     pause = Pause()
     house.site.trouble["own_posts"].append(pause)

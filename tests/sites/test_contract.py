@@ -42,7 +42,7 @@ async def a_post_is_accepted_once_and_leads_the_timeline(place: Place) -> None:
     async with place.open() as site:
         await site.write_post(f"{place.text}\n\n  and more")
         reference = await site.submit_post()
-        newest = (await site.own_posts(3))[0]
+        newest = (await site.own_posts(3)).items[0]
     assert place.accepted(f"{place.text}\n\n  and more") == [reference]
     assert (newest.reference, newest.text) == (reference, f"{place.text} and more")
 
@@ -53,7 +53,7 @@ async def the_timeline_is_newest_first_and_no_longer_than_asked_for(place: Place
         for number in range(3):
             await site.write_post(f"{place.text} {number}")
             references.append(await site.submit_post())
-        listed = [item.reference for item in await site.own_posts(2)]
+        listed = [item.reference for item in (await site.own_posts(2)).items]
     assert listed == [references[2], references[1]]
 
 
@@ -93,7 +93,7 @@ async def an_answer_that_is_lost_behind_an_accepted_post_is_unclear(place: Place
         place.drop_next(True)
         with pytest.raises(PostUnclearError):
             await site.submit_post()
-        newest = (await site.own_posts(1))[0]
+        newest = (await site.own_posts(1)).items[0]
     assert place.accepted(place.text) == [newest.reference]
 
 
@@ -103,7 +103,7 @@ async def an_answer_that_is_lost_before_the_post_was_accepted_is_unclear(place: 
         place.drop_next(False)
         with pytest.raises(PostUnclearError):
             await site.submit_post()
-        assert place.text not in [item.text for item in await site.own_posts(5)]
+        assert place.text not in [item.text for item in (await site.own_posts(5)).items]
     assert place.accepted(place.text) == []
 
 

@@ -18,7 +18,7 @@ from orchestrator.errors import (
     SiteRateLimitedError,
     SiteUnavailableError,
 )
-from orchestrator.model import fingerprint
+from orchestrator.model import Timeline, fingerprint
 from orchestrator.sites import Profile, SiteAccount, SiteSession, open_site
 from tests.demo.harness import Visitor
 from tests.sites.conftest import BundledSite
@@ -38,7 +38,7 @@ async def test_a_post_is_published_once_measured_and_found_again(
         assert bundled_site.ledger(text) == [reference]
         metrics = await session.read_metrics(reference)
         assert min(metrics.likes, metrics.replies, metrics.views) >= 0
-        newest = (await session.own_posts(1))[0]
+        newest = (await session.own_posts(1)).items[0]
         assert newest.reference == reference
         assert fingerprint(newest.text) == fingerprint(text)
         assert (await session.read_account()).posts >= 1
@@ -49,12 +49,12 @@ async def test_a_timeline_of_many_pages_is_read_as_far_as_asked(
 ) -> None:
     bert = SiteAccount("bert", "bert", SecretStr("pass-of-bert"), profile)
     async with open_site(pool, 0, bert) as session:
-        assert await session.own_posts(10) == []
+        assert await session.own_posts(10) == Timeline([], is_whole=True)
         references = await write_by_hand(bundled_site, [f"number {number} of many" for number in range(22)])
-        posts = await session.own_posts(100)
+        posts = (await session.own_posts(100)).items
         assert [post.reference for post in posts] == references[::-1]
         assert [post.text for post in posts][::21] == ["number 21 of many", "number 0 of many"]
-        assert await session.own_posts(21) == posts[:21]
+        assert await session.own_posts(21) == Timeline(posts[:21], is_whole=False)
 
 
 async def write_by_hand(site: BundledSite, texts: list[str]) -> list[str]:
@@ -141,7 +141,7 @@ async def test_a_submit_that_meets_a_fault_is_told_as_it_is_and_never_sent_twice
             if isinstance(caught.value, SiteRateLimitedError):
                 assert caught.value.retry_in_s == 7
             assert len(bundled_site.ledger(text)) == accepted, fault
-        assert len(await session.own_posts(1)) == 1
+        assert len((await session.own_posts(1)).items) == 1
 
 
 READ_FAULTS: list[tuple[dict[str, Any], type[SiteError]]] = [
@@ -167,4 +167,4 @@ async def test_a_site_in_trouble_is_never_taken_for_an_empty_one(
                 with pytest.raises(ending):
                     await read()
             bundled_site.break_with()
-        assert (await session.own_posts(1))[0].reference == reference
+        assert (await session.own_posts(1)).items[0].reference == reference

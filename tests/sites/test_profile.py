@@ -6,8 +6,10 @@ from pathlib import Path
 import pytest
 
 from orchestrator.errors import ProfileError
+from orchestrator.settings import Settings
 from orchestrator.sites import load_profile
 from orchestrator.sites.profile import bundled_profiles
+from orchestrator.wiring import make_accounts
 
 TEXT = (resources.files("orchestrator.sites") / "profiles" / "microblog.toml").read_text("utf-8")
 
@@ -50,7 +52,20 @@ def test_the_default_port_counts_as_the_addresss_own(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "base_url", ["", "example.org", "ftp://example.org", "http://a@b", "http://a/?q", "http://a b"]
+    "base_url",
+    [
+        "",
+        "example.org",
+        "ftp://example.org",
+        "http://a@b",
+        "http://a/?q",
+        "http://a b",
+        " http://a",
+        "http://a\n",
+        "http://a/ ",
+        "http://a/blog",
+        "http://a//b",
+    ],
 )
 def test_a_base_address_that_is_none_is_named(base_url: str) -> None:
     with pytest.raises(ProfileError, match="base_url"):
@@ -105,6 +120,49 @@ def test_a_file_that_is_no_toml_is_named_with_its_line(tmp_path: Path) -> None:
             'url = "x"',
             "exactly one group",
         ),
+        (
+            'path = "/post/{reference}"',
+            'path = "/post/{reference:d}"',
+            "nothing but a name in curly brackets",
+        ),
+        (
+            'path = "/post/{reference}"',
+            'path = "/post/{reference!z}"',
+            "nothing but a name in curly brackets",
+        ),
+        ('path = "/post/{reference}"', 'path = "/post/{reference.x}"', "must have {reference}"),
+        ('base_url = "http://127.0.0.1:8701"', 'base_url = "http://a/blog"', "has a path"),
+        ('reference = "[a-z0-9]{4,40}"', 'reference = "[a-z0-9]*"', "also fits an empty text"),
+        (
+            'likes = "[data-count=likes]"',
+            "likes = { selector = 'b', pattern = '(\\d*)' }",
+            "fits an empty text",
+        ),
+        (
+            'attribute = "data-ref" }\nrefused',
+            'attribute = "data ref" }\nrefused',
+            "compose.reference.attribute: String should match",
+        ),
+        (
+            'selector = "[data-testid=accepted] article.post", attribute = "data-ref"',
+            "url = '/post/(.+)', attribute = \"data-ref\"",
+            "attribute and pattern belong to a selector",
+        ),
+        (
+            'selector = "[data-testid=accepted] article.post", attribute = "data-ref"',
+            "url = '/post/(.+)', pattern = '(.+)'",
+            "attribute and pattern belong to a selector",
+        ),
+        (
+            'accepted = "[data-testid=accepted] article.post[data-ref]"',
+            'accepted = "p.error#refusal"',
+            "compose: accepted, refused: each needs a selector of its own",
+        ),
+        (
+            "signed_out = \"header a[href^='/sign-in']\"",
+            'signed_out = "header [data-testid=me]"',
+            "sign_in: signed_in, signed_out, refused: each needs",
+        ),
         ("item = \"article.post[data-ref='{reference}']\"", 'item = "a >"', "no CSS"),
     ],
 )
@@ -112,6 +170,17 @@ def test_a_bad_value_is_named_with_its_reason(tmp_path: Path, old: str, new: str
     error = refused(tmp_path, old, new)
     assert reason in error
     assert "line " in error
+
+
+def test_a_profile_that_waits_longer_than_a_visit_may_take_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "site.toml"
+    path.write_text(TEXT.replace("max_chars = 280", "max_chars = 280\nanswer_within_s = 31"))
+    load_profile(str(path))
+    load_profile(str(path), visit_timeout_s=31)
+    with pytest.raises(ProfileError) as caught:
+        load_profile(str(path), visit_timeout_s=30)
+    line = line_of("max_chars") + 1
+    assert str(caught.value).startswith(f"{path}, line {line}: compose.answer_within_s: 31 is above")
 
 
 def test_a_profile_that_is_not_there_is_named_with_those_that_are(tmp_path: Path) -> None:
@@ -123,3 +192,13 @@ def test_a_profile_that_is_not_there_is_named_with_those_that_are(tmp_path: Path
     (tmp_path / "bad.toml").write_bytes(b"\xff\xfe")
     with pytest.raises(ProfileError, match="not UTF-8"):
         load_profile(str(tmp_path / "bad.toml"))
+
+
+def test_the_accounts_profiles_are_held_against_the_longest_visit(tmp_path: Path) -> None:
+    path = tmp_path / "site.toml"
+    path.write_text(TEXT.replace("max_chars = 280", "answer_within_s = 31"))
+    account = {"name": "ada", "site": "mine", "username": "ada", "password": "pass-of-nobody"}
+    given = {"sites": {"mine": {"profile": str(path)}}, "accounts": [account]}
+    with pytest.raises(ProfileError, match=r"above browser\.visit_timeout_s"):
+        make_accounts(Settings.load(overrides=given, environ={}))
+    assert make_accounts(Settings.load(overrides={**given, "browser": {"visit_timeout_s": 40}}, environ={}))

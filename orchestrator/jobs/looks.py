@@ -1,0 +1,76 @@
+"""What one look at an account's timeline says of its ambiguous posts."""
+
+from collections.abc import Mapping
+from datetime import datetime
+
+from orchestrator.content.gates import words
+from orchestrator.db.posts import ASK
+from orchestrator.model import Post, Timeline, TimelineItem
+
+CUT_SIGNS = ("…", "...")
+
+
+class Look:
+    """A timeline beside the references that are recorded already, with the moments of their publication.
+
+    Invariant: `_free` are the items that belong to no post, newest first.
+    """
+
+    def __init__(self, timeline: Timeline, known: Mapping[str, datetime]) -> None:
+        self._timeline = timeline
+        self._known = known
+        self._free = [item for item in timeline.items if item.reference not in known]
+
+    def take(self, post: Post) -> TimelineItem | None:
+        """The newest item with the post's text, which then belongs to it; None when there is none."""
+        text = _squeezed(post.text)
+        found = next((item for item in self._free if _squeezed(item.text) == text), None)
+        if found is not None:
+            self._free.remove(found)
+        return found
+
+    def why_unsure(self, post: Post) -> str:
+        """Why this look does not tell that the site lacks the post; empty when it does.
+
+        To be asked when every post that can be found was taken.
+        """
+        items = self._timeline.items
+        newer = self._count_newer(post)
+        if newer is None and not self._timeline.is_whole:
+            return f"not among the latest {len(items)} posts of the account, and there may be others; {ASK}"
+        for item in items[:newer]:
+            if item in self._free and resembles(item.text, post.text):
+                return f"{item.reference} on the site may be this post with another text; {ASK}"
+        return ""
+
+    def _count_newer(self, post: Post) -> int | None:
+        """How many items, from the newest on, may be younger than the attempt; None when all may be.
+
+        The first item that is surely older tells: one of ours, published before the attempt began, with no
+        younger one of ours below it. One at the very top may be pinned there, so the next one tells.
+        """
+        older: list[int] = []
+        for index, item in enumerate(self._timeline.items):
+            moment = self._known.get(item.reference)
+            if moment is not None and (post.submitted_at is None or moment >= post.submitted_at):
+                older.clear()
+            elif moment is not None:
+                older.append(index)
+        if older[:1] == [0] and len(self._timeline.items) > 1:
+            older.pop(0)
+        return older[0] if older else None
+
+
+def resembles(shown: str, text: str) -> bool:
+    """Whether `shown` may be `text` as a site shows it: cut short, links shortened, marks replaced."""
+    for sign in CUT_SIGNS:
+        beginning, is_cut, _ = _squeezed(shown).partition(sign)
+        if is_cut and _squeezed(text).startswith(beginning):
+            return True
+    theirs, ours = set(words(shown)), set(words(text))
+    return not theirs or 2 * len(theirs & ours) > min(len(theirs), len(ours))
+
+
+def _squeezed(text: str) -> str:
+    """Without any white space: where a page has <br> or a paragraph, its text has none."""
+    return "".join(text.split())

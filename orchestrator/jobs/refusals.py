@@ -1,0 +1,27 @@
+"""Accounts whose sign-in was refused: a wrong password that is sent again and again locks them out."""
+
+from orchestrator.actors.job import Run
+from orchestrator.errors import SignInRefusedError
+
+REMEDY = "Correct the name or password and restart the daemon, or try it again: orchestrator ctl run posting"
+
+
+class Refusals:
+    """Remembers refusals while the daemon lives; only a run that somebody asks for tries again."""
+
+    def __init__(self) -> None:
+        self._words: dict[str, str] = {}
+        """By account, what the site said."""
+
+    def heed(self, run: Run) -> None:
+        """To be called at the start of a run: one that was asked for forgets all refusals."""
+        if run.is_asked:
+            self._words.clear()
+
+    def check(self, account: str) -> None:
+        """Raises SignInRefusedError, with the site's words, for an account that was refused."""
+        if account in self._words:
+            raise SignInRefusedError(self._words[account], remedy=REMEDY)
+
+    def note(self, account: str, error: SignInRefusedError) -> None:
+        self._words[account] = f"{error} (not tried again by itself)"

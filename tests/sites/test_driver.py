@@ -1,0 +1,117 @@
+"""The driver over a scripted site: what it makes of answers and timelines that could mean two things."""
+
+from collections.abc import Callable, Iterator
+from http.server import BaseHTTPRequestHandler
+
+import pytest
+from pydantic import SecretStr
+
+from orchestrator.browser.pool import ContextPool
+from orchestrator.errors import PostUnclearError, SiteRateLimitedError
+from orchestrator.model import Timeline, TimelineItem
+from orchestrator.sites import Profile, SiteAccount, load_profile, open_site
+from tests.browser.harness import Reply, Site, serve
+
+TOP = "<!doctype html><header><a data-testid=me href=/@ada>ada</a></header><main>"
+END = "</main><footer>end</footer>"
+COMPOSE = """<form id=compose method=post action=/compose>
+<textarea name=text></textarea><button type=submit>go</button></form>"""
+ACCEPTED = "<section data-testid=accepted><article class=post data-ref=abcd></article></section>"
+REFUSED = "<p class=error id=refusal>no</p>"
+PATIENCE = {"Retry-After": "40"}
+
+
+def page(body: str) -> Reply:
+    return Reply(f"{TOP}{body}{END}")
+
+
+@pytest.fixture
+def site() -> Iterator[Site]:
+    with serve() as site:
+        yield site
+
+
+@pytest.fixture
+def profile(site: Site) -> Profile:
+    return load_profile("microblog", f"http://{site.host}")
+
+
+def ada(profile: Profile) -> SiteAccount:
+    return SiteAccount("ada", "ada", SecretStr("secret"), profile)
+
+
+async def publish(pool: ContextPool, profile: Profile) -> str:
+    async with open_site(pool, 0, ada(profile)) as session:
+        await session.write_post("some text")
+        return await session.submit_post()
+
+
+def answering(reply: Reply) -> Callable[[BaseHTTPRequestHandler], Reply]:
+    """A compose page whose form gets this answer."""
+    return lambda request: reply if request.command == "POST" else page(COMPOSE)
+
+
+# ── after a press ───────────────────────────────────────────────────────────────────────────────
+
+
+async def test_a_429_to_the_submit_itself_says_that_nothing_was_taken(
+    pool: ContextPool, site: Site, profile: Profile
+) -> None:
+    site.pages["/compose"] = answering(Reply(status=429, headers=PATIENCE))
+    with pytest.raises(SiteRateLimitedError) as caught:
+        await publish(pool, profile)
+    assert caught.value.retry_in_s == 40
+
+
+async def test_a_429_of_a_later_page_says_nothing_of_the_post(
+    pool: ContextPool, site: Site, profile: Profile
+) -> None:
+    site.pages["/compose"] = answering(Reply(status=303, headers={"Location": "/done"}))
+    site.pages["/done"] = Reply(status=429, headers=PATIENCE)
+    with pytest.raises(PostUnclearError):
+        await publish(pool, profile)
+    assert site.seen.count(("POST", "/compose")) == 1
+
+
+async def test_a_page_that_both_accepts_and_refuses_is_unclear(
+    pool: ContextPool, site: Site, profile: Profile
+) -> None:
+    site.pages["/compose"] = answering(page(ACCEPTED + REFUSED))
+    with pytest.raises(PostUnclearError):
+        await publish(pool, profile)
+
+
+# ── timelines ───────────────────────────────────────────────────────────────────────────────────
+
+HEAD = "<section class=profile><h1>ada</h1></section>"
+ITEM = "<article class=post data-ref=abcd><p class=text>one<br>two</p></article>"
+
+
+async def read(pool: ContextPool, profile: Profile) -> Timeline:
+    async with open_site(pool, 0, ada(profile)) as session:
+        return await session.own_posts(10)
+
+
+async def test_a_timeline_without_a_link_to_older_posts_is_whole(
+    pool: ContextPool, site: Site, profile: Profile
+) -> None:
+    site.pages["/@ada"] = page(HEAD + ITEM)
+    assert await read(pool, profile) == Timeline([TimelineItem("abcd", "onetwo")], is_whole=True)
+
+
+@pytest.mark.parametrize("link", ["<a rel=next>older</a>", "<a rel=next href='javascript:more()'>older</a>"])
+async def test_a_timeline_whose_way_to_older_posts_is_no_link_is_not_surely_whole(
+    pool: ContextPool, site: Site, profile: Profile, link: str
+) -> None:
+    site.pages["/@ada"] = page(HEAD + ITEM + link)
+    found = await read(pool, profile)
+    assert ([item.reference for item in found.items], found.is_whole) == (["abcd"], False)
+
+
+@pytest.mark.parametrize(("items", "is_whole"), [(ITEM, False), ("", True)])
+async def test_without_the_profiles_word_on_older_posts_only_an_empty_timeline_is_surely_whole(
+    pool: ContextPool, site: Site, profile: Profile, items: str, is_whole: bool
+) -> None:
+    brief = profile.model_copy(update={"timeline": profile.timeline.model_copy(update={"next": None})})
+    site.pages["/@ada"] = page(HEAD + items)
+    assert (await read(pool, brief)).is_whole == is_whole
