@@ -4,13 +4,22 @@ import pwd
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
+from orchestrator.actors.actor import Actor, ActorState
 from orchestrator.actors.supervisor import Supervisor
 from orchestrator.control.peers import Caller, Level
 from orchestrator.control.server import Verb
 from orchestrator.db import runs
 from orchestrator.db.pool import Database
 from orchestrator.errors import ControlError, DatabaseError
-from orchestrator.health.status import House, allocator_rows, read_live, read_status, why
+from orchestrator.health.status import (
+    House,
+    SwitchedOff,
+    allocator_rows,
+    read_live,
+    read_status,
+    why,
+    why_off,
+)
 
 
 def verbs_of(house: House, drain: Callable[[str], None]) -> Mapping[str, Verb]:
@@ -49,6 +58,8 @@ class _Desk:
         return allocator_rows(self._house.allocator.snapshot())
 
     async def why(self, _caller: Caller, args: Args) -> Args:
+        if (off := self._off(args["job"])) is not None:
+            return {"job": off.job.name, "lines": [why_off(off)]}
         actor = self._supervisor.find(args["job"])
         reason = self._house.modes.why_not(actor.job)
         lines = why(actor, self._house.allocator.snapshot())
@@ -58,6 +69,7 @@ class _Desk:
 
     async def pause(self, caller: Caller, args: Args) -> Args:
         job = args.get("job")
+        self._check_on(job)
         who, now = name_of(caller), self._house.clock.now()
         names = self._supervisor.pause(job)
         await self._remember(
@@ -68,21 +80,33 @@ class _Desk:
 
     async def resume(self, _caller: Caller, args: Args) -> Args:
         job = args.get("job")
+        self._check_on(job)
         self._supervisor.resume(job)
         await self._remember(lambda database: database.run(runs.resume, job), f"resume of {job or 'all'}")
         return {"message": f"Resumed {f'job {job}' if job else 'all jobs'}."}
 
     async def run(self, caller: Caller, args: Args) -> Args:
-        self._supervisor.run_now(args["job"], name_of(caller))
-        return {
-            "message": f"Job {args['job']} runs as soon as it may; see: orchestrator ctl why {args['job']}"
-        }
+        job = args["job"]
+        self._check_on(job)
+        actor = self._supervisor.find(job)
+        if actor.is_draining:
+            raise ControlError("the daemon is ending and starts no more runs", remedy="Start it again first")
+        message = _run_message(actor, self._house.modes.why_not(actor.job))
+        self._supervisor.run_now(job, name_of(caller))
+        return {"message": f"{message}; see: orchestrator ctl why {job}"}
 
     async def drain(self, caller: Caller, _args: Args) -> Args:
         self._drain(name_of(caller))
         supervisor = self._house.supervisor
         running = ", ".join(supervisor.running if supervisor else []) or "none"
         return {"message": f"Draining; the daemon ends when the runs under way have ended (now: {running})."}
+
+    def _off(self, job: str) -> SwitchedOff | None:
+        return next((off for off in self._house.switched_off if off.job.name == job), None)
+
+    def _check_on(self, job: str | None) -> None:
+        if job is not None and (off := self._off(job)) is not None:
+            raise ControlError(f"job {job} is switched off in the settings", remedy=off.way_on)
 
     async def _remember(self, write: Callable[[Database], Awaitable[None]], what: str) -> None:
         """Keep an order across restarts. Raises ControlError, which says what holds, when that fails."""
@@ -99,6 +123,18 @@ class _Desk:
         if self._house.supervisor is None:
             raise ControlError("the daemon is still starting", remedy="See: orchestrator ctl status")
         return self._house.supervisor
+
+
+def _run_message(actor: Actor, why_not: str | None) -> str:
+    """What becomes of a run that is asked for now."""
+    name = actor.job.name
+    if why_not is not None:
+        return f"Job {name} would be skipped now: {why_not}"
+    if actor.state is ActorState.RUNNING:
+        return f"Job {name} runs now, and once more when that run has ended"
+    if actor.is_paused:
+        return f"Job {name} runs once as soon as it may, and stays paused"
+    return f"Job {name} runs as soon as it may"
 
 
 def name_of(caller: Caller) -> str:

@@ -45,6 +45,20 @@ class QueueDepth:
 
 
 @dataclass(frozen=True, slots=True)
+class InDoubt:
+    """Ambiguous posts by who settles them."""
+
+    looked_for: int
+    """By reconciliation."""
+    for_a_person: int
+    reason: str
+    """Why a person has to settle the first of those."""
+    strays: int
+    """Of other accounts than those that are posted for: by nobody."""
+    stray_accounts: str
+
+
+@dataclass(frozen=True, slots=True)
 class Recovered:
     """What `recover` found from an earlier daemon."""
 
@@ -166,13 +180,13 @@ async def requeue(
     """
     await _step(connection, post_id, (came_from, PostState.QUEUED), stamp, detail)
     await connection.execute("UPDATE posts SET due_at = $2 WHERE id = $1", post_id, due_at)
-    await _refund(connection, post_id)
+    await _refund(connection, post_id, attempts=int(came_from is PostState.SUBMITTING))
 
 
 async def fail(connection: Connection, post_id: int, came_from: PostState, stamp: Stamp, detail: str) -> None:
     """Claimed, submitting or ambiguous → failed: the site said no for good."""
     await _step(connection, post_id, (came_from, PostState.FAILED), stamp, detail)
-    await _refund(connection, post_id, attempts=int(came_from is PostState.SUBMITTING))
+    await _refund(connection, post_id)
 
 
 async def doubt(connection: Connection, post_id: int, stamp: Stamp, detail: str) -> None:
@@ -210,6 +224,15 @@ async def doubt_stuck(connection: Connection, stamp: Stamp, since: datetime) -> 
     it would wait until then.
     """
     await lease.check(connection, stamp.fence)
+    await connection.execute(
+        """
+        UPDATE posts SET state_since = least(state_since, $1),
+                         submitted_at = CASE WHEN submitted_at > $1 THEN $1 ELSE submitted_at END,
+                         missed_at = CASE WHEN missed_at > $1 THEN $1 ELSE missed_at END
+        WHERE state IN ('submitting', 'ambiguous') AND greatest(state_since, submitted_at, missed_at) > $1
+        """,
+        stamp.now,
+    )
     rows = await connection.fetch(
         """
         UPDATE posts SET state = 'ambiguous', state_since = $2, fence = $1, detail = 'stuck while submitting'
@@ -224,15 +247,6 @@ async def doubt_stuck(connection: Connection, stamp: Stamp, since: datetime) -> 
 
 async def note_missed(connection: Connection, post_id: int, stamp: Stamp) -> None:
     """A full look at the account's timeline did not show the ambiguous post."""
-    await connection.execute(
-        """
-        UPDATE posts SET state_since = least(state_since, $1),
-                         submitted_at = CASE WHEN submitted_at > $1 THEN $1 ELSE submitted_at END,
-                         missed_at = CASE WHEN missed_at > $1 THEN $1 ELSE missed_at END
-        WHERE state IN ('submitting', 'ambiguous') AND greatest(state_since, submitted_at, missed_at) > $1
-        """,
-        stamp.now,
-    )
     await lease.check(connection, stamp.fence)
     await connection.execute(
         "UPDATE posts SET missed_at = $2 WHERE id = $1 AND state = 'ambiguous' AND missed_at IS NULL",
@@ -304,10 +318,48 @@ async def recent_texts(connection: Connection, accounts: Sequence[str], limit: i
     return [row["text"] for row in rows]
 
 
+async def expected(
+    connection: Connection, accounts: Sequence[str], since: datetime, limit: int
+) -> list[datetime]:
+    """When the next posts of `accounts` are due that are not out yet, from `since` on."""
+    rows = await connection.fetch(
+        """
+        SELECT due_at FROM posts
+        WHERE state IN ('queued', 'claimed', 'submitting') AND due_at > $2 AND account = ANY ($1)
+        ORDER BY due_at LIMIT $3
+        """,
+        list(accounts),
+        since,
+        limit,
+    )
+    return [row["due_at"] for row in rows]
+
+
+async def used_fingerprints(connection: Connection, account: str) -> set[str]:
+    """The fingerprints of all texts that the account has posted or queued; the site's refusals aside."""
+    rows = await connection.fetch(
+        "SELECT fingerprint FROM posts WHERE account = $1 AND state <> 'failed'", account
+    )
+    return {row["fingerprint"] for row in rows}
+
+
 async def count_by_state(connection: Connection) -> dict[PostState, int]:
     rows = await connection.fetch("SELECT state, count(*) AS n FROM posts GROUP BY state")
     counts = {PostState(row["state"]): row["n"] for row in rows}
     return {state: counts.get(state, 0) for state in PostState}
+
+
+async def hasten(connection: Connection, stamp: Stamp) -> None:
+    """Posts that were put off are due at once."""
+    await lease.check(connection, stamp.fence)
+    await connection.execute(
+        """
+        UPDATE posts SET due_at = $2
+        WHERE state = 'queued' AND starts_with(detail, $1) AND due_at > $2
+        """,
+        PUT_OFF,
+        stamp.now,
+    )
 
 
 async def put_off(connection: Connection) -> tuple[int, str]:
@@ -323,20 +375,46 @@ async def put_off(connection: Connection) -> tuple[int, str]:
     return row["n"], (row["detail"] or "").removeprefix(PUT_OFF)
 
 
-async def recent(connection: Connection, limit: int) -> list[tuple[Post, tuple[int, int, int] | None]]:
-async def hasten(connection: Connection, stamp: Stamp) -> None:
-    """Posts that were put off are due at once."""
-    await lease.check(connection, stamp.fence)
-    await connection.execute(
+async def in_doubt(connection: Connection, accounts: Sequence[str]) -> InDoubt:
+    """The ambiguous posts; `accounts` are those that are posted for."""
+    row = await connection.fetchrow(
         """
-        UPDATE posts SET due_at = $2
-        WHERE state = 'queued' AND starts_with(detail, $1) AND due_at > $2
+        SELECT count(*) FILTER (WHERE is_ours AND NOT is_asked) AS looked_for,
+               count(*) FILTER (WHERE is_ours AND is_asked) AS for_a_person,
+               min(detail) FILTER (WHERE is_ours AND is_asked) AS reason,
+               count(*) FILTER (WHERE NOT is_ours) AS strays,
+               string_agg(DISTINCT account, ', ') FILTER (WHERE NOT is_ours) AS stray_accounts
+        FROM (SELECT account, detail, account = ANY ($1) AS is_ours,
+                     right(detail, length($2)) = $2 AS is_asked
+              FROM posts WHERE state = 'ambiguous') doubtful
         """,
-        PUT_OFF,
-        stamp.now,
+        list(accounts),
+        ASK,
+    )
+    assert row is not None  # an aggregate always has a row
+    return InDoubt(
+        row["looked_for"],
+        row["for_a_person"],
+        row["reason"] or "",
+        row["strays"],
+        row["stray_accounts"] or "",
     )
 
 
+async def oldest_due(connection: Connection, accounts: Sequence[str], now: datetime) -> datetime | None:
+    """When the post of `accounts` was due that has been due the longest without being tried."""
+    due_at: datetime | None = await connection.fetchval(
+        """
+        SELECT min(due_at) FROM posts
+        WHERE state IN ('queued', 'claimed') AND due_at <= $2 AND account = ANY ($1)
+        """,
+        list(accounts),
+        now,
+    )
+    return due_at
+
+
+async def recent(connection: Connection, limit: int) -> list[tuple[Post, tuple[int, int, int] | None]]:
     """The posts that changed last, newest first, each with its latest likes, replies and views."""
     rows = await connection.fetch(
         f"""

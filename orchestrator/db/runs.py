@@ -5,18 +5,29 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 
+import asyncpg
+
 from orchestrator.db.pool import Connection
 from orchestrator.model import Ending, Outcome, storable
+
+
+@dataclass(frozen=True, slots=True)
+class StoredRun:
+    """A run that has ended."""
+
+    started_at: datetime
+    finished_at: datetime
+    outcome: Outcome
 
 
 @dataclass(slots=True)
 class StoredHistory:
     """What the database knows of a job's runs."""
 
-    started_at: datetime | None = None
-    finished_at: datetime | None = None
-    outcome: Outcome | None = None
+    last: StoredRun | None = None
     last_success_at: datetime | None = None
+    gave_up: StoredRun | None = None
+    """The latest run that gave up, unless one was done since, or one that was asked for had nothing to do."""
     endings: Counter[Ending] = field(default_factory=Counter)
 
 
@@ -62,8 +73,11 @@ async def interrupt_orphans(connection: Connection, fence: int, now: datetime) -
     return len(rows)
 
 
-async def histories(connection: Connection) -> dict[str, StoredHistory]:
-    """The latest run, the latest success and the count of endings of each job."""
+async def histories(connection: Connection, asked_by: str) -> dict[str, StoredHistory]:
+    """The latest run, the latest success and the count of endings of each job.
+
+    `asked_by` is how the trigger of a run begins that an operator wants.
+    """
     found: dict[str, StoredHistory] = {}
     for row in await connection.fetch(
         """
@@ -82,10 +96,22 @@ async def histories(connection: Connection) -> dict[str, StoredHistory]:
         WHERE ending IS NOT NULL ORDER BY job, started_at DESC, id DESC
         """
     ):
-        history = found[row["job"]]
-        history.started_at, history.finished_at = row["started_at"], row["finished_at"]
-        history.outcome = Outcome(Ending(row["ending"]), row["detail"])
+        found[row["job"]].last = _run(row)
+    for row in await connection.fetch(
+        """
+        SELECT DISTINCT ON (job) job, started_at, finished_at, ending, detail FROM job_runs
+        WHERE ending IN ('given_up', 'done') OR (ending = 'nothing_to_do' AND starts_with(trigger, $1))
+        ORDER BY job, started_at DESC, id DESC
+        """,
+        asked_by,
+    ):
+        if row["ending"] == Ending.GIVEN_UP:
+            found[row["job"]].gave_up = _run(row)
     return found
+
+
+def _run(row: asyncpg.Record) -> StoredRun:
+    return StoredRun(row["started_at"], row["finished_at"], Outcome(Ending(row["ending"]), row["detail"]))
 
 
 async def pause(connection: Connection, jobs: Sequence[str], who: str, now: datetime) -> None:

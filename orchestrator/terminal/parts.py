@@ -199,7 +199,8 @@ def _last(job: Row, now: datetime | None, width: int) -> Text:
     last = table(job, "last")
     ending = text(last, "ending")
     if not ending:
-        return Text("never" if "last" in job else NONE, "dim")
+        is_known = "last" in job and text(job, "state") != "off"
+        return Text("never" if is_known else NONE, "dim")
     line = Text(spaced(ending), _ENDING_STYLES.get(ending, ""))
     if moment(last, "at") is not None and now is not None:
         line.append(f"  {ago(moment(last, 'at'), now)}", "dim")

@@ -15,7 +15,7 @@ from orchestrator.db.pool import Database
 from orchestrator.errors import ControlError
 from orchestrator.health.checks import Check
 from orchestrator.health.modes import DATABASE
-from orchestrator.health.status import House
+from orchestrator.health.status import House, SwitchedOff
 from orchestrator.model import Ending
 from tests import rows
 from tests.fakes import NOON, DownDatabase, Part, Stage, Work, a_job, a_stage, make_house, settle
@@ -213,6 +213,67 @@ async def test_run_starts_a_run_in_the_name_of_the_caller(autojump_clock: object
         await settle()
     assert work.triggers == [f"asked by {ME}"]
     assert answer == {"message": "Job plan runs as soon as it may; see: orchestrator ctl why plan"}
+
+
+async def test_a_run_of_a_paused_job_is_made_once_and_the_answer_says_so(autojump_clock: object) -> None:
+    work = Work()
+    async with a_stage([a_job("plan", work)]) as stage:
+        stage.supervisor.pause("plan")
+        answer = await Socket(make_house(stage)).ask("run", job="plan")
+        await settle()
+        assert stage.state() is ActorState.PAUSED
+    assert work.triggers == [f"asked by {ME}"]
+    assert answer["message"].startswith("Job plan runs once as soon as it may, and stays paused;")
+
+
+async def test_a_run_beside_one_that_is_under_way_follows_it_and_the_answer_says_so(
+    autojump_clock: object,
+) -> None:
+    work = Work(is_held=True)
+    async with a_stage([a_job("plan", work)]) as stage:
+        socket = Socket(make_house(stage))
+        await socket.ask("run", job="plan")
+        await settle()
+        answer = await socket.ask("run", job="plan")
+        work.release()
+        await settle()
+        assert len(work.runs) == 2
+    assert answer["message"].startswith("Job plan runs now, and once more when that run has ended;")
+
+
+async def test_a_run_that_would_be_skipped_is_told_with_the_reason(autojump_clock: object) -> None:
+    async with a_stage([a_job("plan")]) as stage:
+        house = make_house(stage)
+        house.checks.add(Check(DATABASE, Part(ControlError("no answer")).probe))
+        await house.checks.look(DATABASE)
+        answer = await Socket(house).ask("run", job="plan")
+    assert answer["message"].startswith("Job plan would be skipped now: the database is down: no answer;")
+
+
+async def test_a_daemon_that_is_ending_runs_nothing_more_and_says_so(autojump_clock: object) -> None:
+    work = Work(is_held=True)
+    async with a_stage([a_job("plan", work)]) as stage:
+        socket = Socket(make_house(stage))
+        await socket.ask("run", job="plan")
+        await settle()
+        stage.supervisor.drain()
+        with pytest.raises(ControlError, match="the daemon is ending and starts no more runs"):
+            await socket.ask("run", job="plan")
+
+
+async def test_a_job_that_is_switched_off_says_so_and_how_to_have_it_back(autojump_clock: object) -> None:
+    way_on = "Set jobs.learn.enabled to true (in o.toml, line 4), then restart the daemon"
+    async with a_stage([a_job("plan")]) as stage:
+        house = make_house(stage)
+        house.switched_off = (SwitchedOff(a_job("learn"), "in o.toml, line 4"),)
+        socket = Socket(house)
+        assert [job["name"] for job in (await socket.ask("jobs"))["jobs"]] == ["plan", "learn"]
+        answer = await socket.ask("why", job="learn")
+        assert answer == {"job": "learn", "lines": [f"Switched off in the settings. {way_on}."]}
+        for verb in ("run", "pause", "resume"):
+            with pytest.raises(ControlError) as caught:
+                await socket.ask(verb, job="learn")
+            assert caught.value.line() == f"job learn is switched off in the settings. {way_on}"
 
 
 async def test_resume_starts_a_failed_job_afresh(database: Database, autojump_clock: object) -> None:

@@ -3,19 +3,27 @@
 from collections import Counter
 from datetime import timedelta
 
+import pytest
+
 from orchestrator.db import runs
 from orchestrator.db.pool import Database
+from orchestrator.db.runs import StoredRun
 from orchestrator.model import Ending, Outcome
 from tests import rows
 from tests.rows import MINUTE, NOON
 
 
 async def run_once(
-    database: Database, job: str, ending: Ending, began: timedelta = timedelta(), detail: str = ""
+    database: Database,
+    job: str,
+    ending: Ending,
+    began: timedelta = timedelta(),
+    detail: str = "",
+    trigger: str = "schedule",
 ) -> int:
     """A whole run of a minute that began `began` after noon; its id."""
     started_at = NOON + began
-    run_id = await database.run(runs.begin, job, "schedule", 1, 1, started_at)
+    run_id = await database.run(runs.begin, job, trigger, 1, 1, started_at)
     await database.run(runs.finish, run_id, Outcome(ending, detail), started_at + MINUTE)
     return run_id
 
@@ -48,7 +56,7 @@ async def test_a_finished_run_has_its_ending_and_its_figures(database: Database)
 async def test_every_ending_can_be_kept(database: Database) -> None:
     for ending in Ending:
         await run_once(database, "plan", ending)
-    histories = await database.run(runs.histories)
+    histories = await database.run(runs.histories, "asked by ")
     assert histories["plan"].endings == Counter(Ending)
 
 
@@ -68,21 +76,43 @@ async def test_a_history_is_the_latest_run_the_latest_success_and_all_endings(da
     await run_once(database, "plan", Ending.NOTHING_TO_DO, 2 * MINUTE)
     await run_once(database, "plan", Ending.GIVEN_UP, 4 * MINUTE, "no folder")
     await database.run(runs.begin, "plan", "schedule", 1, 1, NOON + 6 * MINUTE)  # still under way
-    [(name, history)] = (await database.run(runs.histories)).items()
+    [(name, history)] = (await database.run(runs.histories, "asked by ")).items()
     assert name == "plan"
-    assert history.outcome == Outcome(Ending.GIVEN_UP, "no folder")
-    assert (history.started_at, history.finished_at) == (NOON + 4 * MINUTE, NOON + 5 * MINUTE)
+    latest = StoredRun(NOON + 4 * MINUTE, NOON + 5 * MINUTE, Outcome(Ending.GIVEN_UP, "no folder"))
+    assert history.last == history.gave_up == latest
     assert history.last_success_at == NOON + 3 * MINUTE
     assert history.endings == {Ending.DONE: 1, Ending.NOTHING_TO_DO: 1, Ending.GIVEN_UP: 1}
 
 
 async def test_a_job_that_never_succeeded_has_no_success(database: Database) -> None:
     await run_once(database, "plan", Ending.SKIPPED)
-    assert (await database.run(runs.histories))["plan"].last_success_at is None
+    assert (await database.run(runs.histories, "asked by "))["plan"].last_success_at is None
+
+
+@pytest.mark.parametrize(
+    ("ending", "trigger", "is_over"),
+    [
+        (Ending.NOTHING_TO_DO, "schedule", False),
+        (Ending.SKIPPED, "schedule", False),
+        (Ending.OVER_BUDGET, "schedule", False),
+        (Ending.DONE, "schedule", True),
+        (Ending.NOTHING_TO_DO, "asked by alice", True),
+        (Ending.SKIPPED, "asked by alice", False),
+    ],
+)
+async def test_a_run_that_gave_up_is_told_until_one_shows_that_it_is_over(
+    database: Database, ending: Ending, trigger: str, is_over: bool
+) -> None:
+    await run_once(database, "plan", Ending.GIVEN_UP, detail="no folder")
+    await run_once(database, "plan", ending, 2 * MINUTE, trigger=trigger)
+    gave_up = (await database.run(runs.histories, "asked by "))["plan"].gave_up
+    assert (gave_up is None) is is_over
+    if gave_up is not None:
+        assert (gave_up.started_at, gave_up.outcome.detail) == (NOON, "no folder")
 
 
 async def test_without_runs_there_are_no_histories(database: Database) -> None:
-    assert await database.run(runs.histories) == {}
+    assert await database.run(runs.histories, "asked by ") == {}
 
 
 async def test_a_pause_is_kept_until_it_is_ended(database: Database) -> None:

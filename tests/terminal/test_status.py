@@ -73,6 +73,12 @@ def test_a_job_has_its_state_last_ending_next_run_and_counts() -> None:
     assert "never" in line_with("learn ", output)
 
 
+def test_a_job_that_is_switched_off_is_not_said_never_to_have_run() -> None:
+    output = shown(render_jobs(busy(jobs=[job("learn", "off", last=None, next_at=None, why="Switched off")])))
+    assert "never" not in output
+    assert "Switched off" in output
+
+
 def test_jobs_also_say_why() -> None:
     assert "plan waits until 16:00" in shown(render_jobs(busy()))
 

@@ -1,0 +1,105 @@
+"""What is wrong, since when, and what a person should do about it: rows of the status document."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import datetime
+from typing import Any
+
+from orchestrator.actors.actor import ActorState
+from orchestrator.clock import Clock
+from orchestrator.db import posts
+from orchestrator.db.pool import Database
+from orchestrator.health.checks import Checks
+
+OVERDUE_S = 1800.0
+"""A post that has been due for so many real seconds is a problem; `posting` runs every 300 s."""
+
+POSTING, RECONCILIATION = "posting", "reconciliation"
+
+Row = dict[str, Any]
+
+
+def problem(what: str, since: str | None, remedy: str) -> Row:
+    """One row. `what` tells problems apart, so that nothing in it changes while the problem stays."""
+    return {"what": what, "since": since, "remedy": remedy}
+
+
+def of_checks(checks: Checks) -> list[Row]:
+    """The parts that are down, critical ones first."""
+    down = sorted(checks.down, key=lambda result: not result.is_critical)
+    return [
+        problem(
+            f"{result.name} is down: {result.detail}", iso(checks.down_since.get(result.name)), result.remedy
+        )
+        for result in down
+    ]
+
+
+def of_jobs(jobs: Iterable[Row]) -> list[Row]:
+    """Jobs that stand still, and those that gave up and have done nothing since."""
+    found = []
+    for job in jobs:
+        name, gave_up = job["name"], job["gave_up"]
+        if job["state"] == ActorState.FAILED:
+            found.append(problem(f"job {name} has failed", job["since"], job["why"]))
+            continue
+        if job["is_stuck"]:
+            what = f"job {name} is stuck: it has not gone on when it had to"
+            found.append(problem(what, job["since"], "Restart the daemon, and report the bug"))
+        if job["overdue_s"] > 0:
+            since = job["last_success_at"]
+            what = f"job {name} is overdue: no success {f'since {since}' if since else 'yet'}"
+            found.append(problem(what, since, f"See: orchestrator ctl why {name}"))
+        if gave_up is not None:
+            again = f"It is tried again at its next turn, or now with: orchestrator ctl run {name}"
+            remedy = job["why"] if job["state"] == ActorState.PAUSED else again
+            found.append(problem(f"job {name} gave up: {gave_up['detail']}", gave_up["at"], remedy))
+    return found
+
+
+async def of_posts(
+    database: Database, clock: Clock, accounts: Sequence[str], jobs: Iterable[Row]
+) -> list[Row]:
+    """Posts that do not get on. Raises DatabaseError."""
+    by_name = {job["name"]: job for job in jobs}
+    put_off, reason = await database.run(posts.put_off)
+    doubt = await database.run(posts.in_doubt, accounts)
+    due_at = await database.run(posts.oldest_due, accounts, clock.now())
+    found = []
+    if put_off:
+        remedy = "Mend that, then: orchestrator ctl run posting"
+        found.append(problem(f"{_count(put_off)} put off: {reason}", None, remedy))
+    if due_at is not None and clock.real_seconds((clock.now() - due_at).total_seconds()) > OVERDUE_S:
+        remedy = _standstill(by_name, POSTING) or "See: orchestrator ctl why posting"
+        found.append(problem("the oldest due post is not out yet", iso(due_at), remedy))
+    return found + _of_doubt(doubt, by_name)
+
+
+def _of_doubt(doubt: posts.InDoubt, jobs: Mapping[str, Row]) -> list[Row]:
+    found = []
+    by_hand = "settle it by hand: docs/operations.md, “N posts are ambiguous”"
+    if doubt.for_a_person:
+        what = f"{_count(doubt.for_a_person)} ambiguous, and only a person can tell: {doubt.reason}"
+        found.append(problem(what, None, f"Look at the site, then {by_hand}"))
+    if doubt.strays:
+        what = f"{_count(doubt.strays)} ambiguous, of accounts that the settings lack: {doubt.stray_accounts}"
+        found.append(problem(what, None, f"Put the account back and restart, or {by_hand}"))
+    if doubt.looked_for:
+        looking = "Reconciliation is looking on the site; see: orchestrator ctl why reconciliation"
+        remedy = _standstill(jobs, RECONCILIATION) or looking
+        found.append(problem(f"{_count(doubt.looked_for)} ambiguous", None, remedy))
+    return found
+
+
+def _standstill(jobs: Mapping[str, Row], name: str) -> str:
+    """Why a job does not run at all, and how it would again; empty when it does."""
+    job = jobs.get(name)
+    is_still = job is not None and job["state"] in (ActorState.PAUSED, ActorState.FAILED, ActorState.OFF)
+    return f"Job {name}: {job['why']}" if job is not None and is_still else ""
+
+
+def _count(count: int) -> str:
+    return f"{count} {'post is' if count == 1 else 'posts are'}"
+
+
+def iso(moment: datetime | None) -> str | None:
+    return None if moment is None else moment.isoformat(timespec="seconds")
