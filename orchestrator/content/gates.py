@@ -6,7 +6,7 @@ words ignore case and diacritics: "Café" and "CAFE" are the same word.
 
 import re
 import unicodedata
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass
 from functools import partial
 
@@ -53,15 +53,21 @@ class Context:
     """Counted as browsers count, in UTF-16 units: most emoji are 2."""
     banned_words: tuple[str, ...]
     recent: tuple[RecentText, ...]
+    used: Collection[str] = ()
+    """Fingerprints of texts that are not to be written again; there may be far more than are compared."""
 
 
 Gate = Callable[[str, Context], Refusal | None]
 
 
 def make_context(
-    settings: ContentSettings, recent_texts: Iterable[str], *, site_max_chars: int | None = None
+    settings: ContentSettings,
+    recent_texts: Iterable[str],
+    *,
+    used: Collection[str] = (),
+    site_max_chars: int | None = None,
 ) -> Context:
-    """The context for one account: its earlier and queued texts, and what its site allows.
+    """The context for one account: its latest texts, the fingerprints of all, and what its site allows.
 
     `site_max_chars` is the site profile's limit; the smaller of it and the settings' counts.
     """
@@ -71,6 +77,7 @@ def make_context(
         max_chars=min(limits),
         banned_words=tuple(settings.banned_words),
         recent=tuple(RecentText(text, fingerprint(text), shingles(text)) for text in recent_texts),
+        used=used,
     )
 
 

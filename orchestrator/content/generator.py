@@ -10,6 +10,9 @@ from orchestrator.content.sources import Snippet
 from orchestrator.content.templates import Templates
 from orchestrator.model import Arms, fingerprint
 
+SOURCE = "source"
+"""The gate of a topic that has no unused text."""
+
 # So many candidates of each kind are held against the gates before the next kind has its turn.
 ATTEMPTS = 20
 
@@ -58,17 +61,17 @@ def write_draft(
     """The first candidate that passes the gates, or why each one was refused (never empty).
 
     Unused snippets of the wished topic and format come first, then templates, then both again in
-    the topic's other formats. `wish.hour` plays no part. What is used already is known from
-    `context.recent`, so that holds the account's published and queued texts.
+    the topic's other formats. `wish.hour` plays no part. Texts that `context` knows as used are no
+    candidates; without any candidate the one refusal is by the gate SOURCE.
     """
-    used = {recent.fingerprint for recent in context.recent}
+    used = {*context.used, *(recent.fingerprint for recent in context.recent)}
     refusals: list[Refusal] = []
     for candidate in _candidates(wish, snippets, templates, used, rng):
         refusal = check(candidate.text, context, gates)
         if refusal is None:
             return candidate
         refusals.append(replace(refusal, source=candidate.source))
-    return refusals or [Refusal("source", f"there is no unused text about {wish.topic!r}")]
+    return refusals or [Refusal(SOURCE, f"there is no unused text about {wish.topic!r}")]
 
 
 def _candidates(

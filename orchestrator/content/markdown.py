@@ -2,9 +2,11 @@
 
 import re
 from collections.abc import Iterable
+from functools import cache
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:  # the parser takes a while to import, and many a run needs none
+    from markdown_it import MarkdownIt
     from markdown_it.tree import SyntaxTreeNode
 
 _SPACES = re.compile(" {2,}")
@@ -16,10 +18,17 @@ def plain_text(markdown: str) -> str:
     Emphasis, links and images keep their words; HTML and comments are dropped; list items become
     lines that start with "- " or "1. ". Blocks stay apart by an empty line if they were.
     """
-    from markdown_it import MarkdownIt
     from markdown_it.tree import SyntaxTreeNode
 
-    return _blocks(SyntaxTreeNode(MarkdownIt("commonmark").parse(markdown)).children).strip()
+    return _blocks(SyntaxTreeNode(_parser().parse(markdown)).children).strip()
+
+
+@cache
+def _parser() -> "MarkdownIt":
+    """It holds the rules and nothing of a text, and takes as long to make as a text to read."""
+    from markdown_it import MarkdownIt
+
+    return MarkdownIt("commonmark")
 
 
 def _blocks(nodes: Iterable["SyntaxTreeNode"]) -> str:

@@ -1,6 +1,7 @@
-"""The house's writer: the account's content sources and gates behind two questions."""
+"""The house's writer: content sources and gates behind two questions, what there is and what to write."""
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
+from dataclasses import dataclass
 from importlib.resources import as_file, files
 from pathlib import Path
 from random import Random
@@ -18,11 +19,41 @@ from orchestrator.settings import ContentSettings
 log = structlog.get_logger("content")
 
 
-class Writer:
-    """Writes drafts from the user's folder of Markdown files alone, or from bundled files and templates.
+@dataclass(frozen=True, slots=True)
+class Stock:
+    """The texts that there are at one moment."""
 
-    The folder is read anew at each question; a file that is broken is logged when it is first seen so, and
-    passed over until it is mended.
+    snippets: tuple[Snippet, ...]
+    templates: Templates
+    settings: ContentSettings
+
+    @property
+    def inventory(self) -> Inventory:
+        """The topics and formats that there are texts for."""
+        return inventory(self.snippets, self.templates)
+
+    def write(
+        self,
+        wish: Arms,
+        rng: Random,
+        *,
+        recent_texts: Iterable[str] = (),
+        used: Collection[str] = (),
+        site_max_chars: int | None = None,
+    ) -> Written | list[Refusal]:
+        """A draft that passes the gates, or why each candidate was refused (never empty).
+
+        It is neither among the fingerprints `used` nor like one of `recent_texts`. Call it in a thread: it
+        takes a while.
+        """
+        context = make_context(self.settings, recent_texts, used=used, site_max_chars=site_max_chars)
+        return write_draft(wish, snippets=self.snippets, templates=self.templates, context=context, rng=rng)
+
+
+class Writer:
+    """Reads the user's folder of Markdown files alone, or the bundled files and templates.
+
+    A file that is broken is logged when it is first seen so, and passed over until it is mended.
     """
 
     def __init__(self, settings: ContentSettings) -> None:
@@ -32,27 +63,15 @@ class Writer:
         self.problems: tuple[ContentError, ...] = ()
         """The broken files at the last look."""
 
-    def inventory(self) -> Inventory:
-        """The topics and formats that there are texts for."""
-        return inventory(self._snippets(), self._templates)
-
-    def write(
-        self, wish: Arms, recent_texts: Iterable[str], rng: Random, *, site_max_chars: int | None = None
-    ) -> Written | list[Refusal]:
-        """A draft that passes the gates, or why each candidate was refused (never empty)."""
-        context = make_context(self._settings, recent_texts, site_max_chars=site_max_chars)
-        return write_draft(
-            wish, snippets=self._snippets(), templates=self._templates, context=context, rng=rng
-        )
-
-    def _snippets(self) -> tuple[Snippet, ...]:
+    def read(self) -> Stock:
+        """What there is now. Thousands of files take seconds: call it in a thread, one call at a time."""
         reading = self._folder.read()
         known = {problem.line() for problem in self.problems}
         for problem in reading.problems:
             if problem.line() not in known:
                 log.warning("content_broken", problem=problem.line())
         self.problems = reading.problems
-        return reading.snippets
+        return Stock(reading.snippets, self._templates, self._settings)
 
 
 def _bundled() -> Path:

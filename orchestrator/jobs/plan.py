@@ -1,9 +1,16 @@
 """Job `plan`: what to publish next, and when."""
 
+from collections import Counter
 from datetime import datetime, timedelta
+from enum import Enum
+from functools import partial
+from random import Random
+
+import trio
 
 from orchestrator.actors.job import Job, Run
-from orchestrator.content.generator import Written
+from orchestrator.content.generator import SOURCE, Written
+from orchestrator.content.writer import Stock
 from orchestrator.db import learned, posts
 from orchestrator.errors import ContentError
 from orchestrator.jobs.tools import Account, Tools
@@ -25,67 +32,128 @@ def job(tools: Tools) -> Job:
 
 async def plan(run: Run, tools: Tools) -> Outcome:
     """Fill each account's queue by up to `content.posts_a_run` drafts that pass the gates.
+class Draw(Enum):
+    """What became of the wish for a draft."""
+
+    QUEUED = "queued"
+    REFUSED = "refused"
+    """By the gates."""
+    DRY = "dry"
+    """Every text there is was used."""
+
+
 
     Raises ContentError when an account is left with nothing to post.
     """
-    queued = refused = 0
-    without: list[str] = []
+    stock = await trio.to_thread.run_sync(tools.writer.read)
+    total, without, dry = Counter[Draw](), [], []
     for account in tools.accounts.values():
         depth = await tools.database.run(posts.depth, account.name)
         room = tools.settings.content.queue_target - depth.waiting
-        before = queued
-        for number in range(min(room, tools.settings.content.posts_a_run)):
-            is_first = depth.published + depth.waiting + number == 0
-            written = await _write_one(run, tools, account, is_first)
-            queued += written
-            refused += not written
-        if depth.waiting + queued - before == 0:
+        planner = _Planner(run, tools, account, stock)
+        endings = Counter(
+            [
+                await planner.write_one(is_first=depth.published + depth.waiting + number == 0)
+                for number in range(min(room, tools.settings.content.posts_a_run))
+            ]
+        )
+        total += endings
+        if endings[Draw.DRY]:
+            dry.append(account.name)
+        if depth.waiting + endings[Draw.QUEUED] == 0:
             without.append(account.name)
     if without:
-        raise ContentError(
-            f"there is no new text for {', '.join(without)} that passes the gates",
-            remedy="Write more, or loosen the gates (docs/content.md); draft_refused in the log says why",
+        raise _nothing_for(without, dry)
+    return _outcome(total, dry)
+
+
+def _nothing_for(without: list[str], dry: list[str]) -> ContentError:
+    if set(without) <= set(dry):
+        return ContentError(
+            f"there is no unused text for {', '.join(without)}",
+            remedy="Write more (docs/content.md); a text is used once",
         )
-    if refused and not queued:
-        return done("the gates refused every draft", queued=0, refused=refused)
-    if not queued:
-        return nothing_to_do("every queue is full")
-    return done(f"{queued} queued", queued=queued, refused=refused)
+    return ContentError(
+        f"there is no new text for {', '.join(without)} that passes the gates",
+        remedy="Write more, or loosen the gates (docs/content.md); draft_refused in the log says why",
+    )
 
 
-async def _write_one(run: Run, tools: Tools, account: Account, is_first: bool) -> bool:
-    now = tools.clock.now()
-    rows = await tools.database.run(learned.arms, account.settings.site)
-    inventory = tools.writer.inventory()
-    if not inventory.topics:
-        run.log.info("draft_refused", account=account.name, gate="source", reason="there are no texts")
-        return False
-    hours = _hours_ahead(now, account, tools.settings.content.horizon_h)
-    wish = choose(
-        [Arm(*row) for row in rows],
-        topics=inventory.topics,
-        formats=inventory.formats,
-        hours=hours[:1] if is_first else hours,
-        rng=tools.rng,
-    )
-    recent = await tools.database.run(posts.recent_texts, tools.beside(account), RECENT_TEXTS)
-    written = tools.writer.write(
-        wish, recent, tools.rng, site_max_chars=account.site.profile.compose.max_chars
-    )
-    if not isinstance(written, Written):
-        for refusal in written:
-            run.log.info("draft_refused", account=account.name, gate=refusal.gate, reason=refusal.reason)
-        return False
-    arms = Arms(written.topic, written.format, wish.hour)
-    due_at = now if is_first else _moment_in(wish.hour, now, account, tools)
-    draft = Draft(account.name, written.text, arms, written.source, due_at)
-    post_id = await tools.database.run(posts.add, draft, tools.stamp())
-    if post_id is not None:
-        run.log.info(
+def _outcome(total: Counter[Draw], dry: list[str]) -> Outcome:
+    figures = {ending.value: total[ending] for ending in Draw}
+    if total[Draw.QUEUED]:
+        return done(f"{total[Draw.QUEUED]} queued", **figures)
+    if dry:
+        return done(f"no unused text is left for {', '.join(dry)}", **figures)
+    if total[Draw.REFUSED]:
+        return done("the gates refused every draft", **figures)
+    return nothing_to_do("every queue is full")
+
+
+class _Planner:
+    """Writes for one account in one run."""
+
+    def __init__(self, run: Run, tools: Tools, account: Account, stock: Stock) -> None:
+        self._run = run
+        self._tools = tools
+        self._account = account
+        self._stock = stock
+        self._topics = stock.inventory.topics
+        """Those that may have an unused text."""
+        self._rng = Random(tools.rng.getrandbits(64))
+        """The threads' own."""
+
+    async def write_one(self, *, is_first: bool) -> Draw:
+        """Queue a draft about the topic that the bandit draws; about another one when that is used up."""
+        account, tools = self._account, self._tools
+        arms = [Arm(*row) for row in await tools.database.run(learned.arms, account.settings.site)]
+        used = await tools.database.run(posts.used_fingerprints, account.name)
+        recent = await tools.database.run(posts.recent_texts, tools.beside(account), RECENT_TEXTS)
+        hours = _hours_ahead(tools.clock.now(), account, tools.settings.content.horizon_h)
+        while self._topics:
+            wish = choose(
+                arms,
+                topics=self._topics,
+                formats=self._stock.inventory.formats,
+                hours=hours[:1] if is_first else hours,
+                rng=tools.rng,
+            )
+            write = partial(
+                self._stock.write,
+                recent_texts=recent,
+                used=used,
+                site_max_chars=account.site.profile.compose.max_chars,
+            )
+            written = await trio.to_thread.run_sync(write, wish, self._rng)
+            if isinstance(written, Written):
+                return await self._queue(written, wish.hour, is_first=is_first)
+            for refusal in written:
+                self._run.log.info(
+                    "draft_refused", account=account.name, gate=refusal.gate, reason=refusal.reason
+                )
+            if any(refusal.gate != SOURCE for refusal in written):
+                return Draw.REFUSED
+            self._topics = tuple(topic for topic in self._topics if topic != wish.topic)
+        self._run.log.warning("no_unused_text", account=account.name)
+        return Draw.DRY
+
+    async def _queue(self, written: Written, hour: int, *, is_first: bool) -> Draw:
+        account, tools = self._account, self._tools
+        now = tools.clock.now()
+        due_at = now if is_first else _moment_in(hour, now, account, tools)
+        arms = Arms(written.topic, written.format, hour)
+        draft = Draft(account.name, written.text, arms, written.source, due_at)
+        post_id = await tools.database.run(posts.add, draft, tools.stamp())
+        if post_id is None:
+            self._run.log.info(
+                "draft_refused", account=account.name, gate="database", reason="it is queued already"
+            )
+            return Draw.REFUSED
+        self._run.log.info(
             "post_queued", post=post_id, account=account.name, topic=arms.topic, format=arms.format,
-            hour=arms.hour, due_at=due_at.isoformat(timespec="seconds"),
+            hour=hour, due_at=due_at.isoformat(timespec="seconds"),
         )  # fmt: skip
-    return post_id is not None
+        return Draw.QUEUED
 
 
 def _hours_ahead(now: datetime, account: Account, horizon_h: int) -> list[int]:

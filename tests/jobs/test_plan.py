@@ -1,11 +1,19 @@
 """Planning: what is written, for when, and how much of it."""
 
+import threading
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from pathlib import Path
 from zoneinfo import ZoneInfo
 
 import pytest
+import trio
+import trio.testing
+from structlog.testing import capture_logs
 
+from orchestrator.content.sources import Snippet
+from orchestrator.content.templates import Templates
+from orchestrator.content.writer import Stock
 from orchestrator.db import learned
 from orchestrator.db.pool import Database
 from orchestrator.errors import ContentError, DatabaseUnavailableError, FenceLostError
@@ -13,6 +21,7 @@ from orchestrator.jobs import plan as job
 from orchestrator.jobs.plan import plan
 from orchestrator.jobs.posting import post_one
 from orchestrator.model import Ending, Outcome
+from orchestrator.settings import ContentSettings
 from tests import rows
 from tests.fakes_db import raising
 from tests.jobs.house import SITE, House, make_house, new_fence, settings_for
@@ -31,7 +40,7 @@ async def of(house: House, account: str) -> list[rows.Row]:
 
 async def test_a_run_queues_two_drafts_for_each_account(house: House) -> None:
     outcome = await write(house)
-    assert (outcome.ending, outcome.figures) == (Ending.DONE, {"queued": 4, "refused": 0})
+    assert (outcome.ending, outcome.figures) == (Ending.DONE, {"queued": 4, "refused": 0, "dry": 0})
     for account in ("ada", "grace"):
         assert [found["state"] for found in await of(house, account)] == ["queued", "queued"]
 
@@ -128,21 +137,89 @@ async def test_an_account_that_is_left_with_nothing_to_post_is_named(database: D
 
 async def test_a_folder_without_a_text_leaves_nothing_to_post(database: Database, tmp_path: Path) -> None:
     house = make_house(database, await new_fence(database), settings_for(tmp_path))
-    with pytest.raises(ContentError, match="no new text for ada, grace"):
+    with pytest.raises(ContentError, match="no unused text for ada, grace"):
         await write(house)
+
+
+def write_texts(folder: Path, topic: str, *texts: str) -> None:
+    (folder / f"{topic}.md").write_text(f'+++\ntopic = "{topic}"\n+++\n' + "\n---\n".join(texts))
 
 
 async def test_while_posts_wait_a_draft_that_is_refused_is_no_error(
     database: Database, tmp_path: Path
 ) -> None:
-    """The folder's only text is queued for ada; grace has a post that waits."""
-    (tmp_path / "knit.md").write_text('+++\ntopic = "knitting"\n+++\nTip: count the stitches of a row.\n')
+    write_texts(tmp_path, "knitting", "Tip: no.")
     house = make_house(database, await new_fence(database), settings_for(tmp_path))
-    await house.queued("a text of grace's", "grace")
-    assert (await write(house)).figures["queued"] == 1
+    for account in ("ada", "grace"):
+        await house.queued(f"a text of {account}'s", account)
     outcome = await write(house)
-    assert (outcome.ending, outcome.figures["queued"]) == (Ending.DONE, 0)
-    assert "refused" in outcome.detail
+    assert (outcome.ending, outcome.figures) == (Ending.DONE, {"queued": 0, "refused": 4, "dry": 0})
+    assert outcome.detail == "the gates refused every draft"
+
+
+async def test_that_every_text_is_used_is_told_as_what_it_is(database: Database, tmp_path: Path) -> None:
+    """Each account has the folder's only text; the gates have nothing to do with it."""
+    write_texts(tmp_path, "knitting", "Tip: count the stitches of a row.")
+    house = make_house(database, await new_fence(database), settings_for(tmp_path))
+    for account in ("ada", "grace"):
+        await house.queued("Tip: count the stitches of a row. #knitting", account)
+    with capture_logs() as logs:
+        outcome = await write(house)
+    assert (outcome.ending, outcome.figures) == (Ending.DONE, {"queued": 0, "refused": 0, "dry": 4})
+    assert outcome.detail == "no unused text is left for ada, grace"
+    assert "no_unused_text" in [entry["event"] for entry in logs]
+
+
+async def test_a_topic_that_is_used_up_makes_room_for_another(database: Database, tmp_path: Path) -> None:
+    house = make_house(database, await new_fence(database), settings_for(tmp_path))
+    loved = [("topic", "knitting", 500.0, 1.0), ("topic", "cooking", 1.0, 500.0)]
+    await house.database.run(learned.store, SITE, [], loved, house.tools.fence.number, NOON)
+    write_texts(tmp_path, "knitting", "Tip: count the stitches of a row.")
+    write_texts(tmp_path, "cooking", "Tip: salt the water before the pasta goes in.")
+    for account in ("ada", "grace"):
+        await house.queued("Tip: count the stitches of a row. #knitting", account)
+    await write(house)
+    assert "cooking" in {found["topic"] for found in await of(house, "ada")}
+
+
+async def test_texts_that_were_used_long_ago_stay_used(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
+    """More posts than are compared with a new text: what is found used in the database alone costs a turn."""
+    monkeypatch.setattr(job, "RECENT_TEXTS", 1)
+    monkeypatch.setattr(house.tools.writer, "read", partial(small_stock, house.tools.settings.content))
+    for _ in range(8):
+        outcome = await write(house)
+        assert outcome.figures["refused"] == 0
+        await rows.execute(
+            house.database,
+            "UPDATE posts SET state = 'published', reference = id::text, published_at = due_at "
+            "WHERE state = 'queued'",
+        )
+        house.moment.go(hours=1)
+    assert len(await of(house, "ada")) == 16
+
+
+def small_stock(settings: ContentSettings) -> Stock:
+    """Twenty texts."""
+    texts = [f"Tip {number}: " + " ".join(f"w{number}x{k}" for k in range(9)) for number in range(20)]
+    snippets = tuple(Snippet(text, "knitting", "tip", "knit.md") for text in texts)
+    return Stock(snippets, Templates({}, {}), settings)
+
+
+async def test_while_texts_are_read_and_written_everything_else_goes_on(house: House) -> None:
+    """A reader that waits for something that only another task can do."""
+    is_let_go = threading.Event()
+    read = house.tools.writer.read
+
+    def read_slowly() -> Stock:
+        assert is_let_go.wait(timeout=30)
+        return read()
+
+    house.tools.writer.read = read_slowly  # type: ignore[method-assign]
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(write, house)
+        await trio.testing.wait_all_tasks_blocked()
+        is_let_go.set()
+    assert await of(house, "ada")
 
 
 async def test_a_draft_whose_answer_was_lost_is_there_once(house: House) -> None:
