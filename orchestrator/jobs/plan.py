@@ -30,8 +30,6 @@ def job(tools: Tools) -> Job:
     return Job(NAME, work, priority=1, every_s=7200, retry=RetryRule(3, 2.0))
 
 
-async def plan(run: Run, tools: Tools) -> Outcome:
-    """Fill each account's queue by up to `content.posts_a_run` drafts that pass the gates.
 class Draw(Enum):
     """What became of the wish for a draft."""
 
@@ -42,6 +40,8 @@ class Draw(Enum):
     """Every text there is was used."""
 
 
+async def plan(run: Run, tools: Tools) -> Outcome:
+    """Fill each account's queue by up to `content.posts_a_run` drafts that pass the gates.
 
     Raises ContentError when an account is left with nothing to post.
     """
