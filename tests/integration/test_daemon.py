@@ -157,6 +157,26 @@ async def test_it_waits_for_what_runs_and_a_second_signal_hurries_it(state_dir: 
         assert found == [{"state": "queued", "counted_on": None}]
 
 
+async def test_sign_ins_that_could_not_be_stored_in_time_are_stored_at_the_end(state_dir: Path) -> None:
+    async with running(state_dir) as daemon:
+        await daemon.wait_for_mode("ready")
+        await wait_for_posts(daemon, 1)
+        await daemon.query("ALTER TABLE sessions ADD CONSTRAINT full_disk CHECK (false) NOT VALID")
+        await daemon.sign_out_everyone()
+        await wait_for_posts(daemon, len(await daemon.ledger()) + 1)  # so somebody has signed in again
+        await daemon.ask("pause")
+
+        async def is_quiet() -> bool:
+            return all(job["state"] != "running" for job in (await daemon.status())["jobs"])
+
+        await wait_until(is_quiet, "no job runs", daemon.said)
+        await daemon.query("ALTER TABLE sessions DROP CONSTRAINT full_disk")
+        before = await daemon.query("SELECT account, state FROM sessions ORDER BY account")
+        await drain(daemon)
+    async with aio.open_bridge(), open_embedded(state_dir / "postgres"):
+        assert await daemon.query("SELECT account, state FROM sessions ORDER BY account") != before
+
+
 async def test_after_kill_9_nothing_is_left_and_the_next_start_goes_on(state_dir: Path) -> None:
     count = 0
     for _ in range(2):
