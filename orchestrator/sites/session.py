@@ -19,7 +19,7 @@ from orchestrator.errors import (
     SignedOutError,
     SiteRateLimitedError,
 )
-from orchestrator.model import PostMetrics, TimelineItem
+from orchestrator.model import PostMetrics, Timeline, TimelineItem
 from orchestrator.sites import driver
 from orchestrator.sites.driver import AccountFigures
 from orchestrator.sites.pressing import Submission
@@ -90,17 +90,18 @@ class SiteSession:
     async def read_account(self) -> AccountFigures:
         return await self._signed_in(driver.read_account, self._account.username)
 
-    async def own_posts(self, limit: int) -> list[TimelineItem]:
-        """The newest posts first, white space folded; fewer than `limit` only when there are no more."""
-        url: str | None = driver.timeline_url(self._account.profile, self._account.username)
+    async def own_posts(self, limit: int) -> Timeline:
+        """The newest posts, at most `limit`, white space folded."""
+        url = driver.timeline_url(self._account.profile, self._account.username)
         posts: dict[str, TimelineItem] = {}
         for _ in range(TIMELINE_PAGES):
-            items, url = await self._signed_in(driver.read_timeline, url)
+            page = await self._signed_in(driver.read_timeline, url)
             # A post that came in between shifts the pages: what is seen twice counts once.
-            new = {item.reference: item for item in items if item.reference not in posts}
+            new = {item.reference: item for item in page.items if item.reference not in posts}
             posts.update(new)
-            if url is None or len(posts) >= limit:
-                return list(posts.values())[:limit]
+            if page.next is None or len(posts) >= limit:
+                return Timeline(list(posts.values())[:limit], page.is_last and len(posts) <= limit)
+            url = page.next
             if not new:
                 break
         raise PageUnexpectedError(f"the timeline of {self._account.username} leads on without end")

@@ -151,7 +151,7 @@ async def test_a_timeline_whose_pages_shift_lists_each_post_once(
 
     site.pages["/@ada"] = show
     async with open_site(pool, 0, account) as session:
-        posts = await session.own_posts(10)
+        posts = (await session.own_posts(10)).items
     assert [post.reference for post in posts] == ["aaaa", "bbbb", "cccc"]
     assert posts[0].text == "text of aaaa"
 
