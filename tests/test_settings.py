@@ -260,6 +260,8 @@ def test_a_content_folder_that_can_not_be_read_is_refused(config: Path) -> None:
         "postgresql:/posts",
         f"postgresql://u:{CANARY}/x@host/posts",
         f"postgresql://u:{CANARY}#x@host/posts",
+        f"postgresql://u:1/{CANARY}@host/posts",
+        f"postgresql://u:1?{CANARY}@host/posts",
         f"postgresql://u:{CANARY}@host:54321x/posts",
         f"postgresql://u:{CANARY}@host:99999/posts",
         f"postgresql://u:{CANARY}@[::1/posts",

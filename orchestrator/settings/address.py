@@ -19,7 +19,9 @@ def shown_address(dsn: str) -> str:
             _check_port(host)
     except ValueError:
         raise ValueError(FORM) from None
-    if parts.scheme not in _SCHEMES or not dsn.startswith(f"{parts.scheme}://") or parts.fragment:
+    if parts.scheme not in _SCHEMES or not dsn.startswith(f"{parts.scheme}://"):
+        raise ValueError(FORM)
+    if parts.fragment or "@" in parts.path + parts.query:  # a piece of the password
         raise ValueError(FORM)
     query = parse_qs(parts.query)
     database = (
