@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from orchestrator.db import lease
 from orchestrator.db.pool import Connection
@@ -14,13 +14,14 @@ ArmRow = tuple[str, str, float, float]
 
 @dataclass(frozen=True, slots=True)
 class Candidate:
-    """A published post that was not learned from yet, with its latest metrics."""
+    """A published post that was not learned from yet, with its latest metrics and their moment."""
 
     post_id: int
     account: str
     arms: Arms
     published_at: datetime
     metrics: PostMetrics
+    read_at: datetime
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,23 +42,25 @@ async def arms(connection: Connection, scope: str) -> list[ArmRow]:
 
 
 async def candidates(
-    connection: Connection, accounts: Sequence[str], published_before: datetime, min_views: int, limit: int
+    connection: Connection, accounts: Sequence[str], settle: timedelta, min_views: int, limit: int
 ) -> list[Candidate]:
-    """Posts of `accounts` older than `published_before` to learn from, oldest first.
+    """Posts of `accounts` to learn from, oldest first: those that were read when they were `settle` old.
 
     At the limit those with fewer than `min_views` are left out first: they may have to be waited for.
     """
     rows = await connection.fetch(
         """
-        SELECT p.id, p.account, p.topic, p.format, p.hour, p.published_at, m.likes, m.replies, m.views
+        SELECT p.id, p.account, p.topic, p.format, p.hour, p.published_at,
+               m.likes, m.replies, m.views, m.read_at
         FROM posts p
-        CROSS JOIN LATERAL (SELECT likes, replies, views FROM post_metrics
+        CROSS JOIN LATERAL (SELECT likes, replies, views, read_at FROM post_metrics
                             WHERE post_id = p.id ORDER BY read_at DESC LIMIT 1) m
-        WHERE p.state = 'published' AND p.learned_at IS NULL AND p.account = ANY ($1) AND p.published_at <= $2
+        WHERE p.state = 'published' AND p.learned_at IS NULL AND p.account = ANY ($1)
+          AND m.read_at >= p.published_at + $2::interval
         ORDER BY m.views < $3, p.published_at LIMIT $4
         """,
         list(accounts),
-        published_before,
+        settle,
         min_views,
         limit,
     )
@@ -68,6 +71,7 @@ async def candidates(
             arms=Arms(row["topic"], row["format"], row["hour"]),
             published_at=row["published_at"],
             metrics=PostMetrics(row["likes"], row["replies"], row["views"]),
+            read_at=row["read_at"],
         )
         for row in sorted(rows, key=lambda row: row["published_at"])
     ]

@@ -419,10 +419,10 @@ async def recent(connection: Connection, limit: int) -> list[tuple[Post, tuple[i
     rows = await connection.fetch(
         f"""
         SELECT p.*, m.likes, m.replies, m.views
-        FROM (SELECT {_COLUMNS} FROM posts ORDER BY id DESC LIMIT $1) p
+        FROM (SELECT {_COLUMNS}, state_since FROM posts ORDER BY state_since DESC, id DESC LIMIT $1) p
         LEFT JOIN LATERAL (SELECT likes, replies, views FROM post_metrics
                            WHERE post_id = p.id ORDER BY read_at DESC LIMIT 1) m ON true
-        ORDER BY coalesce(p.published_at, p.due_at) DESC, p.id DESC
+        ORDER BY p.state_since DESC, p.id DESC
         """,  # noqa: S608 - a constant
         limit,
     )

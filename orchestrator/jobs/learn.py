@@ -36,9 +36,11 @@ async def learn(run: Run, tools: Tools) -> Outcome:
 async def _learn_site(run: Run, tools: Tools, site: str) -> int:
     now, settings = tools.clock.now(), tools.settings.learning
     names = [account.name for account in tools.accounts.values() if account.settings.site == site]
-    before = now - timedelta(hours=settings.settle_h)
-    found = await tools.database.run(learned.candidates, names, before, settings.min_views, BATCH)
-    meaningful = [c for c in found if bandit.is_meaningful(now - c.published_at, c.metrics.views, settings)]
+    settle = timedelta(hours=settings.settle_h)
+    found = await tools.database.run(learned.candidates, names, settle, settings.min_views, BATCH)
+    meaningful = [
+        c for c in found if bandit.is_meaningful(c.read_at - c.published_at, c.metrics.views, settings)
+    ]
     if not meaningful:
         return 0
     arms = [Arm(*row) for row in await tools.database.run(learned.arms, site)]

@@ -127,7 +127,7 @@ def _weighted_around(evidence: Sequence[float], hour: int) -> float:
 
 
 def is_meaningful(age: timedelta, views: int, settings: LearningSettings) -> bool:
-    """Whether a post may be learned from: it has settled, and enough people have seen it.
+    """Whether what a post had reached at `age` may be learned from: it had settled, and enough had seen it.
 
     A post that few have seen is waited for, but not for ever: at four times the settle age that
     nobody came is itself the outcome. Otherwise a bad hour would never be known as bad.

@@ -26,24 +26,25 @@ async def fence(database: Database) -> int:
 async def measured(
     database: Database, fence: int, text: str, age: timedelta = HOUR, account: str = ACCOUNT
 ) -> int:
-    """A post published `age` ago with one look at it; its id."""
+    """A post published `age` ago with one look at it, just now; its id."""
     post_id = await rows.published(database, Stamp(fence, NOON - age), text, account)
-    await database.run(measurements.record, [(post_id, SEEN)], [], fence, NOON - age / 2)
+    await database.run(measurements.record, [(post_id, SEEN)], [], fence, NOON)
     return post_id
 
 
-async def candidates(database: Database, limit: int = 100, before: timedelta = timedelta()) -> list[int]:
-    found = await database.run(learned.candidates, [ACCOUNT], NOON - before, 10, limit)
+async def candidates(database: Database, limit: int = 100, settle: timedelta = timedelta()) -> list[int]:
+    found = await database.run(learned.candidates, [ACCOUNT], settle, 10, limit)
     return [candidate.post_id for candidate in found]
 
 
 async def test_a_candidate_has_its_arms_and_its_latest_metrics(database: Database, fence: int) -> None:
     post_id = await measured(database, fence, "a text")
     latest = PostMetrics(8, 2, 200)
-    await database.run(measurements.record, [(post_id, latest)], [], fence, NOON)
+    await database.run(measurements.record, [(post_id, latest)], [], fence, NOON + HOUR)
     await database.run(measurements.record, [(post_id, SEEN)], [], fence, NOON - HOUR / 4)
-    [candidate] = await database.run(learned.candidates, [ACCOUNT], NOON, 10, 100)
-    assert candidate == Candidate(post_id, ACCOUNT, Arms("bread", "tip", 9), NOON - HOUR, latest)
+    [candidate] = await database.run(learned.candidates, [ACCOUNT], HOUR, 10, 100)
+    bread = Arms("bread", "tip", 9)
+    assert candidate == Candidate(post_id, ACCOUNT, bread, NOON - HOUR, latest, NOON + HOUR)
 
 
 async def test_candidates_come_oldest_first_up_to_the_limit(database: Database, fence: int) -> None:
@@ -57,15 +58,15 @@ async def test_at_the_limit_posts_that_few_have_seen_give_way(database: Database
         await measured(database, fence, "unseen", 9 * HOUR),
         await measured(database, fence, "seen"),
     )
-    await database.run(measurements.record, [(unseen, PostMetrics(0, 0, 9))], [], fence, NOON)
+    await database.run(measurements.record, [(unseen, PostMetrics(0, 0, 9))], [], fence, NOON + HOUR)
     assert await candidates(database, limit=1) == [seen]
     assert await candidates(database, limit=2) == [unseen, seen]
 
 
-async def test_a_post_is_a_candidate_from_its_age_on(database: Database, fence: int) -> None:
+async def test_a_post_is_a_candidate_when_it_was_read_at_that_age(database: Database, fence: int) -> None:
     post_id = await measured(database, fence, "a text", HOUR)
-    assert await candidates(database, before=HOUR) == [post_id]
-    assert await candidates(database, before=HOUR + timedelta(microseconds=1)) == []
+    assert await candidates(database, settle=HOUR) == [post_id]
+    assert await candidates(database, settle=HOUR + timedelta(microseconds=1)) == []
 
 
 async def test_unmeasured_learned_and_unpublished_posts_are_none(database: Database, fence: int) -> None:

@@ -264,3 +264,13 @@ async def test_recent_posts_come_newest_first_with_their_latest_metrics(
     found = await database.run(posts.recent, 5)
     assert [(post.id, seen) for post, seen in found] == [(new, None), (old, (7, 1, 90))]
     assert [post.id for post, _ in await database.run(posts.recent, 1)] == [new]
+
+
+async def test_a_post_that_changed_is_recent_however_long_ago_it_was_written(
+    database: Database, stamp: Stamp
+) -> None:
+    first = await rows.in_state(database, PostState.SUBMITTING, stamp, "first")
+    others = [await rows.queued(database, Stamp(stamp.fence, NOON + MINUTE), f"text {n}") for n in range(3)]
+    await database.run(posts.doubt, first, Stamp(stamp.fence, LATER), "no answer")
+    found = await database.run(posts.recent, 2)
+    assert [post.id for post, _ in found] == [first, others[2]]
