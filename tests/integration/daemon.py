@@ -31,12 +31,14 @@ LOG_LINES = 30
 """Of the daemon's log, shown when a condition does not come true."""
 SPEED = 1200.0
 """A shown hour takes three real seconds."""
+SETTLE_S = 45.0
+"""In real seconds; the least that is allowed."""
 QUICK = {
     "ORCHESTRATOR_CONTENT__HORIZON_H": "1",
     "ORCHESTRATOR_JOBS__PLAN__EVERY_S": str(1.0 * SPEED),
     "ORCHESTRATOR_JOBS__LEARN__EVERY_S": str(2.0 * SPEED),
     "ORCHESTRATOR_JOBS__RECONCILIATION__EVERY_S": str(0.5 * SPEED),
-    "ORCHESTRATOR_POSTING__SETTLE_S": str(1.5 * SPEED),
+    "ORCHESTRATOR_POSTING__SETTLE_S": str(SETTLE_S),
     "ORCHESTRATOR_LEARNING__SETTLE_H": "0.5",
 }
 """So that posts come, and are learned from, within seconds."""

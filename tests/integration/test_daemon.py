@@ -13,9 +13,17 @@ import trio
 from orchestrator import aio
 from orchestrator.browser.launcher import find_browser
 from orchestrator.db.embedded import open_embedded
-from tests.integration.daemon import PATIENCE_S, Daemon, living, processes_of, running, wait_until
+from tests.integration.daemon import (
+    PATIENCE_S,
+    SETTLE_S,
+    Daemon,
+    living,
+    processes_of,
+    running,
+    wait_until,
+)
 
-pytestmark = pytest.mark.timeout(180)
+pytestmark = pytest.mark.timeout(300)
 """Each starts the whole house once or twice, which takes seconds, on a machine that may be busy."""
 
 
@@ -58,7 +66,8 @@ async def settle(daemon: Daemon) -> None:
         assert not [row for row in found if row["state"] == "failed"], found
         return not found
 
-    await wait_until(is_settled, "every post is published", daemon.said)
+    patience_s = PATIENCE_S + 2 * SETTLE_S  # two looks tell that the site has not taken a post
+    await wait_until(is_settled, "every post is published", daemon.said, patience_s)
     assert await daemon.published() == await daemon.ledger()
 
 
