@@ -37,6 +37,15 @@ def test_two_clocks_with_the_same_figures_read_the_same() -> None:
     assert one == other
 
 
+@pytest.mark.parametrize("speed", [1, 240, 0.5])
+def test_real_seconds_are_a_span_of_a_clock_at_any_speed(speed: float) -> None:
+    machine = Machine()
+    clock = Clock(speed, 900, 77, time=machine)
+    later = clock.now() + clock.span(45)
+    machine.now += 45
+    assert clock.now() == later
+
+
 @pytest.mark.parametrize(("speed", "real_s"), [(1, 600), (60, 10), (0.5, 1200)])
 def test_waiting_takes_real_time(speed: float, real_s: float) -> None:
     clock = Clock(speed, time=Machine())

@@ -307,6 +307,18 @@ async def test_a_post_that_is_stuck_is_settled_by_the_same_look(house: House) ->
     assert (await rows.row(house.database, post_id))["state"] == "published"
 
 
+async def test_what_is_stuck_is_so_in_real_time(house: House) -> None:
+    house.run_clock(240)
+    post_id = await rows.in_state(house.database, PostState.SUBMITTING, house.stamp())
+    stuck_s = house.tools.settings.posting.stuck_s
+    house.moment.go(seconds=(stuck_s - 1) * 240)
+    await look(house)
+    assert (await rows.row(house.database, post_id))["state"] == "submitting"
+    house.moment.go(seconds=2 * 240)
+    await look(house)
+    assert (await rows.row(house.database, post_id))["state"] == "ambiguous"
+
+
 @pytest.mark.parametrize(("is_accepted", "state"), [(True, ("published", 1)), (False, ("queued", 0))])
 async def test_what_a_killed_daemon_left_submitting_is_settled_by_the_next(
     house: House, is_accepted: bool, state: tuple[str, int]

@@ -6,10 +6,12 @@ from http.server import BaseHTTPRequestHandler
 import pytest
 from pydantic import SecretStr
 
+from orchestrator.browser.page import Answer
 from orchestrator.browser.pool import ContextPool
 from orchestrator.errors import PostUnclearError, SiteRateLimitedError
 from orchestrator.model import Timeline, TimelineItem
 from orchestrator.sites import Profile, SiteAccount, load_profile, open_site
+from orchestrator.sites.answers import rate_limited
 from tests.browser.harness import Reply, Site, serve
 
 TOP = "<!doctype html><header><a data-testid=me href=/@ada>ada</a></header><main>"
@@ -61,6 +63,14 @@ async def test_a_429_to_the_submit_itself_says_that_nothing_was_taken(
     with pytest.raises(SiteRateLimitedError) as caught:
         await publish(pool, profile)
     assert caught.value.retry_in_s == 40
+
+
+@pytest.mark.parametrize(
+    "wish", ["86401", "9" * 400, "Fri, 31 Dec 9999 23:59:59 GMT"], ids=["a day", "for ever", "the last date"]
+)
+def test_no_site_is_waited_for_longer_than_a_day(wish: str) -> None:
+    headers = {"retry-after": wish, "date": "Wed, 21 Oct 2026 07:28:00 GMT"}
+    assert rate_limited(Answer(429, headers, "http://a/")).retry_in_s == 86_400
 
 
 async def test_a_429_of_a_later_page_says_nothing_of_the_post(
