@@ -5,25 +5,33 @@ Words
     lease      the right to use one slot, held by one task, ended in exactly one way (`LeaseEnd`)
     lane       critical (priority 0), high (1), background (2 and more)
     guarantee  slots that a lane can always get back
+    reserve    the unused part of critical's guarantee: it stands free rather than be lent
     borrowed   a lease beyond its lane's guarantee; it can be called back
+    called back   the holder has `grace_s` to finish, then it is cancelled
 
 Rules; each has a function of its own below
     1  never over capacity: leased + free + broken = capacity           `_grant`, `_end`
-    2  strict reserve: a non-critical grant leaves enough free slots
-       for the unused part of the critical guarantee                    `_may_take`
-    3  guarantees first, then the rest is lent to whoever waits         `_next_waiter`
+    2  strict reserve: a non-critical grant leaves the reserve whole    `_may_take`
+    3  guarantees first, then the rest is lent to whoever waits         `_first`
     4  critical before high before background; within a lane by
-       `enqueued_at + priority * ageing_s`, a key that never changes    `_key`
-    5  a lane that waits below its guarantee calls back the newest
-       borrowed lease of the lowest lane                                `_call_back`
-    6  critical work that has waited `critical_wait_s - grace_s` takes
-       a slot from the lowest lane even within its guarantee            `_hurry`, `_call_back`
+       `enqueued_at + priority * ageing_s`, a key that never changes    `_first`, `_key`
+    5  what a waiting lane lacks of its guarantee is called back: the
+       newest borrowed lease of the lowest lane first; no longer
+       lacking, the call-back is taken back                             `_call_back`
+    6  critical work that has waited `patience_s` is urgent: it goes
+       first, and is called back for within guarantees too              `_hurry`, `_call_back`
     7  no lease for ever: past `max_hold_s` the holder is cancelled and
        the slot is broken until its owner calls `mend`                  `LeaseRequest.__aexit__`
-    8  newcomers wait their turn                                        `LeaseRequest.__aenter__`
+    8  newcomers wait their turn                                        `_take_now`
     9  cancel-safe: a cancelled waiter never keeps a slot               `_forget`
-    10 bounded: each lane's queue has a limit                           `_enqueue`
-    12 explainable                                                      `snapshot`
+    10 bounded: each lane's queue has a limit, and a request may say
+       how long it would wait at most                                   `_enqueue`, `predict_wait_s`
+    11 slots come, break, are mended and go while leases are held; while
+       they are fewer than guaranteed, all but critical work shares
+       them by rule 4's key alone                                       `add_slot` …, `_first`
+    12 explainable                                                      `snapshot`, `explain`
+
+Critical leases are never called back: what is cut off in the middle of a post is worse than a wait.
 
 Every change of state is one synchronous step on the trio thread, so there is no lock. Times are
 seconds of `trio.current_time()`.
@@ -33,151 +41,50 @@ Invariants, true whenever no method of this module is running
     I2  `_leased[lane]` = number of leases of the lane, `_waiting[lane]` = its waiters not gone
     I3  a waiter has a lease implies it is gone from the queue; not gone implies it is in its heap
     I4  a slot is free and somebody waits implies that `_next_waiter` is None
+    I5  of each lane so many leases are called back as `_to_call_back` says
 """
 
 from __future__ import annotations
 
 import heapq
 import itertools
-from collections.abc import Callable
-from dataclasses import dataclass
-from enum import IntEnum, StrEnum
+import math
+from collections import deque
+from collections.abc import Callable, Sequence
 from types import TracebackType
 
 import trio
 
-from orchestrator.errors import LeaseEndedError, QueueFullError
+from orchestrator.errors import LeaseEndedError, QueueFullError, WaitTooLongError
+from orchestrator.leases import LANES, Lane, Lease, LeaseEnd, Request, Waiter
 from orchestrator.settings import AllocatorSettings
+from orchestrator.snapshot import LeaseView, SlotView, Snapshot, WaiterView, why_waiting
+
+__all__ = ["LANES", "Allocator", "Lane", "Lease", "LeaseEnd", "LeaseRequest", "why_no_promise"]
+
+MEMORY = 0.1
+"""Weight of the latest lease in what a lease of its lane is expected to take."""
 
 
-class Lane(IntEnum):
-    """Kinds of work, highest first."""
-
-    CRITICAL = 0
-    HIGH = 1
-    BACKGROUND = 2
-
-    @classmethod
-    def of(cls, priority: int) -> Lane:
-        if priority < 0:
-            raise ValueError(f"a priority is 0 or more, not {priority}")
-        return LANES[min(priority, 2)]
-
-    @property
-    def label(self) -> str:
-        return self.name.lower()
+LENDERS = (Lane.BACKGROUND, Lane.HIGH)
+"""Lanes whose leases can be called back, the one that gives first first."""
 
 
-LANES = tuple(Lane)  # going through the class itself is several times as slow
-
-
-class LeaseEnd(StrEnum):
-    """How a lease ended."""
-
-    RELEASED = "released"
-    EXPIRED = "expired"
-    REVOKED = "revoked"
-    CANCELLED = "cancelled"
-    BROKEN = "broken"
-
-
-class Lease:
-    """The right to use `slot`; valid inside the `async with` that gave it."""
-
-    __slots__ = ("_called_back_event", "called_back_at", "deadline", "granted_at", "holder", "id",
-                 "is_broken", "lane", "priority", "scope", "slot", "waited_s")  # fmt: skip
-
-    def __init__(self, number: int, slot: int, request: LeaseRequest, now: float, waited_s: float) -> None:
-        self.id = number
-        self.slot = slot
-        self.holder = request.holder
-        self.priority = request.priority
-        self.lane = request.lane
-        self.granted_at = now
-        self.waited_s = waited_s
-        self.deadline = now + request.max_hold_s
-        self.scope = trio.CancelScope(deadline=self.deadline)
-        self.called_back_at: float | None = None
-        self.is_broken = False
-        self._called_back_event: trio.Event | None = None
-
-    @property
-    def is_called_back(self) -> bool:
-        return self.called_back_at is not None
-
-    async def wait_called_back(self) -> None:
-        """Return when somebody with more right needs the slot: finish within `grace_s`."""
-        if self._called_back_event is None:
-            self._called_back_event = trio.Event()
-            if self.is_called_back:
-                self._called_back_event.set()
-        await self._called_back_event.wait()
-
-    def mark_broken(self) -> None:
-        """The slot is unusable: when the lease ends it stays out of use until `Allocator.mend`."""
-        self.is_broken = True
-
-    def _call_back(self, now: float, grace_s: float) -> None:
-        self.called_back_at = now
-        self.deadline = self.scope.deadline = min(self.deadline, now + grace_s)
-        if self._called_back_event is not None:
-            self._called_back_event.set()
-
-
-class _Waiter:
-    """A request in the queue. It leaves it once, with a lease or without: then `is_gone`."""
-
-    __slots__ = ("enqueued_at", "is_gone", "is_parked", "is_urgent", "key", "lease", "request", "task")
-
-    def __init__(self, request: LeaseRequest, now: float, key: tuple[float, int]) -> None:
-        self.request = request
-        self.enqueued_at = now
-        self.key = key
-        self.task = trio.lowlevel.current_task()
-        self.lease: Lease | None = None
-        self.is_gone = False
-        self.is_urgent = False
-        self.is_parked = False
-
-    def __lt__(self, other: _Waiter) -> bool:
-        return self.key < other.key
-
-    async def park(self) -> None:
-        """Sleep until `take`; return at once when it has been called."""
-
-        def abort(_raise_cancel: object) -> trio.lowlevel.Abort:
-            self.is_parked = False
-            return trio.lowlevel.Abort.SUCCEEDED
-
-        if self.lease is None:
-            self.is_parked = True
-            await trio.lowlevel.wait_task_rescheduled(abort)
-        else:
-            await trio.lowlevel.cancel_shielded_checkpoint()
-
-    def take(self, lease: Lease) -> None:
-        self.lease = lease
-        if self.is_parked:
-            self.is_parked = False
-            trio.lowlevel.reschedule(self.task)
-
-
-class LeaseRequest:
+class LeaseRequest(Request):
     """What `Allocator.lease` returns: `async with` it to wait for, hold and end a lease.
 
-    Raises QueueFullError on entry when the lane's queue is full, LeaseEndedError on exit when the
-    lease expired or was revoked under its holder.
+    Raises QueueFullError on entry when the lane's queue is full, WaitTooLongError when it would wait or
+    has waited longer than it may, LeaseEndedError on exit when the lease ended under its holder.
     """
 
-    __slots__ = ("_allocator", "_lease", "holder", "lane", "max_hold_s", "priority")
+    __slots__ = ("_allocator", "_lease")
 
-    def __init__(self, allocator: Allocator, holder: str, priority: int, max_hold_s: float) -> None:
+    def __init__(
+        self, allocator: Allocator, holder: str, priority: int, max_hold_s: float, max_wait_s: float
+    ) -> None:
+        super().__init__(holder, priority, max_hold_s, max_wait_s)
         self._allocator = allocator
         self._lease: Lease | None = None
-        self.holder = holder
-        self.priority = priority
-        self.lane = Lane.of(priority)
-        self.max_hold_s = max_hold_s
 
     async def __aenter__(self) -> Lease:
         await trio.lowlevel.checkpoint_if_cancelled()
@@ -193,75 +100,30 @@ class LeaseRequest:
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> bool:
+        """Rule 7. A holder that was told to end and did so late or by another error has overstayed too."""
         lease = self._lease
         assert lease is not None
-        end = LeaseEnd.CANCELLED if isinstance(error, trio.Cancelled) else LeaseEnd.RELEASED
+        end = LeaseEnd.RELEASED
         try:
             is_swallowed = lease.scope.__exit__(kind, error, trace)
-            if lease.scope.cancelled_caught:
-                end = LeaseEnd.REVOKED if lease.is_called_back else LeaseEnd.EXPIRED
         finally:
+            if lease.scope.cancel_called:
+                is_expired = trio.current_time() >= lease.expires_at
+                end = LeaseEnd.EXPIRED if is_expired else LeaseEnd.REVOKED
+            elif error is not None and trio.current_effective_deadline() == -math.inf:
+                end = LeaseEnd.CANCELLED
             self._allocator._end(lease, end)
         if lease.scope.cancelled_caught:
             raise LeaseEndedError(f"the lease of {lease.holder} on slot {lease.slot} was {end}") from error
         return is_swallowed
 
 
-@dataclass(frozen=True, slots=True)
-class LeaseView:
-    """A lease as people see it."""
-
-    id: int
-    holder: str
-    lane: str
-    priority: int
-    held_s: float
-    left_s: float
-    """Seconds until the lease ends at the latest."""
-    max_hold_s: float
-    is_borrowed: bool
-    is_called_back: bool
-
-
-@dataclass(frozen=True, slots=True)
-class SlotView:
-    """A slot as people see it."""
-
-    slot: int
-    state: str
-    """free, leased or broken"""
-    reserved_for: str | None
-    lease: LeaseView | None
-
-
-@dataclass(frozen=True, slots=True)
-class WaiterView:
-    """A waiting request as people see it."""
-
-    holder: str
-    lane: str
-    priority: int
-    waited_s: float
-    ahead: int
-    """Waiters that go before this one if nothing else changes."""
-    why: str
-
-
-@dataclass(frozen=True, slots=True)
-class Snapshot:
-    """The allocator at one moment."""
-
-    slots: tuple[SlotView, ...]
-    queue: tuple[WaiterView, ...]
-    """In the order in which they will be served, by rule 4."""
-
-
 class Allocator:
     """Hands out leases on `settings.capacity` slots.
 
-    `on_grant(lease)`, `on_end(lease, how)` and `on_broken(slot)` are called in the step in which it
-    happens; they must not block, raise or call back into the allocator (except `on_broken`, whose
-    owner calls `mend` later).
+    The callbacks are called in the step in which it happens; they must not block, raise or call back into
+    the allocator. `on_broken(slot)` asks the slot's owner to make it whole and call `mend` later;
+    `on_gone(slot)` says that a withdrawn slot is in nobody's hands any more.
     """
 
     def __init__(
@@ -269,13 +131,17 @@ class Allocator:
         settings: AllocatorSettings,
         *,
         on_grant: Callable[[Lease], None] = lambda lease: None,
+        on_call_back: Callable[[Lease], None] = lambda lease: None,
         on_end: Callable[[Lease, LeaseEnd], None] = lambda lease, how: None,
         on_broken: Callable[[int], None] = lambda slot: None,
+        on_gone: Callable[[int], None] = lambda slot: None,
     ) -> None:
         self.settings = settings
         self._on_grant = on_grant
+        self._on_call_back = on_call_back
         self._on_end = on_end
         self._on_broken = on_broken
+        self._on_gone = on_gone
         self._guarantee = (
             settings.critical_guarantee,
             settings.high_guarantee,
@@ -285,86 +151,168 @@ class Allocator:
         self._broken: set[int] = set()
         self._leases: dict[int, Lease] = {}  # by slot, in the order of their grants
         self._leased = [0, 0, 0]
-        self._heaps: tuple[list[_Waiter], ...] = ([], [], [])
+        self._heaps: tuple[list[Waiter], ...] = ([], [], [])
         self._waiting = [0, 0, 0]
         self._urgent = 0  # urgent waiters, all in the critical lane
+        self._is_calling_back = False
+        self._typical_hold_s: list[float | None] = [None] * len(LANES)
         self._numbers = itertools.count(1)
 
     # ── for holders ─────────────────────────────────────────────────────────────────────────────
 
-    def lease(self, holder: str, *, priority: int, max_hold_s: float | None = None) -> LeaseRequest:
+    def lease(
+        self, holder: str, *, priority: int, max_hold_s: float | None = None, max_wait_s: float = math.inf
+    ) -> LeaseRequest:
         """A request for any slot; `holder` is a name for people. Priority 0 is critical, 10 least."""
-        return LeaseRequest(self, holder, priority, max_hold_s or self.settings.max_hold_s)
+        return LeaseRequest(self, holder, priority, max_hold_s or self.settings.max_hold_s, max_wait_s)
 
-    # ── for the owner of the slots ──────────────────────────────────────────────────────────────
+    # ── for the owner of the slots: rule 11 ─────────────────────────────────────────────────────
+
+    @property
+    def capacity(self) -> int:
+        return len(self._free) + len(self._leases) + len(self._broken)
 
     def mend(self, slot: int) -> None:
         """A broken slot is whole again. Raises KeyError when it is not broken."""
         self._broken.remove(slot)
-        heapq.heappush(self._free, slot)
+        self._set_free(slot)
+
+    def add_slot(self) -> int:
+        """A new slot, usable at once; its number is the lowest that no slot has."""
+        taken = {*self._free, *self._broken, *self._leases}
+        slot = next(number for number in itertools.count() if number not in taken)
+        self._set_free(slot)
+        return slot
+
+    def break_slot(self, slot: int) -> None:
+        """The slot is unusable until `mend`; a lease on it goes on and ends broken. Raises KeyError."""
+        if slot in self._leases:
+            self._leases[slot].mark_broken()
+        elif slot not in self._broken:
+            self._take_from_free(slot)
+            self._set_broken(slot)
+            self._settle()
+
+    def withdraw(self, slot: int) -> None:
+        """Take the slot away as soon as nobody has it: its lease is called back, but not cut short.
+
+        Raises KeyError for a slot that is not there, ValueError for one that must stay: critical work keeps
+        its guarantee, and the rest one slot.
+        """
+        lease = self._leases.get(slot)
+        if lease is not None and lease.is_leaving:
+            return
+        staying = self.capacity - sum(lease.is_leaving for lease in self._leases.values())
+        if staying <= self._guarantee[Lane.CRITICAL] + 1:
+            raise ValueError(
+                f"slot {slot} must stay: critical work needs its guarantee and the rest one slot"
+            )
+        if lease is not None:
+            lease.is_leaving = True
+            lease.call_back(trio.current_time(), lease.expires_at)
+            self._on_call_back(lease)
+        else:
+            if slot in self._broken:
+                self._broken.remove(slot)
+            else:
+                self._take_from_free(slot)
+            self._on_gone(slot)
         self._settle()
 
-    # ── for people ──────────────────────────────────────────────────────────────────────────────
+    # ── for people: rule 12 ─────────────────────────────────────────────────────────────────────
 
     def snapshot(self) -> Snapshot:
         """Who holds what and who waits why, at this moment."""
         now = trio.current_time()
-        slots = tuple(self._slot_view(slot, now) for slot in range(self.settings.capacity))
-        order = [w for heap in self._heaps for w in sorted(heap) if not w.is_gone]
-        queue = tuple(self._waiter_view(w, ahead, now) for ahead, w in enumerate(order))
+        order = self._order()
+        needy = next((w.request.holder for w in order if self._has_right_to_more(w)), None)
+        slots = tuple(
+            self._slot_view(slot, needy, now) for slot in sorted({*self._free, *self._broken, *self._leases})
+        )
+        names = [waiter.request.holder for waiter in order]
+        queue = tuple(self._waiter_view(w, names[:ahead], slots, now) for ahead, w in enumerate(order))
         return Snapshot(slots, queue)
+
+    def explain(self, holder: str) -> list[str]:
+        """What `holder` has and what it waits for, and why: a sentence each; none if neither."""
+        return self.snapshot().explain(holder)
 
     # ── rules ───────────────────────────────────────────────────────────────────────────────────
 
     def _may_take(self, lane: Lane) -> bool:
-        """Rule 2. There is a free slot for `lane`, and the critical reserve stays whole."""
-        return len(self._free) > (0 if lane is Lane.CRITICAL else self._reserve())
+        """Rule 2. There is a free slot for `lane`, and the reserve stays whole."""
+        return len(self._free) > (0 if lane is Lane.CRITICAL else self._unused(Lane.CRITICAL))
 
-    def _reserve(self) -> int:
-        """The unused part of the critical guarantee."""
-        return max(0, self._guarantee[Lane.CRITICAL] - self._leased[Lane.CRITICAL])
+    def _unused(self, lane: Lane) -> int:
+        """What the lane lacks of its guarantee."""
+        return max(0, self._guarantee[lane] - self._leased[lane])
 
-    def _next_waiter(self) -> _Waiter | None:
-        """Rules 3 and 4. Who gets the next free slot; None when nobody may."""
-        heads = [self._head(lane) for lane in LANES]
-        critical = heads[Lane.CRITICAL]
-        if critical is not None and critical.is_urgent and self._free:
-            return critical
-        able = [lane for lane in LANES if heads[lane] is not None and self._may_take(lane)]
-        below = [lane for lane in able if self._leased[lane] < self._guarantee[lane]]
-        return heads[(below or able)[0]] if able else None
+    def _has_right_to_more(self, waiter: Waiter) -> bool:
+        return waiter.is_urgent or self._unused(waiter.lane) > 0
 
-    def _key(self, request: LeaseRequest, now: float) -> tuple[float, int]:
+    def _next_waiter(self) -> Waiter | None:
+        """Who gets the next free slot; None when nobody may."""
+        heads = [self._head(lane) for lane in LANES if self._may_take(lane)]
+        return self._first([head for head in heads if head is not None], self._leased)
+
+    def _first(self, heads: Sequence[Waiter], leased: Sequence[int]) -> Waiter | None:
+        """Rules 3, 4 and 6. Of the first waiters of some lanes, highest lane first, the one that goes first.
+
+        Rule 11: when fewer slots are whole than guaranteed, a lane below its guarantee could hold off a
+        lower one for ever; so then their keys decide.
+        """
+        if not heads or heads[0].is_urgent:
+            return heads[0] if heads else None
+        below = [head for head in heads if leased[head.lane] < self._guarantee[head.lane]] or heads
+        is_short = len(self._free) + len(self._leases) < sum(self._guarantee)
+        return min(below) if is_short and below[0].lane is not Lane.CRITICAL else below[0]
+
+    def _key(self, request: Request, now: float) -> tuple[float, int]:
         """Rule 4. The virtual deadline; the number makes equal ones first come, first served."""
         return now + request.priority * self.settings.ageing_s, next(self._numbers)
 
     def _call_back(self) -> None:
-        """Rules 5 and 6. Call back what waiting lanes lack of their guarantees and what is urgent."""
-        unused = [max(0, g - leased) for g, leased in zip(self._guarantee, self._leased, strict=True)]
-        reserve = min(unused[Lane.CRITICAL], max(self._waiting[Lane.CRITICAL], len(self._free)))
-        entitled = reserve + sum(min(self._waiting[n], unused[n]) for n in (Lane.HIGH, Lane.BACKGROUND))
-        self._call_back_until(self._urgent, self._newest_of_lowest_lane)
-        self._call_back_until(entitled + max(0, self._urgent - reserve), self._newest_borrowed)
+        """Rules 5 and 6. Call back what is lacking, the newest first; take back what is not any more."""
+        counts = self._to_call_back()
+        self._is_calling_back = any(counts.values())
+        for lane, count in counts.items():
+            leases = [x for x in self._leases.values() if x.lane is lane and not x.is_leaving]
+            called = sorted((x for x in leases if x.is_called_back), key=lambda x: (x.called_back_at, x.id))
+            others = [x for x in leases if not x.is_called_back]
+            now = trio.current_time()
+            for lease in others[::-1][: max(0, count - len(called))]:
+                lease.call_back(now, now + self.settings.grace_s)
+                self._on_call_back(lease)
+            for lease in called[count:]:
+                if not lease.scope.cancel_called:
+                    lease.call_off()
 
-    def _call_back_until(self, wanted: int, choose: Callable[[], Lease | None]) -> None:
-        coming = len(self._free) + sum(lease.is_called_back for lease in self._leases.values())
-        for _ in range(coming, wanted):
-            if (lease := choose()) is None:
-                return
-            lease._call_back(trio.current_time(), self.settings.grace_s)
+    def _to_call_back(self) -> dict[Lane, int]:
+        """How many leases of each lane must be called back.
 
-    def _newest_borrowed(self) -> Lease | None:
-        for lane in reversed(LANES):
-            held = self._not_called_back(lane)
-            if len(held) > self._guarantee[lane]:
-                return held[-1]
-        return None
+        Borrowed ones for what waiting lanes lack of their guarantees, the reserve included, for without it
+        they get nothing; any for the urgent.
+        """
+        staying = [lease.lane for lease in self._leases.values() if not lease.is_leaving]
+        held_by = {lane: staying.count(lane) for lane in LENDERS}
+        lacking = sum(min(self._waiting[lane], self._unused(lane)) for lane in LENDERS)
+        reserve = self._unused(Lane.CRITICAL)
+        if not lacking:
+            reserve = min(reserve, self._waiting[Lane.CRITICAL])
+        urgent = self._urgent - len(self._free)
+        wanted = max(reserve, self._urgent) + lacking - len(self._free)
+        counts = {}
+        for lane, held in held_by.items():
+            counts[lane] = min(max(0, held - self._guarantee[lane]), max(0, wanted))
+            wanted -= counts[lane]
+            urgent -= counts[lane]
+        for lane, held in held_by.items():
+            more = min(held - counts[lane], max(0, urgent))
+            counts[lane] += more
+            urgent -= more
+        return counts
 
-    def _newest_of_lowest_lane(self) -> Lease | None:
-        held = self._not_called_back(Lane.BACKGROUND) or self._not_called_back(Lane.HIGH)
-        return self._newest_borrowed() or (held[-1] if held else None)
-
-    def _hurry(self, waiter: _Waiter) -> None:
+    def _hurry(self, waiter: Waiter) -> None:
         """Rule 6. The patience of a critical waiter is over."""
         waiter.is_urgent = True
         self._urgent += 1
@@ -372,40 +320,74 @@ class Allocator:
 
     # ── steps ───────────────────────────────────────────────────────────────────────────────────
 
-    def _take_now(self, request: LeaseRequest) -> Lease | None:
+    def _take_now(self, request: Request) -> Lease | None:
         """Rule 8. A lease at once when nobody at all waits; else None, and the request queues."""
         if any(self._waiting) or not self._may_take(request.lane):
             return None
         return self._grant(request, 0.0)
 
-    async def _wait(self, request: LeaseRequest) -> Lease:
+    async def _wait(self, request: Request) -> Lease:
         waiter = self._enqueue(request)
         self._settle()
         try:
-            if request.lane is Lane.CRITICAL:
-                with trio.move_on_after(self.settings.critical_wait_s - self.settings.grace_s):
-                    await waiter.park()
-                if waiter.lease is None:
-                    self._hurry(waiter)
-            await waiter.park()
+            with trio.move_on_after(request.max_wait_s):
+                if request.lane is Lane.CRITICAL:
+                    with trio.move_on_after(self.settings.patience_s):
+                        await waiter.park()
+                    if waiter.lease is None:
+                        self._hurry(waiter)
+                await waiter.park()
         except BaseException:
             self._forget(waiter)
             raise
-        assert waiter.lease is not None
+        if waiter.lease is None:
+            self._forget(waiter)
+            raise WaitTooLongError(f"{request.holder} got no slot within {request.max_wait_s:.0f} s")
         return waiter.lease
 
-    def _enqueue(self, request: LeaseRequest) -> _Waiter:
+    def _enqueue(self, request: Request) -> Waiter:
         """Rule 10."""
         lane = request.lane
         if self._waiting[lane] >= self.settings.queue_limit:
             raise QueueFullError(f"{lane.label} queue is full: {self._waiting[lane]} requests wait already")
         now = trio.current_time()
-        waiter = _Waiter(request, now, self._key(request, now))
+        waiter = Waiter(request, now, self._key(request, now))
         heapq.heappush(self._heaps[lane], waiter)
         self._waiting[lane] += 1
+        if request.max_wait_s < math.inf and (wait_s := self._predict_wait_s(waiter)) > request.max_wait_s:
+            self._leave_queue(waiter)
+            allowed = f"and waits {request.max_wait_s:.0f} s at most"
+            raise WaitTooLongError(f"{request.holder} would get a slot in about {wait_s:.0f} s {allowed}")
         return waiter
 
-    def _forget(self, waiter: _Waiter) -> None:
+    def _predict_wait_s(self, waiter: Waiter) -> float:
+        """Rule 10. How long it will wait if each lease takes as long as those of its lane did of late."""
+        now, lane = trio.current_time(), waiter.lane
+        ends = [now] * len(self._free)
+        for lease in self._leases.values():
+            if not lease.is_leaving:
+                ends.append(max(now, min(lease.deadline, lease.granted_at + self._typical_hold(lease.lane))))
+        ends.sort()  # and so a heap
+        if lane is not Lane.CRITICAL:
+            del ends[: self._unused(Lane.CRITICAL)]
+        order = self._order()
+        ahead = order[: order.index(waiter)]
+        for other in ahead if ends else ():
+            heapq.heapreplace(ends, ends[0] + self._typical_hold(other.lane))
+        bounds = [ends[0] - now if ends else math.inf]
+        if lane is Lane.CRITICAL:
+            bounds.append(self.settings.critical_wait_s)
+        elif sum(other.lane is lane for other in ahead) < self._unused(lane) and any(
+            self._leased[lender] > self._guarantee[lender] for lender in LENDERS
+        ):
+            bounds.append(self.settings.grace_s)
+        return min(bounds)
+
+    def _typical_hold(self, lane: Lane) -> float:
+        """Seconds that a lease of the lane takes; the limit while none has ended yet."""
+        return self._typical_hold_s[lane] or self.settings.max_hold_s
+
+    def _forget(self, waiter: Waiter) -> None:
         """Rule 9. The waiter was cancelled; a slot it got in the same step goes to the next one."""
         if waiter.lease is not None:
             self._end(waiter.lease, LeaseEnd.CANCELLED)
@@ -413,27 +395,27 @@ class Allocator:
             self._leave_queue(waiter)
             self._settle()
 
-    def _leave_queue(self, waiter: _Waiter) -> None:
+    def _leave_queue(self, waiter: Waiter) -> None:
         waiter.is_gone = True
-        self._waiting[waiter.request.lane] -= 1
+        self._waiting[waiter.lane] -= 1
         self._urgent -= waiter.is_urgent
 
-    def _head(self, lane: Lane) -> _Waiter | None:
+    def _head(self, lane: Lane) -> Waiter | None:
         heap = self._heaps[lane]
         while heap and heap[0].is_gone:
             heapq.heappop(heap)
         return heap[0] if heap else None
 
     def _settle(self) -> None:
-        """Give away what can be given, then call back what is missing. Restores I4."""
-        if not any(self._waiting):
+        """Give away what can be given, then call back what is lacking. Restores I4 and I5."""
+        if not any(self._waiting) and not self._is_calling_back:
             return
         while self._free and (waiter := self._next_waiter()) is not None:
             self._leave_queue(waiter)
             waiter.take(self._grant(waiter.request, trio.current_time() - waiter.enqueued_at))
         self._call_back()
 
-    def _grant(self, request: LeaseRequest, waited_s: float) -> Lease:
+    def _grant(self, request: Request, waited_s: float) -> Lease:
         """Rule 1."""
         slot = heapq.heappop(self._free)
         lease = Lease(next(self._numbers), slot, request, trio.current_time(), waited_s)
@@ -444,34 +426,56 @@ class Allocator:
 
     def _end(self, lease: Lease, how: LeaseEnd) -> None:
         """Rule 1. A slot that is broken, or whose holder overstayed, waits for `mend`."""
-        del self._leases[lease.slot]
-        self._leased[lease.lane] -= 1
-        is_broken = lease.is_broken or how is LeaseEnd.EXPIRED
-        if is_broken:
-            self._broken.add(lease.slot)
-        else:
-            heapq.heappush(self._free, lease.slot)
+        lane, slot = lease.lane, lease.slot
+        del self._leases[slot]
+        self._leased[lane] -= 1
+        held_s = trio.current_time() - lease.granted_at
+        usual_s = self._typical_hold_s[lane]
+        self._typical_hold_s[lane] = held_s if usual_s is None else usual_s + MEMORY * (held_s - usual_s)
         self._on_end(lease, LeaseEnd.BROKEN if lease.is_broken else how)
-        if is_broken:
-            self._on_broken(lease.slot)
+        if lease.is_leaving:
+            self._on_gone(slot)
+        elif lease.is_broken or how is LeaseEnd.EXPIRED:
+            self._set_broken(slot)
+        else:
+            heapq.heappush(self._free, slot)
         self._settle()
+
+    def _set_broken(self, slot: int) -> None:
+        self._broken.add(slot)
+        self._on_broken(slot)
+
+    def _set_free(self, slot: int) -> None:
+        heapq.heappush(self._free, slot)
+        self._settle()
+
+    def _take_from_free(self, slot: int) -> None:
+        if slot not in self._free:
+            raise KeyError(slot)
+        self._free.remove(slot)
+        heapq.heapify(self._free)
 
     # ── views ───────────────────────────────────────────────────────────────────────────────────
 
-    def _not_called_back(self, lane: Lane) -> list[Lease]:
-        """The lane's leases that nobody called back, oldest first."""
-        return [x for x in self._leases.values() if x.lane is lane and not x.is_called_back]
+    def _order(self) -> list[Waiter]:
+        """All who wait, in the order in which they are served if slots come free one by one."""
+        queues = [deque(sorted(w for w in heap if not w.is_gone)) for heap in self._heaps]
+        leased, order = list(self._leased), []
+        while first := self._first([queue[0] for queue in queues if queue], leased):
+            order.append(queues[first.lane].popleft())
+            leased[first.lane] += 1
+        return order
 
-    def _slot_view(self, slot: int, now: float) -> SlotView:
+    def _slot_view(self, slot: int, needy: str | None, now: float) -> SlotView:
         lease = self._leases.get(slot)
         if lease is not None:
-            return SlotView(slot, "leased", None, self._lease_view(lease, now))
+            return SlotView(slot, "leased", None, self._lease_view(lease, needy, now))
         if slot in self._broken:
             return SlotView(slot, "broken", None, None)
-        is_reserved = slot in heapq.nlargest(self._reserve(), self._free)
+        is_reserved = slot in heapq.nlargest(self._unused(Lane.CRITICAL), self._free)
         return SlotView(slot, "free", Lane.CRITICAL.label if is_reserved else None, None)
 
-    def _lease_view(self, lease: Lease, now: float) -> LeaseView:
+    def _lease_view(self, lease: Lease, needy: str | None, now: float) -> LeaseView:
         of_lane = [x.id for x in self._leases.values() if x.lane is lease.lane]
         return LeaseView(
             id=lease.id,
@@ -483,31 +487,40 @@ class Allocator:
             max_hold_s=lease.deadline - lease.granted_at,
             is_borrowed=lease.id in of_lane[self._guarantee[lease.lane] :],
             is_called_back=lease.is_called_back,
+            called_back_for=needy if lease.is_called_back and not lease.is_leaving else None,
         )
 
-    def _waiter_view(self, waiter: _Waiter, ahead: int, now: float) -> WaiterView:
-        request = waiter.request
+    def _waiter_view(
+        self, waiter: Waiter, ahead: Sequence[str], slots: Sequence[SlotView], now: float
+    ) -> WaiterView:
+        request, waited_s = waiter.request, now - waiter.enqueued_at
+        patience_s = self.settings.patience_s - waited_s if waiter.lane is Lane.CRITICAL else None
         return WaiterView(
             holder=request.holder,
-            lane=request.lane.label,
+            lane=waiter.lane.label,
             priority=request.priority,
-            waited_s=now - waiter.enqueued_at,
-            ahead=ahead,
-            why=self._reason(request.lane, ahead, now),
+            waited_s=waited_s,
+            ahead=len(ahead),
+            is_urgent=waiter.is_urgent,
+            why=why_waiting(waiter.lane.label, ahead, slots, patience_s),
         )
 
-    def _reason(self, lane: Lane, ahead: int, now: float) -> str:
-        parts = []
-        if self._free:
-            parts.append(f"{len(self._free)} free slot is kept for critical work")
-        if ahead:
-            parts.append(f"{ahead} in the queue {'goes' if ahead == 1 else 'go'} first")
-        for lease in sorted(self._leases.values(), key=lambda x: x.deadline):
-            state = "called back" if lease.is_called_back else lease.lane.label
-            held_s, left_s = now - lease.granted_at, lease.deadline - now
-            parts.append(
-                f"{lease.holder} ({state}) holds slot {lease.slot} for {held_s:.0f} s, "
-                f"{left_s:.0f} s at most to go"
-            )
-        parts += [f"slot {slot} is broken and being rebuilt" for slot in sorted(self._broken)]
-        return "; ".join(parts)
+
+def why_no_promise(settings: AllocatorSettings, critical_jobs: Sequence[str]) -> str | None:
+    """Why critical work may wait longer than `critical_wait_s`, with the arithmetic; None if it can't.
+
+    Each of the jobs has one lease at a time. A slot in other hands is there after
+    `patience_s + grace_s + cleanup_s`, which is `critical_wait_s`; one in critical hands only after
+    `max_hold_s`, and so they must not be more than the slots.
+    """
+    rounds = math.ceil(len(critical_jobs) / settings.capacity) - 1
+    hold_s = settings.max_hold_s + settings.cleanup_s
+    if rounds * hold_s <= settings.critical_wait_s:
+        return None
+    who = (
+        f"{len(critical_jobs)} critical jobs ({', '.join(critical_jobs)}) share {settings.capacity} contexts"
+    )
+    return (
+        f"{who}: the last waits up to {rounds} × (max_hold_s {settings.max_hold_s:g} + cleanup_s "
+        f"{settings.cleanup_s:g}) = {rounds * hold_s:g} s, above critical_wait_s {settings.critical_wait_s:g}"
+    )

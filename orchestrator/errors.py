@@ -61,8 +61,8 @@ class SiteStartError(OrchestratorError):
     """The bundled site's process did not start."""
 
 
-class ProfileError(OrchestratorError):
-    """A site profile is broken; the message names file, line and reason."""
+class ProfileError(SettingsError):
+    """A site profile is missing or broken; the message names file, line and reason."""
 
 
 # ── database ────────────────────────────────────────────────────────────────────────────────────
@@ -192,6 +192,13 @@ class QueueFullError(OrchestratorError):
     """A lane's queue holds as many requests as it may."""
 
     failure = Failure.TRANSIENT
+
+
+class WaitTooLongError(OrchestratorError):
+    """A request would wait for its slot, or has waited, longer than it may."""
+
+    failure = Failure.TRANSIENT
+    costs_attempt = False
 
 
 class LeaseEndedError(OrchestratorError):

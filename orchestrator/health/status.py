@@ -6,26 +6,43 @@ The control socket and the live view show this one document. Its keys are listed
 
 import os
 from dataclasses import asdict, dataclass, field
-from datetime import datetime
 from typing import Any
 
 import trio
 
 import orchestrator
 from orchestrator.actors.actor import Actor, ActorState
+from orchestrator.actors.job import Job
 from orchestrator.actors.supervisor import Supervisor
-from orchestrator.allocator import Allocator, Snapshot
+from orchestrator.allocator import Allocator
 from orchestrator.clock import Clock
 from orchestrator.db import learned, posts
 from orchestrator.db.pool import Database
 from orchestrator.errors import DatabaseError
+from orchestrator.health import problems
 from orchestrator.health.checks import Checks
 from orchestrator.health.modes import DATABASE, Modes
-from orchestrator.model import CheckState, Ending, Mode, Post, PostState
+from orchestrator.health.problems import iso
+from orchestrator.model import CheckState, Mode, Post
+from orchestrator.snapshot import Snapshot
 
 RECENT_POSTS = 12
 
 Document = dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class SwitchedOff:
+    """A job that has no actor, because the settings say so."""
+
+    job: Job
+    source: str
+    """Where they say so, such as "from ORCHESTRATOR_JOBS__LEARN__ENABLED"."""
+
+    @property
+    def way_on(self) -> str:
+        """What a person does to have it back."""
+        return f"Set jobs.{self.job.name}.enabled to true ({self.source}), then restart the daemon"
 
 
 @dataclass(slots=True)
@@ -40,6 +57,9 @@ class House:
     supervisor: Supervisor | None = None
     scopes: tuple[str, ...] = ()
     """The sites whose audiences are learned."""
+    accounts: tuple[str, ...] = ()
+    """The accounts that are posted for."""
+    switched_off: tuple[SwitchedOff, ...] = ()
     steps: list[tuple[str, float]] = field(default_factory=list)
     """What the start has done so far, and how long each step took in seconds."""
     note: str = ""
@@ -54,14 +74,17 @@ class House:
 
 
 async def read_status(house: House) -> Document:
-    """The whole document; with the database down, the parts that it holds are left out."""
+    """The whole document; without what the database holds, while it is down or has no tables yet."""
     status = read_live(house)
-    if house.database is not None and not house.checks.is_down(DATABASE):
+    has_tables = house.supervisor is not None  # which is made of what they hold
+    if house.database is not None and has_tables and not house.checks.is_down(DATABASE):
         try:
             status |= await _read_stored(house, house.database)
-            status["problems"] += _post_problems(status, *await house.database.run(posts.put_off))
+            status["problems"] += await problems.of_posts(
+                house.database, house.clock, house.accounts, status["jobs"]
+            )
         except DatabaseError as error:
-            status["problems"].append(_problem(str(error), None, error.remedy))
+            status["problems"].append(problems.problem(str(error), None, error.remedy))
     status["summary"] = summary(status)
     return status
 
@@ -71,6 +94,7 @@ def read_live(house: House) -> Document:
     supervisor = house.supervisor
     snapshot = house.allocator.snapshot()
     jobs = [job_row(actor, snapshot) for actor in supervisor.actors.values()] if supervisor else []
+    jobs += [off_row(off) for off in house.switched_off]
     status: Document = {
         "version": orchestrator.__version__,
         "mode": house.modes.mode.value,
@@ -81,7 +105,7 @@ def read_live(house: House) -> Document:
         "note": house.note,
         "ready_s": house.ready_s,
         "startup": [{"step": step, "duration_s": duration_s} for step, duration_s in house.steps],
-        "problems": _problems(house, jobs),
+        "problems": problems.of_checks(house.checks) + problems.of_jobs(jobs),
         "checks": [asdict(result) for result in house.checks.results.values()],
         **allocator_rows(snapshot),
         "jobs": jobs,
@@ -94,10 +118,10 @@ def read_live(house: House) -> Document:
 
 def summary(status: Document) -> str:
     """The one line for 3 a.m.: what is wrong and what to do, or that all is well."""
-    mode, problems = status["mode"], status["problems"]
-    if problems:
-        more = f"And {len(problems) - 1} more" if len(problems) > 1 else ""
-        return f"{mode.capitalize()}: {_sentences(problems[0]['what'], problems[0]['remedy'], more)}"
+    mode, wrong = status["mode"], status["problems"]
+    if wrong:
+        more = f"And {len(wrong) - 1} more" if len(wrong) > 1 else ""
+        return f"{mode.capitalize()}: {_sentences(wrong[0]['what'], wrong[0]['remedy'], more)}"
     if mode == Mode.STARTING and status["note"]:
         return f"Starting: {status['note']}."
     if mode == Mode.STARTING:
@@ -110,7 +134,9 @@ def summary(status: Document) -> str:
         what = "" if status["is_paused"] else f": {', '.join(paused)}"
         return f"Paused by an operator{what}. Go on with: orchestrator ctl resume"
     running = [job["name"] for job in status["jobs"] if job["state"] == ActorState.RUNNING]
-    return f"All is well. {'Running: ' + ', '.join(running) if running else 'Nothing runs now'}."
+    off = [job["name"] for job in status["jobs"] if job["state"] == ActorState.OFF]
+    more = f" Switched off: {', '.join(off)}." if off else ""
+    return f"All is well. {'Running: ' + ', '.join(running) if running else 'Nothing runs now'}.{more}"
 
 
 def _sentences(*texts: str) -> str:
@@ -134,37 +160,55 @@ def job_row(actor: Actor, snapshot: Snapshot) -> Document:
         "priority": actor.job.priority,
         "uses_browser": actor.job.uses_browser,
         "state": "queued" if waits else actor.state.value,
-        "since": _iso(actor.since),
-        "next_at": _iso(actor.due_at) if is_waiting else None,
+        "since": iso(actor.since),
+        "next_at": iso(actor.next_at) if is_waiting else None,
+        "overdue_s": actor.overdue_s,
+        "is_stuck": actor.is_stuck,
+        "beat": actor.beat and {"said": actor.beat.said, "ago_s": trio.current_time() - actor.beat.at},
         "last": history.last
         and {
             "ending": history.last.outcome.ending.value,
             "detail": history.last.outcome.detail,
-            "at": _iso(history.last.started_at),
+            "at": iso(history.last.started_at),
             "duration_s": history.last.duration_s,
         },
-        "last_success_at": _iso(history.last_success_at),
+        "gave_up": history.gave_up
+        and {"detail": history.gave_up.outcome.detail, "at": iso(history.gave_up.started_at)},
+        "last_success_at": iso(history.last_success_at),
         "runs": {ending.value: count for ending, count in history.endings.items()},
         "why": why(actor, snapshot)[0],
     }
 
 
+def off_row(off: SwitchedOff) -> Document:
+    """A job that is switched off, as people see it."""
+    return {
+        "name": off.job.name,
+        "priority": off.job.priority,
+        "uses_browser": off.job.uses_browser,
+        "state": ActorState.OFF.value,
+        "since": None,
+        "next_at": None,
+        "overdue_s": 0.0,
+        "is_stuck": False,
+        "beat": None,
+        "last": None,
+        "gave_up": None,
+        "last_success_at": None,
+        "runs": {},
+        "why": why_off(off),
+    }
+
+
+def why_off(off: SwitchedOff) -> str:
+    return f"Switched off in the settings. {off.way_on}."
+
+
 def why(actor: Actor, snapshot: Snapshot) -> list[str]:
     """What the job is doing and why, as sentences; the first one is the short answer."""
     lines = [_why_state(actor)]
-    for slot in snapshot.slots:
-        if slot.lease is not None and slot.lease.holder == actor.job.name:
-            lease = slot.lease
-            lines.append(
-                f"It has held slot {slot.slot} for {lease.held_s:.1f} s "
-                f"and must give it back in {lease.left_s:.0f} s."
-            )
-            if lease.is_called_back:
-                lines.append("The slot was called back: somebody with more right waits for it.")
-    for waiter in snapshot.queue:
-        if waiter.holder == actor.job.name:
-            waited = f"Has waited {waiter.waited_s:.1f} s for a slot in lane {waiter.lane}"
-            lines.insert(0, f"{waited}: {waiter.why}.")
+    for line in snapshot.explain(actor.job.name):
+        lines.insert(0 if line.startswith("Has waited") else len(lines), line)
     last = actor.history.last
     if last is not None:
         detail = f" ({last.outcome.detail})" if last.outcome.detail else ""
@@ -183,50 +227,19 @@ def _why_state(actor: Actor) -> str:
         case ActorState.BACKING_OFF:
             return f"Backs off after a failure: {actor.detail}."
         case ActorState.RUNNING:
-            return f"Runs now, because of: {actor.detail}."
+            return f"Runs now, because of: {actor.detail}.{_last_words(actor)}"
         case ActorState.OFF:
             return "Off: the daemon drains and starts no more runs."
+        case _ if actor.detail:
+            return f"Waits {actor.detail}."
         case _:
             woken = f", or when {' or '.join(actor.job.after)} is done" if actor.job.after else ""
             return f"Waits until {due}{woken}."
 
 
-def _problems(house: House, jobs: list[Document]) -> list[Document]:
-    problems = [
-        {
-            "what": f"{result.name} is down: {result.detail}",
-            "since": _iso(house.checks.down_since.get(result.name)),
-            "remedy": result.remedy,
-        }
-        for result in sorted(house.checks.down, key=lambda result: not result.is_critical)
-    ]
-    for job in jobs:
-        last = job["last"]
-        if job["state"] == ActorState.FAILED:
-            problems.append(_problem(f"job {job['name']} has failed", job["since"], job["why"]))
-        elif last and last["ending"] == Ending.GIVEN_UP:
-            text = f"job {job['name']} gave up: {last['detail']}"
-            problems.append(_problem(text, last["at"], "It is tried again at its next turn"))
-    return problems
-
-
-def _post_problems(status: Document, put_off: int, reason: str) -> list[Document]:
-    problems = []
-    if put_off:
-        remedy = "They go out an hour after the last try at the latest, once that is mended"
-        problems.append(_problem(f"{_posts(put_off)} put off: {reason}", None, remedy))
-    if count := status["posts"][PostState.AMBIGUOUS]:
-        remedy = "Reconciliation is looking on the site; see: orchestrator ctl why reconciliation"
-        problems.append(_problem(f"{_posts(count)} ambiguous", None, remedy))
-    return problems
-
-
-def _posts(count: int) -> str:
-    return f"{count} {'post is' if count == 1 else 'posts are'}"
-
-
-def _problem(what: str, since: str | None, remedy: str) -> Document:
-    return {"what": what, "since": since, "remedy": remedy}
+def _last_words(actor: Actor) -> str:
+    beat = actor.beat
+    return "" if beat is None else f" It said “{beat.said}” {trio.current_time() - beat.at:.0f} s ago."
 
 
 async def _read_stored(house: House, database: Database) -> Document:
@@ -254,8 +267,8 @@ def _post_row(post: Post, seen: tuple[int, int, int] | None) -> Document:
         "account": post.account,
         "text": post.text,
         "state": post.state.value,
-        "due_at": _iso(post.due_at),
-        "published_at": _iso(post.published_at),
+        "due_at": iso(post.due_at),
+        "published_at": iso(post.published_at),
         "reference": post.reference,
         "likes": likes,
         "replies": replies,
@@ -265,7 +278,3 @@ def _post_row(post: Post, seen: tuple[int, int, int] | None) -> Document:
         "hour": post.arms.hour,
         "detail": post.detail,
     }
-
-
-def _iso(moment: datetime | None) -> str | None:
-    return None if moment is None else moment.isoformat(timespec="seconds")

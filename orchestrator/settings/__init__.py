@@ -123,7 +123,8 @@ class AllocatorSettings(Section):
     background_guarantee: int = Field(1, ge=0, description="the same for the other jobs")
     ageing_s: Seconds = Field(30, description="one level of priority is worth so much waiting")
     critical_wait_s: Seconds = Field(60, description="critical jobs never wait longer")
-    grace_s: Seconds = Field(15, description="from the call-back of a lease to its end")
+    grace_s: Seconds = Field(15, description="from the call-back of a lease until its holder is cancelled")
+    cleanup_s: Seconds = Field(15, description="longest that a cancelled holder still needs its context")
     max_hold_s: Seconds = Field(600, description="longest hold of a lease that names none")
     queue_limit: int = Field(1000, ge=1, description="waiting requests in each lane")
 
@@ -140,11 +141,17 @@ class AllocatorSettings(Section):
                 f"critical_guarantee ({self.critical_guarantee}) must be below capacity ({self.capacity}): "
                 "contexts kept for critical jobs are lent to no other job, and some of those need one too"
             )
-        if self.grace_s >= self.critical_wait_s:
+        if self.patience_s <= 0:
             raise ValueError(
-                f"grace_s ({self.grace_s:g}) must be below critical_wait_s ({self.critical_wait_s:g})"
+                f"grace_s {self.grace_s:g} + cleanup_s {self.cleanup_s:g} is {self.grace_s + self.cleanup_s:g} s: "
+                f"no context can be had back within critical_wait_s {self.critical_wait_s:g}; lower the former"
             )
         return self
+
+    @property
+    def patience_s(self) -> float:
+        """How long a critical job waits before a context is taken for it: then it comes just in time."""
+        return self.critical_wait_s - self.grace_s - self.cleanup_s
 
 
 class JobSettings(Section):
@@ -153,13 +160,16 @@ class JobSettings(Section):
     enabled: bool = Field(True, description="false switches the job off")
     every_s: Seconds | None = Field(None, description="seconds between two runs")
     daily_at: str | None = Field(
-        None, pattern=r"^([01]\d|2[0-3]):[0-5]\d$", description="HH:MM, in UTC; this or every_s"
+        None, pattern=r"^([01]\d|2[0-3]):[0-5]\d$", description="HH:MM; this or every_s"
     )
+    time_zone: str = Field("UTC", description="IANA name; daily_at is in it")
 
     @model_validator(mode="after")
     def _check_timing(self) -> Self:
         if self.every_s is not None and self.daily_at is not None:
             raise ValueError("give every_s or daily_at, not both")
+        if self.daily_at is None and "time_zone" in self.model_fields_set:
+            raise ValueError("time_zone goes with daily_at; give both or neither")
         return self
 
 
@@ -421,6 +431,9 @@ def _cross_check(settings: Settings) -> Iterator[tuple[Route, str]]:
             yield (*route, "site"), f"must be one of the sites: {known}"
         if problem := _time_zone_problem(account.time_zone):
             yield (*route, "time_zone"), problem
+    for name, job in settings.jobs.items():
+        if problem := _time_zone_problem(job.time_zone):
+            yield ("jobs", name, "time_zone"), problem
     if problem := _folder_problem(settings.content.folder):
         yield ("content", "folder"), problem
     if not _is_on(settings, "reconciliation") and _is_on(settings, "posting"):

@@ -1,0 +1,108 @@
+"""What the allocator shows people: who holds which slot, who waits, and why."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+NAMED = 3
+"""So many of those who go first are named."""
+
+
+@dataclass(frozen=True, slots=True)
+class LeaseView:
+    """A lease as people see it."""
+
+    id: int
+    holder: str
+    lane: str
+    priority: int
+    held_s: float
+    left_s: float
+    """Seconds until the lease ends at the latest."""
+    max_hold_s: float
+    is_borrowed: bool
+    is_called_back: bool
+    called_back_for: str | None
+    """Who has more right to the slot and waits for it; None when the slot itself is withdrawn."""
+
+    def __str__(self) -> str:
+        state = f"{self.lane}, borrowed" if self.is_borrowed else self.lane
+        called_back = ", called back" if self.is_called_back else ""
+        return f"{self.holder} ({state}{called_back})"
+
+
+@dataclass(frozen=True, slots=True)
+class SlotView:
+    """A slot as people see it."""
+
+    slot: int
+    state: str
+    """free, leased or broken"""
+    reserved_for: str | None
+    lease: LeaseView | None
+
+
+@dataclass(frozen=True, slots=True)
+class WaiterView:
+    """A waiting request as people see it."""
+
+    holder: str
+    lane: str
+    priority: int
+    waited_s: float
+    ahead: int
+    """Waiters that go before this one if nothing else changes."""
+    is_urgent: bool
+    why: str
+
+
+@dataclass(frozen=True, slots=True)
+class Snapshot:
+    """The allocator at one moment."""
+
+    slots: tuple[SlotView, ...]
+    queue: tuple[WaiterView, ...]
+    """In the order in which they will be served if slots come free one by one."""
+
+    def explain(self, holder: str) -> list[str]:
+        """What `holder` waits for and what it has, and why: a sentence each; none if neither."""
+        lines = [
+            f"Has waited {waiter.waited_s:.1f} s for a slot in lane {waiter.lane}: {waiter.why}."
+            for waiter in self.queue
+            if waiter.holder == holder
+        ]
+        for slot in self.slots:
+            lease = slot.lease
+            if lease is None or lease.holder != holder:
+                continue
+            lines.append(
+                f"It has held slot {slot.slot} for {lease.held_s:.1f} s "
+                f"and must give it back in {max(0.0, lease.left_s):.0f} s."
+            )
+            if lease.is_called_back:
+                cause = "the slot is being withdrawn"
+                if lease.called_back_for is not None:
+                    cause = f"{lease.called_back_for} has more right to it and waits"
+                lines.append(f"Slot {slot.slot} was called back: {cause}.")
+        return lines
+
+
+def why_waiting(lane: str, ahead: Sequence[str], slots: Sequence[SlotView], urgent_in_s: float | None) -> str:
+    """Why a request waits, behind `ahead`; `urgent_in_s` is what a critical one still has of patience."""
+    parts = []
+    free = sum(slot.state == "free" for slot in slots)
+    if free and lane != "critical":
+        parts.append(f"{free} free {'slot is' if free == 1 else 'slots are'} kept for critical work")
+    if ahead:
+        names = ", ".join(ahead[:NAMED]) + (" …" if len(ahead) > NAMED else "")
+        parts.append(f"{len(ahead)} in the queue {'goes' if len(ahead) == 1 else 'go'} first ({names})")
+    held = [(slot.slot, slot.lease) for slot in slots if slot.lease is not None]
+    for number, lease in sorted(held, key=lambda pair: pair[1].left_s):
+        left_s = max(0.0, lease.left_s)
+        parts.append(f"{lease} holds slot {number} for {lease.held_s:.0f} s, {left_s:.0f} s at most to go")
+    parts += [f"slot {slot.slot} is broken and being rebuilt" for slot in slots if slot.state == "broken"]
+    if urgent_in_s is not None:
+        when = "now" if urgent_in_s <= 0 else f"in {urgent_in_s:.0f} s"
+        parts.append(f"{when} it takes a slot from the lowest lane")
+    return "; ".join(parts)
