@@ -153,11 +153,12 @@ def _listen_to_page(opened: OpenContext) -> None:
 
 async def renew_page(opened: OpenContext) -> None:
     """A fresh page in the same context: what the old one was still doing can't disturb the next visit."""
-    old = opened.page
     opened.page = await opened.context.new_page()
     _listen_to_page(opened)
     opened.is_page_spent = False
-    await old.close()
+    for other in opened.context.pages:
+        if other is not opened.page:  # the old one, or a window that it opened when nobody looked any more
+            await other.close()
 
 
 @dataclass(frozen=True, slots=True)

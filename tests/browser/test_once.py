@@ -6,9 +6,12 @@ from http.server import BaseHTTPRequestHandler
 import pytest
 import trio
 from playwright.async_api import Page, Request
+from pydantic import ValidationError
 
+from orchestrator.browser.once import SEND_TIMEOUT_S
 from orchestrator.browser.pool import ContextPool
 from orchestrator.errors import PageUnexpectedError
+from orchestrator.settings import PostingSettings
 from tests.browser.harness import Reply, Site
 
 FORM = """<!doctype html>
@@ -265,3 +268,8 @@ async def test_after_a_submit_that_failed_its_page_sends_nothing_more(pool: Cont
     finally:
         go_on.set()
     assert ("POST", "/submit") not in site.seen
+
+
+def test_no_post_is_judged_missing_while_it_may_be_under_way() -> None:
+    with pytest.raises(ValidationError, match="settle_s"):
+        PostingSettings(settle_s=SEND_TIMEOUT_S)

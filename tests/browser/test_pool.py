@@ -261,6 +261,36 @@ async def test_windows_that_a_page_opens_are_closed(pool: ContextPool, site: Sit
         assert await browser.visit(open_windows) == 1
 
 
+async def test_a_window_that_a_spent_page_opens_does_not_outlive_it(pool: ContextPool, site: Site) -> None:
+    fail_first, is_open = threading.Event(), threading.Event()
+
+    def hold(_request: BaseHTTPRequestHandler) -> Reply:
+        fail_first.wait(20)
+        return Reply()
+
+    def note(_request: BaseHTTPRequestHandler) -> Reply:
+        is_open.set()
+        return Reply()
+
+    site.pages |= {"/hold": hold, "/popup": note}
+
+    async def begin(page: Page) -> None:
+        await site.open(page)
+        await page.evaluate("() => void fetch('/hold').then(() => window.open('/popup'))")
+        raise SiteUnavailableError("no answer")
+
+    async def count_pages(page: Page) -> int:
+        await site.open(page)
+        return len(page.context.pages)
+
+    async with pool.use(0, "ada", site.hosts) as browser:
+        with pytest.raises(SiteUnavailableError):
+            await browser.visit(begin)
+        fail_first.set()
+        assert await trio.to_thread.run_sync(is_open.wait, 20)
+        assert await browser.visit(count_pages) == 1
+
+
 async def test_a_context_whose_scripts_hold_too_much_memory_is_renewed(
     pool: ContextPool, site: Site, monkeypatch: pytest.MonkeyPatch
 ) -> None:
