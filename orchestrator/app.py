@@ -33,7 +33,7 @@ from orchestrator.db.pool import Database
 from orchestrator.db.sessions import SessionTable
 from orchestrator.errors import ControlError, DatabaseUnavailableError, OrchestratorError, SettingsError
 from orchestrator.health import figures
-from orchestrator.health.checks import Check, Checks, look_at_disk
+from orchestrator.health.checks import Check, Checks, Disk
 from orchestrator.health.modes import BROWSER, DATABASE, Modes
 from orchestrator.health.status import House
 from orchestrator.jobs import reconciliation
@@ -48,8 +48,6 @@ from orchestrator.web.serve import serve_http
 
 REBUILD_DELAY = RetryRule(retries=0, base_s=0.2, cap_s=10.0)
 """Between two tries to rebuild a broken slot; there is no last one."""
-RECHECK_S = 2.0
-"""Between two looks at something that is down."""
 log = structlog.get_logger("app")
 
 
@@ -69,6 +67,8 @@ class Beginning:
     sessions: SessionTable
     started_at: float
     """In seconds of trio's clock."""
+    signals: trio.MemoryReceiveChannel[int]
+    """SIGTERM and SIGINT, also those that came before the house was built."""
 
 
 async def live(beginning: Beginning, face: Face | None) -> None:
@@ -102,6 +102,7 @@ class _Daemon:
         self._owner = beginning.owner
         self._pool = beginning.pool
         self._sessions = beginning.sessions
+        self._signals = beginning.signals
         self._rng = Random()
         self._metrics = Metrics()
         clock, capacity = beginning.clock, beginning.settings.allocator.capacity
@@ -118,9 +119,8 @@ class _Daemon:
     # ── ends ────────────────────────────────────────────────────────────────────────────────────
 
     async def watch_signals(self) -> None:
-        with trio.open_signal_receiver(signal.SIGTERM, signal.SIGINT) as signals:
-            async for number in signals:
-                self._on_signal(signal.Signals(number).name)
+        async for number in self._signals:
+            self._on_signal(signal.Signals(number).name)
 
     def _on_signal(self, name: str) -> None:
         if self._drains.is_set():
@@ -150,6 +150,7 @@ class _Daemon:
         def look() -> tuple[bool, dict[str, object]]:
             return house.modes.is_ready, {
                 "mode": house.modes.mode,
+                "note": house.note,
                 "checks": [
                     {
                         "name": result.name,
@@ -177,13 +178,17 @@ class _Daemon:
                 starting.start_soon(self._try_browser)  # beside the database: each takes a while
                 async with self._open_database() as database:
                     await self._live_with(database, accounts)
-        if self._scope.cancelled_caught:
+        if self._scope.cancelled_caught and not self.house.modes.is_starting:
             log.warning("cut_off", reason="the deadline has passed, or a second signal came")
 
     async def _live_with(self, database: Database, accounts: Mapping[str, Account]) -> None:
         settings = self._settings
         ttl_s = settings.database.lease_ttl_s
-        async with open_fence(database, self._owner, ttl_s, self._note) as fence:
+        async with (
+            open_fence(database, self._owner, ttl_s, self._note) as fence,
+            trio.open_nursery() as keepers,
+        ):
+            keepers.start_soon(fence.keep, database)
             self._note("")
             with self._step("migrations"):
                 await migrate(database)
@@ -192,14 +197,12 @@ class _Daemon:
                 supervisor = await self._make_supervisor(database, fence, accounts)
             if is_in_doubt:
                 supervisor.wake(reconciliation.NAME, "an earlier daemon left ambiguous posts")
-            async with trio.open_nursery() as keepers:
-                keepers.start_soon(fence.keep, database)
-                keepers.start_soon(self._rebuild_slots)
-                await self._open_gate()
-                keepers.start_soon(self._watch_for_recovery)
-                await supervisor.run()
-                await self._pool.save_sign_ins()
-                keepers.cancel_scope.cancel()
+            keepers.start_soon(self._rebuild_slots)
+            await self._open_gate()
+            keepers.start_soon(self.house.checks.watch_for_recovery, self._follow_mode)
+            await supervisor.run()
+            await self._pool.save_sign_ins()
+            keepers.cancel_scope.cancel()
 
     # ── start ───────────────────────────────────────────────────────────────────────────────────
 
@@ -213,14 +216,14 @@ class _Daemon:
         log.info("started", step=name, duration_s=round(duration_s, 3))
 
     def _add_checks(self) -> None:
-        pool, checks, state_dir = self._pool, self.house.checks, self._settings.state_dir
+        pool, checks, disk = self._pool, self.house.checks, Disk(self._settings.state_dir)
 
         async def browser() -> str:
             await pool.probe()
             return f"{pool.statistics().browser} shows a page"
 
         checks.add(Check("settings", self._look_at_settings, is_critical=False))
-        checks.add(Check("disk", lambda: look_at_disk(state_dir)))
+        checks.add(Check("disk", disk.probe))
         checks.add(Check(DATABASE, self._look_at_database))
         checks.add(Check(BROWSER, browser, limit_s=self._settings.browser.launch_timeout_s + 10))
         checks.add(Check("jobs", self._look_at_jobs))
@@ -236,7 +239,7 @@ class _Daemon:
     async def _look_at_database(self) -> str:
         if self.house.database is None:
             raise DatabaseUnavailableError("not connected yet")
-        await self.house.database.ping()
+        await wiring.ping(self.house.database, self._settings)
         found = self.house.database.statistics()
         return f"takes writes; {found.in_use} of {found.max_size} connections in use"
 
@@ -321,16 +324,6 @@ class _Daemon:
         await figures.measure(self._metrics, self.house, self._pool)
         self._follow_mode()
         return results
-
-    async def _watch_for_recovery(self) -> None:
-        """What is down is looked at often, so that work goes on soon after it is up again."""
-        while True:
-            await trio.sleep(RECHECK_S)
-            if down := self.house.checks.down:
-                async with trio.open_nursery() as nursery:
-                    for result in down:
-                        nursery.start_soon(self.house.checks.look, result.name)
-            self._follow_mode()
 
     def _follow_mode(self) -> None:
         was, self._mode = self._mode, self.house.modes.mode

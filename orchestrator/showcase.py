@@ -5,10 +5,12 @@ numbers of the clock that both share. `stage` then brings on the daemon; it is i
 starts, so nothing heavy is imported here.
 """
 
+import errno
 import json
 import os
 import secrets
 import select
+import signal
 import subprocess
 import sys
 import time
@@ -16,9 +18,11 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from types import FrameType
+from typing import NoReturn
 
 from orchestrator.clock import Clock
-from orchestrator.errors import SiteStartError, StateDirectoryError
+from orchestrator.errors import AddressInUseError, SiteStartError, StateDirectoryError
 from orchestrator.state import hold_state_dir, write_whole
 
 ACCOUNT_NAMES = ("ada", "grace", "linus", "margaret", "alan", "barbara", "dennis", "frances")
@@ -45,11 +49,26 @@ def run_demo(options: DemoOptions) -> None:
         pass  # it is free: what follows won't touch another daemon's files; `start.run` holds it for good
     clock = _clock(state_dir / "clock", options.speed)
     passwords = _passwords(state_dir / "accounts.json", options.accounts)
-    with _site(options, state_dir, clock) as process:
+    with _ended_in_order(), _site(options, state_dir, clock) as process:
         from orchestrator.stage import Scene, play  # takes about as long as the site's own start
 
         site_url = _wait_for_site(process, state_dir / "site.log", options.site_port)
         play(Scene(state_dir, options.http_port, clock, passwords, site_url, options.is_plain))
+
+
+@contextmanager
+def _ended_in_order() -> Iterator[None]:
+    """SIGTERM and SIGINT end the block with exit code 0; a daemon that runs in it hears them itself."""
+    before = {number: signal.signal(number, _end) for number in (signal.SIGTERM, signal.SIGINT)}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def _end(_number: int, _frame: FrameType | None) -> NoReturn:
+    raise SystemExit(0)
 
 
 # ── what the daemon and the site share ──────────────────────────────────────────────────────────
@@ -123,7 +142,10 @@ def _wait_for_site(process: "subprocess.Popen[str]", errors: Path, port: int) ->
     if line[:1] == ["ready"]:
         return line[1].rstrip("/")
     last = errors.read_text().strip().splitlines()[-1:]
-    raise SiteStartError(
-        f"the bundled site did not start on port {port}: {last[0] if last else 'no word within time'}",
-        remedy=f"See {errors}; another port: --site-port",
-    )
+    why = last[0] if last else "no word within time"
+    if os.strerror(errno.EADDRINUSE) in why:
+        raise AddressInUseError(
+            f"port {port} of the bundled site is in use",
+            remedy=f'Choose another: make run ARGS="--site-port {port + 1}"',
+        )
+    raise SiteStartError(f"the bundled site did not start: {why}", remedy=f"See {errors}")

@@ -2,20 +2,26 @@
 
 import os
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import structlog
 import trio
 
 from orchestrator import start
+from orchestrator.browser.launcher import is_sandboxed
 from orchestrator.clock import Clock
+from orchestrator.model import PostState
 from orchestrator.settings import Settings
 from orchestrator.state import write_whole
 
 if TYPE_CHECKING:
     from orchestrator.health.status import House
+
+log = structlog.get_logger("demo")
 
 SITE_NAME = "murmur"
 STATUS_EVERY_S = 0.5
@@ -42,7 +48,9 @@ def play(scene: Scene) -> None:
     """Run the daemon until SIGTERM or SIGINT. Raises an OrchestratorError when it can't go on."""
     settings = Settings.load(defaults=_defaults(scene))
     nowhere = Path(os.devnull).open("w")  # noqa: SIM115 - the log's stream for the rest of the process
-    start.run(settings, partial(_show, scene), log_stream=nowhere)
+    view = _View(scene)
+    start.run(settings, view.show, log_stream=nowhere)
+    _say(f"ended; posts published: {view.posts}. The same command goes on from here: {scene.state_dir}")
 
 
 def _defaults(scene: Scene) -> dict[str, Any]:
@@ -69,25 +77,45 @@ def _defaults(scene: Scene) -> dict[str, Any]:
     }
 
 
-async def _show(scene: Scene, house: "House") -> None:
-    """Keep the live view fed, and the clock's mark."""
-    from orchestrator.health.status import read_live, read_status
-    from orchestrator.terminal.live import show_live
+class _View:
+    """The live view; `posts` is how many it last knew to be published."""
 
-    house.links = {"site": scene.site_url, **house.links}
-    status: dict[str, Any] = read_live(house)
+    def __init__(self, scene: Scene) -> None:
+        self._scene = scene
+        self.posts = 0
 
-    async with trio.open_nursery() as nursery:
-        nursery.start_soon(_keep_clock, house.clock, scene.state_dir / "clock")
-        nursery.start_soon(partial(show_live, lambda: status, is_plain=scene.is_plain))
-        while True:
-            status = await read_status(house)
-            await trio.sleep(STATUS_EVERY_S)
+    async def show(self, house: "House") -> None:
+        """Keep the view fed, and the clock's mark."""
+        from orchestrator.health.status import read_live, read_status
+        from orchestrator.terminal.live import show_live
+
+        if not is_sandboxed():
+            _say("Chromium's sandbox is off, since this is root; an ordinary user has it")
+        house.links = {"site": self._scene.site_url, **house.links}
+        status: dict[str, Any] = read_live(house)
+
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(_keep_clock, house.clock, self._scene.state_dir / "clock")
+            nursery.start_soon(partial(show_live, lambda: status, is_plain=self._scene.is_plain))
+            while True:
+                status = await read_status(house)
+                self.posts = status.get("posts", {}).get(PostState.PUBLISHED, self.posts)
+                await trio.sleep(STATUS_EVERY_S)
+
+
+def _say(line: str) -> None:
+    from rich.console import Console
+
+    with suppress(OSError, SystemExit):  # nobody reads any more; rich makes a SystemExit of that
+        Console(highlight=False).print(line, soft_wrap=True, markup=False)
 
 
 async def _keep_clock(clock: Clock, path: Path) -> None:
-    """Note now and then how far the clock has come."""
+    """Note now and then how far the clock has come; on a full disk the old mark stays."""
     while True:
         mark = clock.timestamp() + 2 * CLOCK_AHEAD_S * clock.speed
-        await trio.to_thread.run_sync(write_whole, path, f"{mark}\n")
+        try:
+            await trio.to_thread.run_sync(write_whole, path, f"{mark}\n")
+        except OSError as error:
+            log.warning("clock_not_kept", path=str(path), error=error.strerror)
         await trio.sleep(CLOCK_AHEAD_S)

@@ -4,6 +4,9 @@ So nothing is imported here that the browser's start does not need.
 """
 
 import gc
+import math
+import signal
+from collections.abc import AsyncIterator
 from importlib import import_module
 from typing import TYPE_CHECKING, TextIO
 
@@ -23,6 +26,9 @@ if TYPE_CHECKING:
 
 log = structlog.get_logger("app")
 
+ENDS = (signal.SIGTERM, signal.SIGINT)
+"""The signals that end a life."""
+
 
 def run(settings: Settings, face: "Face | None" = None, log_stream: TextIO | None = None) -> None:
     """Live until SIGTERM or SIGINT; logs go to `log_stream`, standard error by default.
@@ -30,10 +36,28 @@ def run(settings: Settings, face: "Face | None" = None, log_stream: TextIO | Non
     Raises an OrchestratorError, alone or in an exception group, when it can't go on.
     """
     configure(settings.log, log_stream, secrets=settings.secrets())
+    signal.pthread_sigmask(signal.SIG_BLOCK, ENDS)  # `_start` lets them in
     trio.run(_start, settings, face)
 
 
 async def _start(settings: Settings, face: "Face | None") -> None:
+    send, receive = trio.open_memory_channel[int](math.inf)
+    with trio.open_signal_receiver(*ENDS) as signals:
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, ENDS)
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(_hear, signals, send)
+            await _live(settings, face, receive)
+            nursery.cancel_scope.cancel()
+    log.info("ended")
+
+
+async def _hear(signals: AsyncIterator[int], send: trio.MemorySendChannel[int]) -> None:
+    """Take every signal, from the first moment to the last: one that nobody took would end us abruptly."""
+    async for number in signals:
+        send.send_nowait(number)
+
+
+async def _live(settings: Settings, face: "Face | None", signals: trio.MemoryReceiveChannel[int]) -> None:
     started_at = trio.current_time()
     clock = Clock(settings.clock.speed, settings.clock.real_epoch, settings.clock.shown_epoch)
     sessions = SessionTable(clock)
@@ -51,6 +75,5 @@ async def _start(settings: Settings, face: "Face | None") -> None:
 
             gc.freeze()  # what is imported by now stays for good
             gc.enable()  # the command line turns it off while it imports
-            await live(Beginning(settings, clock, owner, pool, sessions, started_at), face)
+            await live(Beginning(settings, clock, owner, pool, sessions, started_at, signals), face)
             nursery.cancel_scope.cancel()
-    log.info("ended")

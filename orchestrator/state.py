@@ -2,6 +2,7 @@
 
 import fcntl
 import os
+import socket
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -74,6 +75,6 @@ def _lock(lock: int, directory: Path) -> None:
 def _name(path: Path) -> str:
     name = path.read_text().strip() if path.exists() else ""
     if not name:  # none yet, or the daemon that wrote it died on the way
-        name = uuid.uuid4().hex
+        name = f"{socket.gethostname()}-{uuid.uuid4().hex[:12]}"  # the host is for people
         write_whole(path, name + "\n")
     return name

@@ -24,6 +24,7 @@ from orchestrator.jobs.tools import Account
 from orchestrator.metrics import Metrics
 from orchestrator.retry import RetryRule
 from orchestrator.settings import Settings
+from orchestrator.settings.address import shown_address
 from orchestrator.sites.profile import load_profile
 from orchestrator.sites.session import SiteAccount
 
@@ -40,9 +41,18 @@ async def open_storage(settings: Settings, rng: Random) -> AsyncIterator[Databas
     A server that can't be reached is tried for `gate.database_wait_s`, then DatabaseUnavailableError is
     raised; one that refuses us raises DatabaseRefusedError at once.
     """
-    async with _server(settings) as dsn, open_database(dsn, settings.database) as database:
-        await _reach(database, settings.gate.database_wait_s, rng)
+    place = _database_place(settings)
+    async with _server(settings) as dsn, open_database(dsn, settings.database, place) as database:
+        await _reach(database, settings, rng)
         yield database
+
+
+def _database_place(settings: Settings) -> str:
+    """Where the user's database is, and which source says so; empty for our own."""
+    if settings.database.dsn is None:
+        return ""
+    address = shown_address(settings.database.dsn.get_secret_value())
+    return f"{address}; database.dsn {settings.source('database', 'dsn')}"
 
 
 @asynccontextmanager
@@ -54,19 +64,37 @@ async def _server(settings: Settings) -> AsyncIterator[str]:
             yield server.dsn
 
 
-async def _reach(database: Database, wait_s: float, rng: Random) -> None:
+async def _reach(database: Database, settings: Settings, rng: Random) -> None:
+    wait_s = settings.gate.database_wait_s
     give_up_at = trio.current_time() + wait_s
     for tried in itertools.count(1):
         try:
-            await database.ping()
+            await ping(database, settings)
             return
         except DatabaseUnavailableError as error:
             delay_s = CONNECT_DELAY.delay_s(tried, rng)
             if trio.current_time() + delay_s > give_up_at:
-                remedy = error.remedy or "Start the server, or correct ORCHESTRATOR_DATABASE__DSN"
-                raise DatabaseUnavailableError(f"{error} (tried for {wait_s:g} s)", remedy=remedy) from error
+                text = f"{error} (tried for {wait_s:g} s)"
+                raise DatabaseUnavailableError(text, remedy=error.remedy) from error
             log.warning("database_unreachable", error=str(error), retry_in_s=round(delay_s, 2))
         await trio.sleep(delay_s)
+
+
+async def ping(database: Database, settings: Settings) -> None:
+    """Check that the database takes writes now. Raises what `Database.ping` does, always with a remedy."""
+    try:
+        await database.ping()
+    except DatabaseUnavailableError as error:
+        if error.remedy:
+            raise
+        raise DatabaseUnavailableError(str(error), remedy=_remedy(settings)) from error
+
+
+def _remedy(settings: Settings) -> str:
+    if settings.database.dsn is not None:
+        return "Start the server, or correct database.dsn"
+    log_file = settings.state_dir / "postgres/postgres.log"
+    return f"It is started again by itself; if that fails, {log_file} says why"
 
 
 async def settle_the_past(database: Database, fence: Fence, now: datetime) -> bool:

@@ -43,12 +43,11 @@ class Supervisor:
         self._rule = rule or RestartRule()
         self._revived = {name: trio.Event() for name in self.actors}
 
-    async def run(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
+    async def run(self) -> None:
         """Keep every actor going; returns when all have drained."""
         async with trio.open_nursery() as nursery:
             for actor in self.actors.values():
                 nursery.start_soon(self._keep, actor, name=f"actor:{actor.job.name}")
-            task_status.started()
 
     # ── events ──────────────────────────────────────────────────────────────────────────────────
 

@@ -17,6 +17,8 @@ from orchestrator.metrics import Metrics
 from orchestrator.model import CheckResult, CheckState
 from orchestrator.retry import RetryRule, root_of
 
+RECHECK_S = 2.0
+"""Between two looks at something that is down."""
 MIN_FREE_BYTES = 100 * 2**20
 """Below this the disk counts as full: PostgreSQL needs room for its log."""
 
@@ -78,6 +80,19 @@ class Checks:
                 nursery.start_soon(self.look, name)
         return list(self.results.values())
 
+    async def watch_for_recovery(self, on_look: Callable[[], None]) -> None:
+        """For ever, look often at whatever is down, each part by itself; `on_look` is called after each."""
+        async with trio.open_nursery() as nursery:
+            for name in self._checks:
+                nursery.start_soon(self._watch, name, on_look)
+
+    async def _watch(self, name: str, on_look: Callable[[], None]) -> None:
+        while True:
+            await trio.sleep(RECHECK_S)
+            if self.is_down(name):
+                await self.look(name)
+            on_look()
+
     async def insist(self, name: str, rule: RetryRule, rng: Random) -> CheckResult:
         """Look until it is up, by `rule` at most; the last result. For the start (A1.1)."""
         for tried in range(1, rule.retries + 2):
@@ -122,10 +137,18 @@ async def _look(check: Check) -> CheckResult:
     return CheckResult(check.name, CheckState.DOWN, check.is_critical, detail=detail, remedy=remedy)
 
 
-async def look_at_disk(state_dir: Path) -> str:
-    """The state directory takes writes and has room. Raises StateDirectoryError."""
-    # A disk that hangs keeps the thread, not the check.
-    return await trio.to_thread.run_sync(_look_at_disk, state_dir, abandon_on_cancel=True)
+class Disk:
+    """The disk that the state directory is on."""
+
+    def __init__(self, state_dir: Path) -> None:
+        self._state_dir = state_dir
+        self._limiter = trio.CapacityLimiter(1)  # a disk that hangs keeps one thread, and none of trio's own
+
+    async def probe(self) -> str:
+        """The state directory takes writes and has room. Raises StateDirectoryError."""
+        return await trio.to_thread.run_sync(
+            _look_at_disk, self._state_dir, limiter=self._limiter, abandon_on_cancel=True
+        )
 
 
 def _look_at_disk(state_dir: Path) -> str:

@@ -29,6 +29,8 @@ BODY_TIMEOUT_S = 10
 """Longest pause within a request's body."""
 SEND_TIMEOUT_S = 10.0
 """A client that does not take its answer for so long is dropped."""
+LIFE_S = 60.0
+"""Of a connection, whatever its client does to keep it open (HTTP/2 pings, say)."""
 GRACE_S = 2.0
 """What requests that are under way get when the server ends."""
 BACKLOG = 128
@@ -83,8 +85,8 @@ def _bind_error(host: str, port: int, error: OSError) -> AddressInUseError | Set
     if error.errno == errno.EADDRINUSE:
         return AddressInUseError(
             f"port {port} on {host} is in use",
-            remedy=f"Stop the program that has it (ss -ltnp 'sport = :{port}' names it), or choose another "
-            "port with http.port (ORCHESTRATOR_HTTP__PORT; --http-port of the demo)",
+            remedy="Choose another with http.port (ORCHESTRATOR_HTTP__PORT); for the demo: "
+            f'make run ARGS="--http-port {port + 2}"',
         )
     return SettingsError(
         f"http.host {host} and http.port {port} can't be used: {error.strerror}",
@@ -107,7 +109,7 @@ class _Server:
             log.warning("http_full", connections=len(self._scopes))
             await trio.aclose_forcefully(stream)
             return
-        with trio.CancelScope(shield=True) as scope:  # `close_soon` bounds it
+        with trio.move_on_after(LIFE_S, shield=True) as scope:  # `close_soon` shortens it
             self._scopes.add(scope)
             try:
                 patient: Any = _Stream(stream)
@@ -123,7 +125,7 @@ class _Server:
         await self._context.terminated.set()
         deadline = trio.current_time() + GRACE_S
         for scope in self._scopes:
-            scope.deadline = deadline
+            scope.deadline = min(scope.deadline, deadline)
 
 
 def _config() -> Config:

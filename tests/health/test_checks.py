@@ -9,7 +9,7 @@ import trio
 from structlog.typing import EventDict
 
 from orchestrator.errors import BrowserError, DatabaseUnavailableError, StateDirectoryError
-from orchestrator.health.checks import MIN_FREE_BYTES, Check, Checks, look_at_disk
+from orchestrator.health.checks import MIN_FREE_BYTES, RECHECK_S, Check, Checks, Disk
 from orchestrator.metrics import Metrics
 from orchestrator.model import CheckResult, CheckState
 from orchestrator.retry import RetryRule
@@ -212,13 +212,13 @@ async def test_a_cancelled_look_ends_at_once_and_says_nothing_of_the_part(
 
 
 async def test_a_disk_with_room_is_well_and_nothing_is_left_on_it(tmp_path: Path) -> None:
-    assert (await look_at_disk(tmp_path)).endswith("GiB free")
+    assert (await Disk(tmp_path).probe()).endswith("GiB free")
     assert list(tmp_path.iterdir()) == []
 
 
 async def test_a_directory_that_is_gone_is_named_with_a_remedy(tmp_path: Path) -> None:
     with pytest.raises(StateDirectoryError) as caught:
-        await look_at_disk(tmp_path / "gone")
+        await Disk(tmp_path / "gone").probe()
     assert str(caught.value) == (
         f"the state directory {tmp_path / 'gone'} can't be written: No such file or directory"
     )
@@ -233,19 +233,60 @@ async def test_a_disk_that_is_nearly_full_is_down_and_says_how_much_is_needed(
 
     monkeypatch.setattr(shutil, "disk_usage", lambda _directory: Usage)
     with pytest.raises(StateDirectoryError, match=r"only 100 MiB are free in .*") as caught:
-        await look_at_disk(tmp_path)
+        await Disk(tmp_path).probe()
     assert caught.value.remedy == "Free some space; 100 MiB are needed."
 
 
-async def test_a_disk_that_hangs_does_not_hang_the_check(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, autojump_clock: object
+async def test_a_disk_that_hangs_keeps_one_thread_however_often_it_is_looked_at(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    answers = Event()
-    monkeypatch.setattr(shutil, "disk_usage", lambda _directory: answers.wait())
-    checks = Checks(WallClock().clock(), Metrics())
-    checks.add(Check("disk", lambda: look_at_disk(tmp_path), limit_s=5))
+    is_asked, answers, asked = Event(), Event(), []
+    room = shutil.disk_usage(tmp_path)
+
+    def hang(_directory: Path) -> object:
+        asked.append(1)
+        is_asked.set()
+        answers.wait()
+        return room
+
+    monkeypatch.setattr(shutil, "disk_usage", hang)
+    disk, checks = Disk(tmp_path), Checks(WallClock().clock(), Metrics())
+    checks.add(Check("disk", disk.probe, limit_s=0.05))
     try:
-        result = await checks.look("disk")
+        for _look in range(3):
+            result = await checks.look("disk")
+            assert (result.state, result.detail) == (CheckState.DOWN, "no answer within 0.05 s")
+            is_asked.wait()
+        assert trio.to_thread.current_default_thread_limiter().borrowed_tokens == 0
     finally:
         answers.set()
-    assert (result.state, result.detail) == (CheckState.DOWN, "no answer within 5 s")
+    assert (await disk.probe()).endswith("GiB free")
+    assert len(asked) == 2  # the first one, and the one that was just answered
+
+
+# ── recovery ────────────────────────────────────────────────────────────────────────────────────
+
+
+async def test_a_part_that_hangs_does_not_hold_up_the_recovery_of_another(autojump_clock: object) -> None:
+    look = Look("browser", "database", "disk", limit_s=3600)
+    look.parts["database"].error = look.parts["browser"].error = AWAY
+    await look.checks.look_at_all()
+    look.parts["browser"].takes_s = 3600
+    with trio.move_on_after(3 * RECHECK_S):
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(look.checks.watch_for_recovery, lambda: None)
+            await trio.sleep(1.5 * RECHECK_S)
+            look.parts["database"].error = None
+    assert look.state("database") is CheckState.UP
+    assert look.parts["disk"].looks == 1  # nobody asks again what is up
+
+
+async def test_every_recovery_is_told(autojump_clock: object) -> None:
+    look = Look("database")
+    look.parts["database"].error = AWAY
+    await look.checks.look("database")
+    look.parts["database"].error = None
+    seen: list[bool] = []
+    with trio.move_on_after(1.5 * RECHECK_S):
+        await look.checks.watch_for_recovery(lambda: seen.append(look.checks.is_all_up))
+    assert seen == [True]

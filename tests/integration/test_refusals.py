@@ -54,10 +54,10 @@ async def test_a_port_in_use_is_named_with_what_to_do(state_dir: Path) -> None:
     with taken_port() as port:
         line = await refusal(demo_command(state_dir, "--http-port", str(port)))
         assert f"port {port} on 127.0.0.1 is in use" in line
-        assert "--http-port" in line
+        assert line.endswith(f'make run ARGS="--http-port {port + 2}"')
         line = await refusal(demo_command(state_dir, "--site-port", str(port)))
-        assert f"the bundled site did not start on port {port}" in line
-        assert "--site-port" in line
+        assert f"port {port} of the bundled site is in use" in line
+        assert line.endswith(f'make run ARGS="--site-port {port + 1}"')
     assert processes_of(state_dir) == []
 
 
@@ -111,7 +111,8 @@ async def test_a_broken_profile_is_named_with_its_line(state_dir: Path) -> None:
     profile = state_dir / "broken.toml"
     profile.write_text(bundled.replace("max_chars", "max_characters"))
     number = bundled[: bundled.index("max_chars")].count("\n") + 1
-    line = await refusal(demo_command(state_dir), {"ORCHESTRATOR_SITES__MURMUR__PROFILE": str(profile)})
+    environment = {"ORCHESTRATOR_SITES__MURMUR__PROFILE": str(profile)}
+    line = await refusal(demo_command(state_dir), environment, code=2)
     assert f"{profile}, line {number}: " in line
     assert "max_characters" in line
     assert processes_of(state_dir) == []

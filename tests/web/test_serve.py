@@ -2,6 +2,7 @@ import errno
 import json
 import socket
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from typing import Any
 
 import pytest
@@ -13,7 +14,7 @@ from structlog.testing import capture_logs
 from orchestrator.errors import AddressInUseError, SettingsError
 from orchestrator.web import serve
 from orchestrator.web.api import make_app
-from orchestrator.web.serve import GRACE_S, HEADER_TIMEOUT_S, SEND_TIMEOUT_S, bind, serve_http
+from orchestrator.web.serve import GRACE_S, HEADER_TIMEOUT_S, LIFE_S, SEND_TIMEOUT_S, bind, serve_http
 
 APP = make_app(look=lambda: (True, {"mode": "ready", "checks": []}), metrics=lambda: b"a 1\n")
 
@@ -136,6 +137,25 @@ async def test_an_http_2_request_that_breaks_hypercorn_ends_its_connection_alone
         await ask(port, preface + headers)
     assert [entry["event"] for entry in logs] == ["http_connection_failed"]
     assert await is_served(port)
+
+
+async def test_pings_do_not_keep_a_connection_open_for_ever(
+    port: int, autojump_clock: trio.testing.MockClock
+) -> None:
+    frame = b"\x00\x00%c%c\x00\x00\x00\x00\x00"
+    async with await trio.open_tcp_stream("127.0.0.1", port) as stream, trio.open_nursery() as nursery:
+        await stream.send_all(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + frame % (0, 4))
+
+        async def ping() -> None:
+            with suppress(trio.BrokenResourceError):
+                while True:
+                    await stream.send_all(frame % (8, 6) + b"12345678")
+                    await trio.sleep(1)
+
+        nursery.start_soon(ping)
+        with trio.fail_after(LIFE_S + 1):
+            assert await read_all(stream)
+        nursery.cancel_scope.cancel()
 
 
 async def test_a_websocket_is_refused(port: int) -> None:
