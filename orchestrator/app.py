@@ -172,6 +172,7 @@ class _Daemon:
     async def live(self) -> None:
         """Everything behind HTTP, until drained."""
         accounts = wiring.make_accounts(self._settings)
+        wiring.check_jobs(self._settings)
         with self._scope:
             async with trio.open_nursery() as starting:
                 self._add_checks()
@@ -247,6 +248,8 @@ class _Daemon:
         supervisor = self.house.supervisor
         if supervisor is None:
             raise ControlError("the jobs have not been set up")
+        if stuck := [name for name, actor in supervisor.actors.items() if actor.is_stuck]:
+            raise ControlError(f"stuck: {', '.join(stuck)}", remedy="Restart the daemon, and report the bug")
         failed = [name for name, a in supervisor.actors.items() if a.state is ActorState.FAILED]
         return f"{len(supervisor.actors)} jobs{', failed: ' + ', '.join(failed) if failed else ''}"
 
@@ -273,6 +276,7 @@ class _Daemon:
         self, database: Database, fence: Fence, accounts: Mapping[str, Account]
     ) -> Supervisor:
         house, settings = self.house, self._settings
+        house.accounts = tuple(accounts)
         house.scopes = tuple(sorted({account.settings.site for account in accounts.values()}))
         tools = Tools(
             settings=settings,
@@ -287,14 +291,18 @@ class _Daemon:
             metrics=self._metrics,
             wake=self._wake,
         )
+        await tools.expect_posts()
         surroundings = Surroundings(
             clock=house.clock,
             rng=self._rng,
             run_log=DatabaseRunLog(database, fence.number),
             why_not=house.modes.why_not,
             on_end=self._on_run_end,
+            open_window=tools.windows.open_at,
         )
-        listed = jobs.with_settings(jobs.all_jobs(tools, self._look), settings.jobs)
+        every = jobs.all_jobs(tools, self._look)
+        listed = jobs.with_settings(every, settings.jobs)
+        house.switched_off = wiring.switched_off(every, settings)
         house.supervisor = await wiring.make_supervisor(listed, surroundings, database, self._metrics)
         return house.supervisor
 
@@ -369,12 +377,13 @@ class _Daemon:
         return Allocator(
             self._settings.allocator,
             on_grant=partial(figures.lease_granted, self._metrics),
+            on_call_back=partial(figures.lease_called_back, self._metrics),
             on_end=partial(figures.lease_ended, self._metrics),
             on_broken=self._send_broken.send_nowait,
         )
 
     def _on_run_end(self, job: Job, outcome: Outcome, duration_s: float) -> None:
-        figures.run_ended(self._metrics, self.house, job, outcome, duration_s)
+        figures.run_ended(self._metrics, job, outcome, duration_s)
         if self.house.supervisor is not None:
             self.house.supervisor.job_ended(job.name, outcome)
 

@@ -168,15 +168,34 @@ def demo(
 @cli.command()
 def check(config: Config = None) -> None:
     """Check the settings, and show each one, its value and where it came from."""
-    from orchestrator import jobs, wiring
+    from orchestrator import wiring
     from orchestrator.settings import Settings, describe
     from orchestrator.terminal import render_settings
 
     settings = Settings.load(config)
     wiring.make_accounts(settings)  # reads the profiles and the passwords
-    jobs.check_names(settings.jobs)
+    wiring.check_jobs(settings)
     rows = describe(settings)
     _print(render_settings([(row.name, row.value, row.source) for row in rows]))
+
+
+@cli.command("jobs")
+def declared(
+    config: Config = None,
+    graph: Annotated[bool, typer.Option("--graph", help="Draw which job wakes which.")] = False,
+    dot: Annotated[bool, typer.Option("--dot", help="The same for Graphviz.")] = False,
+) -> None:
+    """Every job that the settings leave on: its priority, when it runs, after which, what it needs."""
+    from orchestrator import jobs
+    from orchestrator.actors.graph import as_dot, drawn
+    from orchestrator.settings import Settings
+    from orchestrator.terminal.declared import render_declared
+
+    listed = jobs.declared(Settings.load(config).jobs)
+    if graph or dot:
+        typer.echo(as_dot(listed) if dot else drawn(listed))
+        return
+    _print(render_declared(listed))
 
 
 def _print(renderable: "RenderableType") -> None:

@@ -46,10 +46,16 @@ class Metrics:
         self.leases = self._counter(
             "leases_total", "Leases by lane and how they ended.", lane=LANES, outcome=LEASE_ENDS
         )
+        self.call_backs = self._counter(
+            "pool_call_backs_total", "Leases called back, by the lane of their holder.", lane=LANES
+        )
         self.mode = self._gauge("mode", "1 for the mode that the daemon is in.", mode=tuple(Mode))
         self.posts = self._gauge("posts", "Posts by state.", state=tuple(PostState))
         self.post_delay = self._histogram(
             "post_delay_seconds", "From the due time of a post to its publication.", DELAY_BUCKETS_S
+        )
+        self.post_overdue = self._gauge(
+            "post_overdue_seconds", "For how long the post has been due that has been so the longest."
         )
         self.memory = self._gauge("memory_bytes", "Memory, shared pages in proportion.", part=MEMORY_PARTS)
         self.check_up = self._gauge("check_up", "1 while the check holds.", check=())
@@ -63,6 +69,12 @@ class Metrics:
             "job_last_success_timestamp_seconds", "When a run was last done or had nothing to do; 0 for never.", job=()
         )
         self.job_paused = self._gauge("job_paused", "1 while an operator has paused the job.", job=())
+        self.job_overdue = self._gauge(
+            "job_overdue", "1 while the job has not succeeded within its interval and a half.", job=()
+        )
+        self.job_failed = self._gauge(
+            "job_failed", "1 while the job stands still after too many crashes.", job=()
+        )
         self.job_restarts = self._counter("job_restarts_total", "Restarts after a crash.", job=())
         self.db_connections = self._gauge(
             "db_pool_connections", "Database connections.", state=("used", "idle")
@@ -76,6 +88,8 @@ class Metrics:
         self.job_run.labels(job=job)
         self.job_last_success.labels(job=job)
         self.job_paused.labels(job=job)
+        self.job_overdue.labels(job=job)
+        self.job_failed.labels(job=job)
         self.job_restarts.labels(job=job)
 
     def declare_check(self, check: str) -> None:

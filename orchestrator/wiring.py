@@ -9,17 +9,22 @@ from random import Random
 import structlog
 import trio
 
-from orchestrator.actors.actor import Actor, History, LastRun, Surroundings
-from orchestrator.actors.job import Job
+from orchestrator import jobs
+from orchestrator.actors.actor import Actor, Surroundings
+from orchestrator.actors.graph import downstream_of
+from orchestrator.actors.history import History, LastRun
+from orchestrator.actors.job import ASKED_BY, Job
 from orchestrator.actors.supervisor import Supervisor
+from orchestrator.allocator import Lane, why_no_promise
 from orchestrator.clock import Clock
 from orchestrator.db import posts, runs
 from orchestrator.db.embedded import open_embedded
 from orchestrator.db.fence import Fence
 from orchestrator.db.pool import Database, open_database
 from orchestrator.db.posts import Stamp
-from orchestrator.db.runs import StoredHistory
-from orchestrator.errors import DatabaseUnavailableError
+from orchestrator.db.runs import StoredHistory, StoredRun
+from orchestrator.errors import DatabaseUnavailableError, SettingsError
+from orchestrator.health.status import SwitchedOff
 from orchestrator.jobs.tools import Account
 from orchestrator.metrics import Metrics
 from orchestrator.retry import RetryRule
@@ -126,15 +131,37 @@ def make_accounts(settings: Settings) -> dict[str, Account]:
     }
 
 
+def switched_off(listed: list[Job], settings: Settings) -> tuple[SwitchedOff, ...]:
+    """The jobs that the settings switch off."""
+    return tuple(
+        SwitchedOff(job, settings.source("jobs", job.name, "enabled"))
+        for job in listed
+        if job.name in settings.jobs and not settings.jobs[job.name].enabled
+    )
+
+
+def check_jobs(settings: Settings) -> None:
+    """What can be said of the jobs before anything is started.
+
+    Raises SettingsError for a name that is no job, and when critical jobs could wait for a context longer
+    than is promised; GraphError for dependencies that can't be.
+    """
+    listed = jobs.declared(settings.jobs)
+    downstream_of(listed)
+    critical = [job.name for job in listed if job.uses_browser and Lane.of(job.priority) is Lane.CRITICAL]
+    if why := why_no_promise(settings.allocator, critical):
+        raise SettingsError(why, remedy="Raise allocator.capacity, or lower allocator.max_hold_s.")
+
+
 async def make_supervisor(
     listed: list[Job], surroundings: Surroundings, database: Database, metrics: Metrics
 ) -> Supervisor:
     """An actor for each job, with the history and the pauses that the database keeps."""
-    stored = await database.run(runs.histories)
+    stored = await database.run(runs.histories, ASKED_BY)
     actors = [Actor(job, surroundings, _history(stored.get(job.name), surroundings.clock)) for job in listed]
     for job in listed:
         metrics.declare_job(job.name)
-    supervisor = Supervisor(actors, metrics, surroundings.rng)
+    supervisor = Supervisor(actors, metrics, surroundings)
     for name in await database.run(runs.paused) & supervisor.actors.keys():
         supervisor.pause(name)
     return supervisor
@@ -143,8 +170,18 @@ async def make_supervisor(
 def _history(stored: StoredHistory | None, clock: Clock) -> History:
     if stored is None:
         return History()
-    last = None
-    if stored.outcome is not None and stored.started_at is not None and stored.finished_at is not None:
-        duration_s = clock.real_seconds((stored.finished_at - stored.started_at).total_seconds())
-        last = LastRun(stored.outcome, stored.started_at, duration_s)
-    return History(last, stored.started_at, stored.last_success_at, stored.endings)
+    return History(
+        _last_run(stored.last, clock),
+        stored.last.started_at if stored.last is not None else None,
+        stored.last_success_at,
+        _last_run(stored.gave_up, clock),
+        stored.endings,
+        stored.first_start,
+    )
+
+
+def _last_run(stored: StoredRun | None, clock: Clock) -> LastRun | None:
+    if stored is None:
+        return None
+    duration_s = clock.real_seconds((stored.finished_at - stored.started_at).total_seconds())
+    return LastRun(stored.outcome, stored.started_at, duration_s)

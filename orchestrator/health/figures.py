@@ -4,6 +4,7 @@ import psutil
 import structlog
 import trio
 
+from orchestrator.actors.actor import ActorState
 from orchestrator.actors.job import Job
 from orchestrator.allocator import Lease, LeaseEnd
 from orchestrator.browser.pool import ContextPool
@@ -12,7 +13,7 @@ from orchestrator.errors import DatabaseError
 from orchestrator.health.modes import DATABASE
 from orchestrator.health.status import House
 from orchestrator.metrics import LANES, SLOT_STATES, Metrics
-from orchestrator.model import Ending, Outcome
+from orchestrator.model import Outcome
 
 log = structlog.get_logger("figures")
 
@@ -21,17 +22,21 @@ def lease_granted(metrics: Metrics, lease: Lease) -> None:
     metrics.pool_wait.labels(lane=lease.lane.label).observe(lease.waited_s)
 
 
+def lease_called_back(metrics: Metrics, lease: Lease) -> None:
+    metrics.call_backs.labels(lane=lease.lane.label).inc()
+    left_s = round(lease.deadline - trio.current_time(), 1)
+    log.info("lease_called_back", job=lease.holder, slot=lease.slot, lane=lease.lane.label, left_s=left_s)
+
+
 def lease_ended(metrics: Metrics, lease: Lease, how: LeaseEnd) -> None:
     metrics.leases.labels(lane=lease.lane.label, outcome=how).inc()
     metrics.pool_hold.labels(job=lease.holder).observe(trio.current_time() - lease.granted_at)
 
 
-def run_ended(metrics: Metrics, house: House, job: Job, outcome: Outcome, duration_s: float) -> None:
+def run_ended(metrics: Metrics, job: Job, outcome: Outcome, duration_s: float) -> None:
     """`duration_s` in real seconds."""
     metrics.job_runs.labels(job=job.name, outcome=outcome.ending).inc()
     metrics.job_run.labels(job=job.name).observe(duration_s)
-    if outcome.ending in (Ending.DONE, Ending.NOTHING_TO_DO):
-        metrics.job_last_success.labels(job=job.name).set(house.clock.timestamp())
 
 
 def observe(metrics: Metrics, house: House) -> None:
@@ -48,6 +53,10 @@ def observe(metrics: Metrics, house: House) -> None:
     if house.supervisor is not None:
         for name, actor in house.supervisor.actors.items():
             metrics.job_paused.labels(job=name).set(actor.is_paused)
+            metrics.job_overdue.labels(job=name).set(actor.overdue_s > 0)
+            metrics.job_failed.labels(job=name).set(actor.state is ActorState.FAILED)
+            if (success_at := actor.history.last_success_at) is not None:
+                metrics.job_last_success.labels(job=name).set(success_at.timestamp())
     if house.database is not None:
         found = house.database.statistics()
         metrics.db_connections.labels(state="used").set(found.in_use)
@@ -55,7 +64,7 @@ def observe(metrics: Metrics, house: House) -> None:
 
 
 async def measure(metrics: Metrics, house: House, pool: ContextPool) -> None:
-    """Figures that take a while to get: memory by part, posts by state."""
+    """Figures that take a while to get: memory by part, posts by state, how late the latest is."""
     daemon_bytes = await trio.to_thread.run_sync(lambda: psutil.Process().memory_full_info().pss)
     browser = await pool.memory()
     house.memory = {
@@ -68,8 +77,11 @@ async def measure(metrics: Metrics, house: House, pool: ContextPool) -> None:
     if house.database is not None and not house.checks.is_down(DATABASE):
         try:
             counts = await house.database.run(posts.count_by_state)
+            due_at = await house.database.run(posts.oldest_due, house.accounts, house.clock.now())
         except DatabaseError as error:
             log.warning("posts_not_counted", error=str(error))
             return
         for state, count in counts.items():
             metrics.posts.labels(state=state).set(count)
+        overdue_s = (house.clock.now() - due_at).total_seconds() if due_at is not None else 0.0
+        metrics.post_overdue.set(overdue_s)
