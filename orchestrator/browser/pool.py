@@ -1,10 +1,8 @@
 """The pool: one open context a slot, kept between uses, made anew when it is worn or broken.
 
-All state here is written on the trio side. The driver and the browser are shared by all slots; whoever
-needs them and finds them dead launches them again, one at a time.
+All state here is written on the trio side.
 """
 
-import shutil
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -16,14 +14,14 @@ import trio
 
 from orchestrator import aio
 from orchestrator.browser import context as contexts
-from orchestrator.browser import engine as engines
 from orchestrator.browser import processes
 from orchestrator.browser.context import OpenContext, Visit
-from orchestrator.browser.engine import Engine, LaunchPlan
+from orchestrator.browser.engine import LaunchPlan
 from orchestrator.browser.guard import Guard, open_guard
 from orchestrator.browser.launcher import is_sandboxed
 from orchestrator.browser.page import open_url
 from orchestrator.browser.sessions import SessionStore, SessionVault, find_keys
+from orchestrator.browser.shared import SharedEngine
 from orchestrator.browser.sign_ins import SignIns
 from orchestrator.browser.statistics import BrowserMemory, PoolStatistics, SlotStatistics
 from orchestrator.errors import BrowserError, ContextBrokenError, OrchestratorError
@@ -105,13 +103,10 @@ class ContextPool:
         self, settings: BrowserSettings, capacity: int, plan: LaunchPlan, guard: Guard, vault: SessionVault
     ) -> None:
         self._settings = settings
-        self._plan = plan
         self._guard = guard
         self._sign_ins = SignIns(vault)
         self._places = [_Place(slot) for slot in range(capacity)]
-        self._engine: Engine | None = None
-        self._engine_lock = trio.Lock()
-        self._launches = 0
+        self._engine = SharedEngine(plan)
 
     # ── for jobs ────────────────────────────────────────────────────────────────────────────────
 
@@ -154,7 +149,7 @@ class ContextPool:
     async def warm_up(self) -> None:
         """Launch the browser, for the first use to find it there; if that fails, the first use tells why."""
         try:
-            await self._live_engine()
+            await self._engine.live()
         except BrowserError as error:
             log.info("browser_not_launched", error=error.line())
 
@@ -176,7 +171,7 @@ class ContextPool:
             if opened is not None:
                 await self._ready(place, opened.account, opened.hosts)
             else:
-                await self._live_engine()
+                await self._engine.live()
             place.is_broken = False
         finally:
             place.is_used = False
@@ -201,42 +196,23 @@ class ContextPool:
         return title
 
     def statistics(self) -> PoolStatistics:
-        engine = self._engine if self._engine is not None and self._engine.is_alive else None
         return PoolStatistics(
             slots=tuple(_describe(place) for place in self._places),
-            browser=f"{engine.found.kind} {engine.browser.version}" if engine else None,
+            browser=self._engine.describe(),
             is_sandboxed=is_sandboxed(),
-            launches=self._launches,
+            launches=self._engine.launches,
             refused=dict(self._guard.refused),
         )
 
     async def memory(self) -> BrowserMemory:
-        """What driver and browser weigh; takes some milliseconds a process, in a thread."""
-        engine = self._engine
-        if engine is None:
-            return BrowserMemory(0, 0)
-        browser_pid = engine.browser_process.pid if engine.browser_process is not None else 0
-        both = await trio.to_thread.run_sync(processes.memory_bytes, engine.driver.pid)
-        browser = await trio.to_thread.run_sync(processes.memory_bytes, browser_pid) if browser_pid else 0
-        return BrowserMemory(max(0, both - browser), browser)
+        """What driver and browser weigh; takes some milliseconds a process."""
+        return await self._engine.memory()
 
     def process_ids(self) -> tuple[int, int]:
         """The driver's and the browser's process ids; 0 for one that is not there."""
-        engine = self._engine
-        if engine is None:
-            return 0, 0
-        return engine.driver.pid, engine.browser_process.pid if engine.browser_process is not None else 0
+        return self._engine.process_ids()
 
     # ── inside ──────────────────────────────────────────────────────────────────────────────────
-
-    async def _live_engine(self) -> Engine:
-        if self._engine is not None and self._engine.is_alive:
-            return self._engine
-        async with self._engine_lock:
-            if self._engine is None or not self._engine.is_alive:
-                self._engine = await aio.call(engines.relaunch, self._engine, self._plan)
-                self._launches += 1
-            return self._engine
 
     async def _ready(self, place: _Place, account: str, hosts: frozenset[str]) -> OpenContext:
         """The place's context, usable and this account's."""
@@ -281,11 +257,11 @@ class ContextPool:
     async def _open(self, account: str, hosts: frozenset[str], state: dict[str, Any] | None) -> OpenContext:
         making = (account, hosts, state, self._guard.url)
         try:
-            return await aio.call(contexts.open_context, await self._live_engine(), *making)
+            return await aio.call(contexts.open_context, await self._engine.live(), *making)
         except ContextBrokenError as error:
             # The browser died just now: the next try finds it dead and launches another.
             log.info("context_not_opened", account=account, error=str(error))
-        return await aio.call(contexts.open_context, await self._live_engine(), *making)
+        return await aio.call(contexts.open_context, await self._engine.live(), *making)
 
     async def _end_use(self, place: _Place) -> None:
         opened = place.opened
@@ -301,10 +277,6 @@ class ContextPool:
         if not opened.is_clean:
             # Nobody would see what its scripts still send or gather in an idle slot.
             await self._give_up(place, opened)
-
-    async def _close(self) -> None:
-        if self._engine is not None:
-            await aio.call(engines.close, self._engine, CLOSE_S / 2)
 
 
 def _fits(opened: OpenContext | None, account: str, hosts: frozenset[str]) -> bool:
@@ -335,7 +307,7 @@ async def open_pool(
     """
     vault = SessionVault(store, find_keys(settings, state_dir))
     directory = (state_dir / DIRECTORY).absolute()
-    await trio.to_thread.run_sync(_clear, directory)
+    await trio.to_thread.run_sync(processes.make_empty, directory)
     if not is_sandboxed():
         log.warning("browser_sandbox_off", why="running as root", remedy="run the daemon as an ordinary user")
     async with open_guard() as guard:
@@ -346,20 +318,9 @@ async def open_pool(
         finally:
             try:
                 with trio.move_on_after(CLOSE_S, shield=True) as scope:
-                    await pool._close()
+                    await pool._engine.close(CLOSE_S / 2)
                 if scope.cancelled_caught:
                     log.warning("browser_close_cut_short", after_s=CLOSE_S)
             finally:
                 with trio.move_on_after(CLOSE_S, shield=True):
-                    await trio.to_thread.run_sync(_sweep_and_remove, directory)
-
-
-def _clear(directory: Path) -> None:
-    _sweep_and_remove(directory)
-    directory.mkdir(mode=0o700, parents=True)
-
-
-def _sweep_and_remove(directory: Path) -> None:
-    if directory.exists():
-        processes.sweep(directory)
-        shutil.rmtree(directory)
+                    await trio.to_thread.run_sync(processes.remove, directory)

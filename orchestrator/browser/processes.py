@@ -6,6 +6,7 @@ runs is never touched.
 
 import os
 import select
+import shutil
 import signal
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
@@ -95,6 +96,19 @@ def sweep(directory: Path) -> int:
             process.kill()
     psutil.wait_procs(leftovers, timeout=2)
     return len(leftovers)
+
+
+def make_empty(directory: Path) -> None:
+    """Make the directory anew, for our eyes only; what an earlier run left of it is cleared."""
+    remove(directory)
+    directory.mkdir(mode=0o700, parents=True)
+
+
+def remove(directory: Path) -> None:
+    """Remove the directory, and end all that works in it."""
+    if directory.exists():
+        sweep(directory)
+        shutil.rmtree(directory)
 
 
 def _leftovers(directory: Path) -> Iterator[psutil.Process]:

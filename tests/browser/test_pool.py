@@ -32,8 +32,8 @@ async def cookies(page: Page) -> list[str]:
 
 
 def open_contexts(pool: ContextPool) -> int:
-    assert pool._engine is not None
-    return len(pool._engine.browser.contexts)
+    assert pool._engine.last is not None
+    return len(pool._engine.last.browser.contexts)
 
 
 async def identity(page: Page) -> int:
@@ -308,7 +308,7 @@ async def test_a_cancelled_opening_leaves_no_orphan(pool: ContextPool, site: Sit
             await trio.sleep_forever()
 
     await pool.probe()
-    assert pool._engine is not None
+    assert pool._engine.last is not None
     for steps in (1, 3, 10, 100, 1000, 3000):
         async with trio.open_nursery() as nursery:
             for slot in range(3):
@@ -320,7 +320,7 @@ async def test_a_cancelled_opening_leaves_no_orphan(pool: ContextPool, site: Sit
         for place in pool._places:
             if place.opened is not None:
                 place.opened.is_worn = True  # so that the next round opens one again
-        assert set(pool._engine.browser.contexts) == kept
+        assert set(pool._engine.last.browser.contexts) == kept
 
 
 async def test_a_cancelled_launch_can_be_made_again(tmp_path: Path) -> None:

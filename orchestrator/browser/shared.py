@@ -1,0 +1,55 @@
+"""The engine that all slots share. Trio side."""
+
+import trio
+
+from orchestrator import aio
+from orchestrator.browser import engine as engines
+from orchestrator.browser import processes
+from orchestrator.browser.engine import Engine, LaunchPlan
+from orchestrator.browser.statistics import BrowserMemory
+
+
+class SharedEngine:
+    """Whoever needs the engine and finds it dead launches it again, one at a time."""
+
+    def __init__(self, plan: LaunchPlan) -> None:
+        self.last: Engine | None = None
+        """The one launched last; it may be dead."""
+        self.launches = 0
+        self._plan = plan
+        self._lock = trio.Lock()
+
+    async def live(self) -> Engine:
+        """An engine that lives. Raises BrowserMissingError or BrowserError."""
+        if self.last is not None and self.last.is_alive:
+            return self.last
+        async with self._lock:
+            if self.last is None or not self.last.is_alive:
+                self.last = await aio.call(engines.relaunch, self.last, self._plan)
+                self.launches += 1
+            return self.last
+
+    async def close(self, patience_s: float) -> None:
+        """End it, with all contexts in it."""
+        if self.last is not None:
+            await aio.call(engines.close, self.last, patience_s)
+
+    def describe(self) -> str | None:
+        """Kind and version of the browser, or None while none runs."""
+        if self.last is None or not self.last.is_alive:
+            return None
+        return f"{self.last.found.kind} {self.last.browser.version}"
+
+    def process_ids(self) -> tuple[int, int]:
+        """The driver's and the browser's process ids; 0 for one that is not there."""
+        if self.last is None:
+            return 0, 0
+        browser = self.last.browser_process
+        return self.last.driver.pid, browser.pid if browser is not None else 0
+
+    async def memory(self) -> BrowserMemory:
+        """What driver and browser weigh; takes some milliseconds a process, in a thread."""
+        driver_pid, browser_pid = self.process_ids()
+        both = await trio.to_thread.run_sync(processes.memory_bytes, driver_pid) if driver_pid else 0
+        browser = await trio.to_thread.run_sync(processes.memory_bytes, browser_pid) if browser_pid else 0
+        return BrowserMemory(max(0, both - browser), browser)
