@@ -1,4 +1,4 @@
-"""Signals that come before the daemon is there to hear them."""
+"""Signals that come before the daemon is there to hear them, or that its children get too."""
 
 import os
 import signal
@@ -12,7 +12,18 @@ import psutil
 import pytest
 import trio
 
-from tests.integration.daemon import PATIENCE_S, QUICK, demo_command, living, processes_of
+from orchestrator import aio
+from orchestrator.db.embedded import open_embedded
+from tests.integration.daemon import (
+    PATIENCE_S,
+    QUICK,
+    Daemon,
+    demo_command,
+    living,
+    processes_of,
+    running,
+    wait_until,
+)
 
 pytestmark = pytest.mark.timeout(120)
 """The machine may be busy."""
@@ -94,3 +105,33 @@ async def test_a_demo_whose_site_has_just_begun_ends_in_order(
     code, lines = await end_of(demo_command(state_dir), number, lambda process: bool(process.children()))
     assert (code, lines) == (0, [])
     assert processes_of(state_dir) == []
+
+
+# ── while it runs ───────────────────────────────────────────────────────────────────────────────
+
+
+async def wait_until_it_posts(daemon: Daemon) -> None:
+    """Until it is on a page of the site that takes its time."""
+    await daemon.wait_for_mode("ready")
+    await daemon.set_faults(slow_s={"seconds": 2, "path": "/compose"})
+
+    async def is_on_its_way() -> bool:
+        return bool(await daemon.query("SELECT 1 FROM posts WHERE state = 'claimed'"))
+
+    await wait_until(is_on_its_way, "a post is on its way", daemon.said)
+
+
+async def states(daemon: Daemon) -> set[str]:
+    """Of all posts, with the daemon gone."""
+    async with aio.open_bridge(), open_embedded(daemon.state_dir / "postgres"):
+        return {row["state"] for row in await daemon.query("SELECT DISTINCT state FROM posts")}
+
+
+async def test_control_c_in_a_terminal_lets_what_runs_end(state_dir: Path) -> None:
+    async with running(state_dir) as daemon:
+        await wait_until_it_posts(daemon)
+        daemon.interrupt_group()
+        assert await daemon.ended() == 0
+        assert processes_of(state_dir) == []
+        assert "published" in await states(daemon)
+        assert "ended; posts published: " in daemon.output.read_text()
