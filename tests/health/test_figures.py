@@ -3,12 +3,13 @@ from typing import cast
 import trio
 import trio.testing
 
+from orchestrator.actors.supervisor import RestartRule
 from orchestrator.allocator import Allocator
 from orchestrator.browser.pool import ContextPool
 from orchestrator.browser.statistics import BrowserMemory
 from orchestrator.db.pool import Database
 from orchestrator.db.posts import Stamp
-from orchestrator.errors import DatabaseUnavailableError
+from orchestrator.errors import DatabaseUnavailableError, PostRefusedError
 from orchestrator.health import figures
 from orchestrator.health.checks import Check
 from orchestrator.health.modes import DATABASE
@@ -16,7 +17,7 @@ from orchestrator.metrics import Metrics
 from orchestrator.model import Ending, Outcome, PostState, done
 from orchestrator.settings import AllocatorSettings
 from tests import rows
-from tests.fakes import NOON, DownDatabase, Part, a_job, a_stage, make_house
+from tests.fakes import NOON, DownDatabase, Part, Work, a_job, a_stage, make_house
 
 
 class FakePool:
@@ -58,15 +59,43 @@ async def hold(allocator: Allocator, job: str) -> None:
 
 async def test_a_run_is_counted_by_its_ending_and_its_duration(autojump_clock: object) -> None:
     async with a_stage([a_job("plan")]) as stage:
-        house, metrics = make_house(stage), stage.metrics
-        figures.run_ended(metrics, house, a_job("plan"), Outcome(Ending.GIVEN_UP), 2.5)
-        assert value(metrics, "job_last_success_timestamp_seconds", job="plan") is None
-        await trio.sleep(10)
-        figures.run_ended(metrics, house, a_job("plan"), done(), 4)
+        metrics = stage.metrics
+        figures.run_ended(metrics, a_job("plan"), Outcome(Ending.GIVEN_UP), 2.5)
+        figures.run_ended(metrics, a_job("plan"), done(), 4)
     assert value(metrics, "job_runs_total", job="plan", outcome="given_up") == 1
     assert value(metrics, "job_runs_total", job="plan", outcome="done") == 1
     assert value(metrics, "job_run_seconds_sum", job="plan") == 6.5
-    assert value(metrics, "job_last_success_timestamp_seconds", job="plan") == NOON.timestamp() + 10
+
+
+async def test_every_ending_of_a_run_has_a_count_of_its_own(autojump_clock: object) -> None:
+    metrics = Metrics()
+    metrics.declare_job("plan")
+    for ending in Ending:
+        figures.run_ended(metrics, a_job("plan"), Outcome(ending), 1)
+    assert [value(metrics, "job_runs_total", job="plan", outcome=ending) for ending in Ending] == [1] * 7
+
+
+async def test_the_last_success_is_shown_also_when_it_was_an_earlier_daemons(autojump_clock: object) -> None:
+    async with a_stage([a_job("plan")]) as stage:
+        house, metrics = make_house(stage), stage.metrics
+        figures.observe(metrics, house)
+        assert value(metrics, "job_last_success_timestamp_seconds", job="plan") is None
+        stage.actor.history.last_success_at = NOON
+        figures.observe(metrics, house)
+    assert value(metrics, "job_last_success_timestamp_seconds", job="plan") == NOON.timestamp()
+
+
+async def test_an_overdue_and_a_failed_job_are_shown_as_such(autojump_clock: object) -> None:
+    jobs = [a_job("plan", Work([PostRefusedError("no")] * 9)), a_job("learn", Work([ZeroDivisionError()]))]
+    async with a_stage(jobs, rule=RestartRule(budget=0)) as stage:
+        house, metrics = make_house(stage), stage.metrics
+        figures.observe(metrics, house)
+        assert value(metrics, "job_overdue", job="plan") == 0
+        stage.supervisor.run_now("learn", "alice")
+        await trio.sleep(1.6 * 3600)
+        figures.observe(metrics, house)
+    assert value(metrics, "job_overdue", job="plan") == 1
+    assert [value(metrics, "job_failed", job=job) for job in ("plan", "learn")] == [0, 1]
 
 
 async def test_slots_queue_and_pauses_are_shown_as_they_are_at_the_moment(autojump_clock: object) -> None:
@@ -109,6 +138,20 @@ async def test_posts_are_counted_by_their_state(database: Database) -> None:
     assert value(stage.metrics, "posts", state="ambiguous") == 1
     assert value(stage.metrics, "posts", state="queued") == 0
     assert value(stage.metrics, "db_pool_connections", state="used") == 0
+
+
+async def test_the_post_that_is_overdue_the_longest_is_timed(database: Database) -> None:
+    stamp = Stamp(await rows.take_fence(database), NOON)
+    await rows.queued(database, stamp)
+    async with a_stage([a_job("plan")]) as stage:
+        house = make_house(stage, database)
+        house.accounts = (rows.ACCOUNT,)
+        stage.wall.jump(90)
+        await figures.measure(stage.metrics, house, POOL)
+        assert (value(stage.metrics, "post_overdue_seconds") or 0) >= 90
+        await rows.execute(database, "DELETE FROM posts")
+        await figures.measure(stage.metrics, house, POOL)
+        assert value(stage.metrics, "post_overdue_seconds") == 0
 
 
 async def test_a_database_that_is_away_costs_the_count_of_posts_only(autojump_clock: object) -> None:

@@ -10,6 +10,7 @@ import pytest
 import trio
 
 from orchestrator.actors.supervisor import RestartRule
+from orchestrator.db import posts
 from orchestrator.db.pool import Database
 from orchestrator.db.posts import Stamp
 from orchestrator.errors import (
@@ -21,8 +22,9 @@ from orchestrator.errors import (
     SiteUnavailableError,
 )
 from orchestrator.health.checks import Check
-from orchestrator.health.status import House, job_row, read_live, read_status, summary, why
-from orchestrator.model import PostState, done
+from orchestrator.health.problems import OVERDUE_S
+from orchestrator.health.status import House, SwitchedOff, job_row, read_live, read_status, summary, why
+from orchestrator.model import PostState, done, nothing_to_do, over_budget
 from tests import rows
 from tests.fakes import NOON, DownDatabase, Highest, Part, Stage, Work, a_job, a_stage, make_house, settle
 
@@ -164,17 +166,67 @@ async def test_a_failed_job_is_a_problem_with_the_command_that_mends_it(autojump
         assert status["problems"][0]["since"] == "2026-06-01T12:00:00+00:00"
 
 
-async def test_a_job_that_gave_up_is_a_problem_until_a_run_ends_otherwise(autojump_clock: object) -> None:
-    async with a_stage([a_job("plan", Work([PostRefusedError("the site says no")]))]) as stage:
+async def test_a_job_that_gave_up_is_a_problem_until_a_run_of_it_is_done(autojump_clock: object) -> None:
+    said_no = PostRefusedError("the site says no")
+    work = Work([said_no, nothing_to_do("nothing is due"), over_budget("enough"), done()])
+    async with a_stage([a_job("plan", work)]) as stage:
         house = await started(stage)
         run_now(stage)
         await settle()
-        assert read_live(house)["summary"] == (
-            "Ready: job plan gave up: the site says no. It is tried again at its next turn."
-        )
+        for _ in range(2):
+            assert read_live(house)["summary"] == (
+                "Ready: job plan gave up: the site says no. It is tried again at its next turn, "
+                "or now with: orchestrator ctl run plan."
+            )
+            stage.supervisor.wake("plan", "its turn")
+            await settle()
+        assert read_live(house)["problems"][0]["since"] == "2026-06-01T12:00:00+00:00"
+        stage.supervisor.wake("plan", "its turn")
+        await settle()
+        assert read_live(house)["problems"] == []
+
+
+async def test_an_operator_whose_run_finds_nothing_to_do_has_settled_what_the_job_gave_up(
+    autojump_clock: object,
+) -> None:
+    async with a_stage(
+        [a_job("plan", Work([PostRefusedError("no"), nothing_to_do("nothing is due")]))]
+    ) as stage:
+        house = await started(stage)
+        run_now(stage)
+        await settle()
+        assert len(read_live(house)["problems"]) == 1
         run_now(stage)
         await settle()
         assert read_live(house)["problems"] == []
+
+
+async def test_a_job_that_gave_up_and_is_paused_is_not_said_to_be_tried_again(autojump_clock: object) -> None:
+    async with a_stage([a_job("plan", Work([PostRefusedError("no")]))]) as stage:
+        house = await started(stage)
+        run_now(stage)
+        stage.supervisor.pause("plan")
+        await settle()
+        [problem] = read_live(house)["problems"]
+        assert problem["remedy"] == "Paused by an operator. Go on with: orchestrator ctl resume plan"
+
+
+async def test_a_job_that_is_switched_off_is_shown_with_the_reason(autojump_clock: object) -> None:
+    async with a_stage([a_job("plan")]) as stage:
+        house = await started(stage)
+        house.switched_off = (SwitchedOff(a_job("learn"), "in o.toml, line 4"),)
+        status = read_live(house)
+        assert [(job["name"], job["state"]) for job in status["jobs"]] == [
+            ("plan", "waiting"),
+            ("learn", "off"),
+        ]
+        assert status["jobs"][1].keys() == status["jobs"][0].keys()
+        assert status["jobs"][1]["why"] == (
+            "Switched off in the settings. Set jobs.learn.enabled to true (in o.toml, line 4), "
+            "then restart the daemon."
+        )
+        assert status["summary"] == "All is well. Nothing runs now. Switched off: learn."
+        assert json.loads(json.dumps(status)) == status
 
 
 async def test_a_pause_is_told_with_the_way_out(autojump_clock: object) -> None:
@@ -229,11 +281,76 @@ async def test_the_row_of_a_waiting_job_has_its_next_turn(autojump_clock: object
         "state": "waiting",
         "since": None,
         "next_at": "2026-06-01T13:00:00+00:00",
+        "overdue_s": 0.0,
+        "is_stuck": False,
+        "beat": None,
         "last": None,
+        "gave_up": None,
         "last_success_at": None,
         "runs": {},
         "why": "Waits until 13:00:00 UTC.",
     }
+
+
+async def test_the_row_of_a_running_job_has_what_the_run_said_last_and_when(autojump_clock: object) -> None:
+    plan = Work(is_held=True)
+    async with a_stage([a_job("plan", plan)]) as stage:
+        run_now(stage)
+        await settle()
+        plan.runs[0].beat("14 of 80 read")
+        await trio.sleep(5)
+        row = job_row(stage.actor, make_house(stage).allocator.snapshot())
+        assert row["beat"] == {"said": "14 of 80 read", "ago_s": 5}
+        assert row["why"] == "Runs now, because of: asked by alice. It said “14 of 80 read” 5 s ago."
+        plan.release()
+        await settle()
+        assert job_row(stage.actor, make_house(stage).allocator.snapshot())["beat"] is None
+
+
+async def test_a_job_without_success_within_its_interval_and_a_half_is_a_problem_until_it_succeeds(
+    autojump_clock: object,
+) -> None:
+    async with a_stage([a_job("plan", Work([PostRefusedError("no")]))]) as stage:
+        house = await started(stage)
+        await trio.sleep(1.6 * 3600)
+        problems = read_live(house)["problems"]
+        assert [(one["what"], one["remedy"]) for one in problems[:1]] == [
+            ("job plan is overdue: no success yet", "See: orchestrator ctl why plan")
+        ]
+        run_now(stage)
+        await settle()
+        assert read_live(house)["problems"] == []
+
+
+async def test_a_job_that_is_stuck_is_a_problem(autojump_clock: object) -> None:
+    async def shielded() -> Any:
+        with trio.CancelScope(shield=True):
+            await trio.sleep(1000)
+        raise AssertionError
+
+    async with a_stage([a_job("plan", Work([shielded]), max_run_s=100)]) as stage:
+        house = await started(stage)
+        run_now(stage)
+        await trio.sleep(150)
+        assert read_live(house)["problems"] == []
+        await trio.sleep(50)
+        assert [one["what"] for one in read_live(house)["problems"]] == [
+            "job plan is stuck: it has not gone on when it had to"
+        ]
+        await trio.sleep(900)
+        assert not read_live(house)["jobs"][0]["is_stuck"]
+
+
+async def test_a_job_that_waits_for_the_end_of_a_posting_window_says_until_when(
+    autojump_clock: object,
+) -> None:
+    async with a_stage([a_job("plan", not_in_window=True)]) as stage:
+        stage.windows.expect([NOON + timedelta(minutes=61)])
+        await trio.sleep(3601)
+        row = job_row(stage.actor, make_house(stage).allocator.snapshot())
+    assert row["state"] == "waiting"
+    assert row["next_at"] == "2026-06-01T13:11:00+00:00"
+    assert row["why"] == ("Waits until 13:11:00 UTC at the latest, because a post is due at 13:01:00 UTC.")
 
 
 async def test_the_row_of_a_job_that_ran_has_its_last_run(autojump_clock: object) -> None:
@@ -292,13 +409,13 @@ async def test_a_job_that_holds_a_slot_says_which_for_how_long_and_whether_it_wa
             async with allocator.lease("plan", priority=5, max_hold_s=600) as lease:
                 await trio.sleep(10)
                 lines = why(stage.actor, allocator.snapshot())
-                lease._call_back(trio.current_time(), 15)
+                lease.call_back(trio.current_time(), trio.current_time() + 15)
                 called_back = why(stage.actor, allocator.snapshot())
             nursery.cancel_scope.cancel()
     assert lines[1:] == ["It has held slot 0 for 10.0 s and must give it back in 590 s."]
     assert called_back[1:] == [
         "It has held slot 0 for 10.0 s and must give it back in 15 s.",
-        "The slot was called back: somebody with more right waits for it.",
+        "Slot 0 was called back: the slot is being withdrawn.",
     ]
 
 
@@ -418,7 +535,7 @@ async def test_posts_and_what_was_learned_come_from_the_database(database: Datab
     await rows.execute(database, "INSERT INTO arms VALUES ('murmur', 'topic', 'bread', 3, 2)")
     async with a_stage([a_job("plan")]) as stage:
         house = await started(stage, database=database)
-        house.scopes = ("murmur", "elsewhere")
+        house.scopes, house.accounts = ("murmur", "elsewhere"), (rows.ACCOUNT,)
         status = await read_status(house)
     assert json.loads(json.dumps(status)) == status
     assert {state: n for state, n in status["posts"].items() if n} == {"published": 1, "ambiguous": 1}
@@ -433,3 +550,74 @@ async def test_posts_and_what_was_learned_come_from_the_database(database: Datab
         "Ready: 1 post is ambiguous. Reconciliation is looking on the site; "
         "see: orchestrator ctl why reconciliation."
     )
+
+
+# ── posts that do not get on ────────────────────────────────────────────────────────────────────
+
+
+async def problems_of(stage: Stage, database: Database, accounts: tuple[str, ...] = (rows.ACCOUNT,)) -> Any:
+    """What the status says is wrong, each with its remedy."""
+    house = await started(stage, database=database)
+    house.accounts = accounts
+    return {problem["what"]: problem["remedy"] for problem in (await read_status(house))["problems"]}
+
+
+async def test_posts_that_were_put_off_are_a_problem_with_the_reason_and_what_to_do(
+    database: Database,
+) -> None:
+    stamp = Stamp(await rows.take_fence(database), NOON)
+    async with a_stage([a_job("posting")]) as stage:
+        for number, what in enumerate(("1 post is", "2 posts are")):
+            post_id = await rows.in_state(database, PostState.CLAIMED, stamp, f"text {number}")
+            detail = f"{posts.PUT_OFF}murmur refuses the sign-in of ada"
+            await database.run(posts.put_back, post_id, stamp, NOON + timedelta(hours=1), detail)
+            assert await problems_of(stage, database) == {
+                f"{what} put off: murmur refuses the sign-in of ada": (
+                    "Mend that, then: orchestrator ctl run posting"
+                )
+            }
+
+
+async def test_a_post_that_is_long_overdue_is_a_problem(database: Database) -> None:
+    stamp = Stamp(await rows.take_fence(database), NOON)
+    await rows.queued(database, stamp)
+    async with a_stage([a_job("posting")]) as stage:
+        stage.wall.jump(OVERDUE_S - 60)
+        assert await problems_of(stage, database) == {}
+        stage.wall.jump(120)
+        what = "the oldest due post is not out yet"
+        assert await problems_of(stage, database) == {what: "See: orchestrator ctl why posting"}
+        stage.supervisor.pause("posting")
+        await settle()
+        assert await problems_of(stage, database) == {
+            what: "Job posting: Paused by an operator. Go on with: orchestrator ctl resume posting"
+        }
+        assert await problems_of(stage, database, accounts=("grace",)) == {}
+
+
+async def test_posts_in_doubt_are_told_by_who_can_settle_them(database: Database) -> None:
+    stamp = Stamp(await rows.take_fence(database), NOON)
+    await rows.in_state(database, PostState.AMBIGUOUS, stamp, "one that is looked for")
+    await rows.in_state(database, PostState.AMBIGUOUS, stamp, "one of bob", "bob")
+    for text in ("one that is hidden", "another that is hidden"):
+        hidden = await rows.in_state(database, PostState.AMBIGUOUS, stamp, text)
+        await database.run(posts.note_unreadable, hidden, stamp, f"not among the latest 100; {posts.ASK}")
+    by_hand = "settle it by hand: docs/operations.md, “N posts are ambiguous”"
+    async with a_stage([a_job("reconciliation")]) as stage:
+        found = await problems_of(stage, database)
+        assert found == {
+            f"2 posts are ambiguous, and only a person can tell: not among the latest 100; {posts.ASK}": (
+                f"Look at the site, then {by_hand}"
+            ),
+            "1 post is ambiguous, of accounts that the settings lack: bob": (
+                f"Put the account back and restart, or {by_hand}"
+            ),
+            "1 post is ambiguous": (
+                "Reconciliation is looking on the site; see: orchestrator ctl why reconciliation"
+            ),
+        }
+        stage.supervisor.pause("reconciliation")
+        await settle()
+        assert (await problems_of(stage, database))["1 post is ambiguous"].startswith(
+            "Job reconciliation: Paused by an operator."
+        )
