@@ -19,7 +19,7 @@ import structlog
 import trio
 from rich.console import Console
 
-from bench import allocation, bridge, machine, memory, scraping, startup
+from bench import actors, allocation, bridge, machine, memory, scraping, startup
 from bench.figure import Figure, Report, as_markdown, print_figures
 from orchestrator import aio
 from orchestrator.db.embedded import open_embedded
@@ -27,7 +27,7 @@ from orchestrator.db.migrate import migrate
 from orchestrator.db.pool import open_database
 from orchestrator.settings import DatabaseSettings
 
-NAMES = ("startup", "memory", "scraping", "allocator", "bridge")
+NAMES = ("startup", "memory", "scraping", "allocator", "actors", "bridge")
 BEGIN, END = "<!-- results: begin -->", "<!-- results: end -->"
 
 
@@ -69,6 +69,8 @@ def _take(name: str, given: argparse.Namespace) -> Report:
                 return startup.measure(directory, given.rounds)
             case "memory":
                 return memory.measure(directory, given.minutes)
+            case "actors":
+                return trio.run(actors.measure, given.rounds)
             case "allocator":
                 return trio.run(allocation.measure, given.rounds)
             case _:

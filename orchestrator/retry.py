@@ -31,6 +31,24 @@ class RetryRule:
         return rng.uniform(0.0, self.bound_s(tried))
 
 
+CRITICAL = RetryRule(3, 2.0)
+HIGH = RetryRule(5, 5.0)
+NORMAL = RetryRule(5, 10.0)
+LOW = RetryRule(10, 15.0)
+VERY_LOW = RetryRule(15, 30.0)
+
+
+def preset(priority: int) -> RetryRule:
+    """The rule of a job that has none of its own (E3).
+
+    Priority 0 is critical, 1 high, 2–6 normal, 7 and 8 low, the rest very low.
+    """
+    for last, rule in ((0, CRITICAL), (1, HIGH), (6, NORMAL), (8, LOW)):
+        if priority <= last:
+            return rule
+    return VERY_LOW
+
+
 class Tries:
     """The tries of one run under one rule."""
 

@@ -12,8 +12,11 @@ import trio
 import trio.testing
 
 from orchestrator.actors.actor import Actor, ActorState, Surroundings
+from orchestrator.actors.history import History
 from orchestrator.actors.job import Job, Run
+from orchestrator.actors.pacer import Pacer
 from orchestrator.actors.supervisor import RestartRule, Supervisor
+from orchestrator.actors.window import PostingWindows
 from orchestrator.allocator import Allocator
 from orchestrator.clock import Clock
 from orchestrator.db.pool import Connection, Database
@@ -195,6 +198,7 @@ class Stage:
     reasons: dict[str, str]
     """Why a job may not run now, by its name."""
     ended: list[tuple[str, Outcome, float]]
+    windows: PostingWindows
     is_over: bool = False
     """Whether the supervisor has returned."""
 
@@ -214,15 +218,17 @@ class Stage:
 
 
 @asynccontextmanager
-async def a_stage(jobs: Iterable[Job], *, is_overdue: bool = False, **options: Any) -> AsyncIterator[Stage]:
-    """A running supervisor over `jobs`, which have just run, or are long overdue.
+async def a_stage(
+    jobs: Iterable[Job], *, is_overdue: bool = False, history: History | None = None, **options: Any
+) -> AsyncIterator[Stage]:
+    """A running supervisor over `jobs`, which have just run, or are long overdue, or have this `history`.
 
     `options` are `make_stage`'s. The end of the block cancels it.
     """
     stage = make_stage(jobs, **options)
     last_start = stage.clock.now() - timedelta(days=2 if is_overdue else 0)
     for actor in stage.supervisor.actors.values():
-        actor.history.last_start = last_start
+        actor.history = history or History(last_start=last_start)
     async with trio.open_nursery() as nursery:
         nursery.start_soon(_live, stage)
         await settle()
@@ -237,6 +243,7 @@ def make_stage(
     rule: RestartRule | None = None,
     start: datetime = NOON,
     speed: float = 1.0,
+    pacer: Pacer | None = None,
 ) -> Stage:
     """A stage whose supervisor does not run yet."""
     wall, run_log, metrics = WallClock(start), FakeRunLog(), Metrics()
@@ -249,9 +256,12 @@ def make_stage(
         supervisor.job_ended(job.name, outcome)
 
     rng = rng or Lowest()
-    house = Surroundings(clock, rng, run_log, lambda job: reasons.get(job.name), on_end)
-    supervisor = Supervisor([Actor(job, house) for job in jobs], metrics, rng, rule)
-    return Stage(wall, clock, run_log, metrics, supervisor, reasons, ended)
+    windows = PostingWindows()
+    house = Surroundings(
+        clock, rng, run_log, lambda job: reasons.get(job.name), on_end, windows.open_at, pacer or Pacer()
+    )
+    supervisor = Supervisor([Actor(job, house) for job in jobs], metrics, house, rule)
+    return Stage(wall, clock, run_log, metrics, supervisor, reasons, ended, windows)
 
 
 async def _live(stage: Stage) -> None:

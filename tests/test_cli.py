@@ -334,6 +334,31 @@ def test_every_line_of_an_error_is_marked(capsys: pytest.CaptureFixture[str]) ->
     assert capsys.readouterr().err == "error: one\nerror: two. Mend both\n"
 
 
+# ── jobs ────────────────────────────────────────────────────────────────────────────────────────
+
+
+def test_the_jobs_are_listed_without_a_daemon(run: Command) -> None:
+    ended = run("jobs")
+    assert ended.code == 0
+    assert ended.out.splitlines()[1].split() == ["plan", "1", "every", "2", "h", "–", "–", "–"]
+
+
+def test_the_jobs_are_listed_as_the_settings_change_them(
+    run: Command, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("ORCHESTRATOR_JOBS__LEARN__DAILY_AT", "03:00")
+    monkeypatch.setenv("ORCHESTRATOR_JOBS__LEARN__TIME_ZONE", "Europe/Berlin")
+    monkeypatch.setenv("ORCHESTRATOR_JOBS__PLAN__ENABLED", "false")
+    out = run("jobs").out
+    assert "daily 03:00 Europe/Berlin" in out
+    assert "plan" not in out
+
+
+def test_the_jobs_are_drawn(run: Command) -> None:
+    assert run("jobs", "--graph").out.splitlines()[:2] == ["plan", "└─ posting"]
+    assert run("jobs", "--dot").out.startswith("digraph jobs {")
+
+
 # ── the command as a process ────────────────────────────────────────────────────────────────────
 
 

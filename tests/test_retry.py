@@ -1,3 +1,4 @@
+from collections.abc import Iterable
 from random import Random
 
 import pytest
@@ -13,7 +14,7 @@ from orchestrator.errors import (
     SiteRateLimitedError,
     SiteUnavailableError,
 )
-from orchestrator.retry import FREE_TRIES, RetryRule, Tries, failure_of, root_of
+from orchestrator.retry import FREE_TRIES, VERY_LOW, RetryRule, Tries, failure_of, preset, root_of
 from tests.fakes import Highest, Lowest
 
 PASSING, FINAL, BUG = SiteUnavailableError("no answer"), PostRefusedError("no"), ZeroDivisionError("bug")
@@ -51,6 +52,24 @@ def test_delays_are_spread_over_the_whole_range() -> None:
     delays_s = [rule.delay_s(1, rng) for _ in range(1000)]
     for begin in range(0, 10, 2):
         assert 140 <= sum(begin <= delay_s < begin + 2 for delay_s in delays_s) <= 260
+
+
+@pytest.mark.parametrize(
+    ("priorities", "retries", "base_s"),
+    [([0], 3, 2), ([1], 5, 5), (range(2, 7), 5, 10), ([7, 8], 10, 15), ([9, 10], 15, 30)],
+)
+def test_each_priority_has_its_preset(priorities: Iterable[int], retries: int, base_s: float) -> None:
+    """E3."""
+    for priority in priorities:
+        rule = preset(priority)
+        assert (rule.retries, rule.bound_s(1), rule.bound_s(2)) == (retries, base_s, 2 * base_s)
+
+
+def test_a_preset_has_full_jitter_and_a_cap() -> None:
+    rng = Highest()
+    assert VERY_LOW.delay_s(1, rng) == 30
+    assert rng.draws == [(0, 30)]
+    assert VERY_LOW.bound_s(15) == 300
 
 
 # ── tries ───────────────────────────────────────────────────────────────────────────────────────

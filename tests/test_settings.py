@@ -200,6 +200,12 @@ def test_a_rule_over_several_settings_names_their_section(config: Path) -> None:
             "jobs.plan",
             "give every_s or daily_at, not both",
         ),
+        ("[jobs.plan]\ntime_zone = 'UTC'\n", "jobs.plan", "time_zone goes with daily_at"),
+        (
+            "[jobs.plan]\ndaily_at = '03:15'\ntime_zone = 'Europe/Berln'\n",
+            "jobs.plan.time_zone = 'Europe/Berln'",
+            "did you mean Europe/Berlin?",
+        ),
         ("[posting]\nsettle_s = 44\n", "posting.settle_s = 44", "must be a number, at least 45"),
         ("[posting]\nstuck_s = 179\n", "posting.stuck_s = 179", "must be a number, at least 180"),
         (

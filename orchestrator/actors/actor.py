@@ -1,29 +1,30 @@
 """One job at work: when it runs, whether it may, and how each run ended."""
 
 import math
-from collections import Counter
 from collections.abc import Callable
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
 from random import Random
-from typing import Protocol
 
 import structlog
 import trio
 
-from orchestrator.actors.job import Job, Run
+from orchestrator.actors import attempt
+from orchestrator.actors.attempt import Record, RunLog
+from orchestrator.actors.gate import Gate, Hold, OpenWindow
+from orchestrator.actors.history import SUCCESSES, History, LastRun
+from orchestrator.actors.job import ASKED_BY, Job, Run
 from orchestrator.actors.mailbox import Kind, Mailbox, Wake
+from orchestrator.actors.overdue import Lateness
+from orchestrator.actors.pacer import Pacer
 from orchestrator.actors.schedule import first_due, latest_due, next_due
 from orchestrator.clock import Clock
-from orchestrator.errors import DatabaseError, Failure, OrchestratorError
 from orchestrator.model import Ending, Outcome, skipped
-from orchestrator.retry import Tries, root_of
+from orchestrator.retry import Tries
 
-REARM_S = 60.0
-"""Monotonic time stops while the machine sleeps, so a long wait looks at the wall clock this often."""
-RECORD_PATIENCE_S = 3.0
-"""How long the record of a run's end may take, while the daemon ends too."""
+STUCK_S = 60.0
+"""An actor that stays in a state for so much longer than it said, in real seconds, is stuck."""
 SCHEDULE = "schedule"
 """The trigger of a run that is due."""
 
@@ -42,29 +43,11 @@ class ActorState(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class LastRun:
-    """How the latest run of a job ended."""
+class Beat:
+    """What a run under way has said of itself, and when by trio's clock."""
 
-    outcome: Outcome
-    started_at: datetime
-    duration_s: float
-
-
-@dataclass(slots=True)
-class History:
-    """What is known of a job's runs, kept across restarts."""
-
-    last: LastRun | None = None
-    last_start: datetime | None = None
-    last_success_at: datetime | None = None
-    endings: Counter[Ending] = field(default_factory=Counter)
-
-
-class RunLog(Protocol):
-    """Where runs are recorded; raises DatabaseError when it can't be done. The tests have a fake one."""
-
-    async def begin(self, run: Run, started_at: datetime) -> int: ...
-    async def finish(self, run_id: int, outcome: Outcome, finished_at: datetime) -> None: ...
+    said: str
+    at: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,13 +61,18 @@ class Surroundings:
     """Why a job may not run now (paused, degraded …), None when it may."""
     on_end: Callable[[Job, Outcome, float], None]
     """Called after each run with its duration in real seconds; must not block or raise."""
+    open_window: OpenWindow = lambda _now: None
+    pacer: Pacer = field(default_factory=Pacer)
 
 
 class Actor:
     """Runs one job for ever; never two runs at once.
 
-    Written by its own task: `state`, `since`, `due_at`, `history`. Written by operators through the
-    supervisor: `is_paused`, `is_draining`. Read by everybody.
+    Written by its own task: `state`, `since`, `due_at`, `history`, `beat`. Written by operators through
+    the supervisor: `is_paused`, `is_draining`. Read by everybody.
+
+    A run that is wanted waits as `_wish`, the trigger it will have. Invariants: 1. `_wish` is None while
+    the actor is paused or running. 2. `_hold` is None unless there is a wish.
     """
 
     def __init__(self, job: Job, surroundings: Surroundings, history: History | None = None) -> None:
@@ -95,9 +83,19 @@ class Actor:
         self.since: datetime | None = None
         self.due_at: datetime | None = None
         self.detail = ""
+        self.beat: Beat | None = None
         self.is_paused = False
         self.is_draining = False
         self._house = surroundings
+        self._lateness = Lateness(job, surroundings.clock)
+        self._acts_by = math.inf
+        self._wish: str | None = None
+        self._wished_at = surroundings.clock.now()
+        self._hold: Hold | None = None
+        self._gate = Gate(
+            job, surroundings.open_window, surroundings.pacer, lambda: self.mailbox.put(Wake(Kind.POKE))
+        )
+        self._skip_on_record: str | None = None
 
     # ── for operators ───────────────────────────────────────────────────────────────────────────
 
@@ -108,6 +106,8 @@ class Actor:
 
     def resume(self) -> None:
         """Go on; missed runs are made up by one."""
+        if self.is_paused:
+            self._lateness.restart()
         self.is_paused = False
         self.mailbox.put(Wake(Kind.POKE))
 
@@ -116,52 +116,99 @@ class Actor:
         self.is_draining = True
         self.mailbox.put(Wake(Kind.POKE))
 
-    # ── its own task ────────────────────────────────────────────────────────────────────────────
+    # ── for those who watch ─────────────────────────────────────────────────────────────────────
+
+    @property
+    def next_at(self) -> datetime | None:
+        """When the next run begins by itself, as far as is known."""
+        return self._hold.until if self._hold is not None else self.due_at
+
+    @property
+    def is_postponed(self) -> bool:
+        """Whether a run is due that waits for the end of a posting window."""
+        return self._hold is not None and self._hold.until is not None
+
+    @property
+    def overdue_s(self) -> float:
+        """Real seconds beyond the interval and a half without success; 0 while in time or paused."""
+        return 0.0 if self.is_paused else self._lateness.overdue_s
+
+    @property
+    def is_stuck(self) -> bool:
+        """Whether the task has not gone on when it had to: a bug, or something that no time limit reaches."""
+        return trio.current_time() > self._acts_by + STUCK_S
+
+    # ── its own task: when ──────────────────────────────────────────────────────────────────────
 
     async def run(self) -> None:
         """Wait, run, record, again; returns when drained. A bug in the job's work is raised."""
-        now = self._house.clock.now()
         if self.due_at is None:
-            self.due_at = first_due(self.job, self.history.last_start, now, self._house.rng)
+            self._begin()
         while (trigger := await self._next_trigger()) is not None:
             try:
                 await self._run_with_retries(trigger)
             finally:
                 self._plan_next()
 
+    def _begin(self) -> None:
+        house, history, now = self._house, self.history, self._house.clock.now()
+        self.due_at = first_due(self.job, history.counted_start, now, house.rng)
+        counts_from = history.last_success_at or history.first_start or now
+        self._lateness.begin(max(0.0, house.clock.real_seconds((now - counts_from).total_seconds())))
+
     async def _next_trigger(self) -> str | None:
         """Why the job shall run now; None when draining."""
-        while not self.is_draining:
-            self.set_state(ActorState.PAUSED if self.is_paused else ActorState.WAITING)
-            wake = await self.mailbox.take(self._patience_s())
-            if (trigger := self._trigger_of(wake)) is not None:
-                return trigger
-        return None
+        try:
+            while not self.is_draining:
+                patience_s = self._patience_s()
+                if self.is_paused:
+                    self.set_state(ActorState.PAUSED)
+                else:
+                    detail = self._hold.detail if self._hold is not None else ""
+                    self.set_state(ActorState.WAITING, detail, lasts_s=patience_s)
+                wake = await self.mailbox.take(patience_s)
+                if (trigger := self._trigger_of(wake)) is not None:
+                    return trigger
+            return None
+        finally:
+            self._drop_wish()
 
     def _trigger_of(self, wake: Wake | None) -> str | None:
+        """The trigger of a run that may begin now; whatever else is wanted is kept as a wish."""
         if self.is_draining:
             return None
         if wake is not None and wake.kind is Kind.ASKED:
             return wake.reason
-        is_event = wake is not None and wake.kind is Kind.EVENT
-        if self.is_paused:
-            if is_event:
-                self.due_at = self._house.clock.now()  # made up for at resume
+        now = self._house.clock.now()
+        if self._wish is None:
+            is_event = wake is not None and wake.kind is Kind.EVENT
+            if wake is not None and is_event:
+                self._wish, self._wished_at = wake.reason, now
+            elif not self.is_paused and self._is_due(now):
+                self._wish, self._wished_at = SCHEDULE, now
+        if self._wish is None:
             return None
-        if wake is not None and is_event:
-            return wake.reason
-        return SCHEDULE if self._is_due() else None
+        if self.is_paused:
+            self.due_at = now  # made up for at resume
+            self._drop_wish()
+            return None
+        self._hold = self._gate.hold(now, self.history.last_start or self._wished_at)
+        return self._wish if self._hold is None else None
+
+    def _drop_wish(self) -> None:
+        self._wish = self._hold = None
+        self._gate.leave()
 
     def _patience_s(self) -> float:
-        assert self.due_at is not None
-        if self.is_paused:
+        """Real seconds until there is something to do, if nothing comes; a clock that is set sends a poke."""
+        next_at = self.next_at
+        if self.is_paused or next_at is None:
             return math.inf
-        return min(REARM_S, self._house.clock.real_seconds_until(self.due_at))
+        return self._house.clock.real_seconds_until(next_at)
 
-    def _is_due(self) -> bool:
-        now = self._house.clock.now()
+    def _is_due(self, now: datetime) -> bool:
         assert self.due_at is not None
-        if self.due_at > latest_due(self.job, now):
+        if self.due_at > latest_due(self.job, self.history.last_start, now):
             self._plan_next()  # the wall clock was put back
         return now >= self.due_at
 
@@ -169,17 +216,20 @@ class Actor:
         house = self._house
         self.due_at = next_due(self.job, self.history.last_start, house.clock.now(), house.rng)
 
+    # ── its own task: runs ──────────────────────────────────────────────────────────────────────
+
     async def _run_with_retries(self, trigger: str) -> None:
         was_paused = self.is_paused
-        tries = Tries(self.job.retry)
+        tries = Tries(self.job.retry_rule)
         while True:
             outcome = await self._run_once(trigger, tries)
             if outcome.ending is not Ending.RETRY:
                 return
             delay_s = tries.delay_s(self._house.rng)
-            self.set_state(ActorState.BACKING_OFF, f"{outcome.detail}; again in {delay_s:.0f} s")
-            if not await self._may_retry_after(delay_s, was_paused):
-                self.mailbox.put(Wake(Kind.EVENT, trigger))  # after a pause the retry is made up for
+            detail = f"{outcome.detail}; again in {delay_s:.0f} s"
+            self.set_state(ActorState.BACKING_OFF, detail, lasts_s=delay_s)
+            if not await self._may_retry_after(delay_s, was_paused) or self._is_in_window(trigger):
+                self.mailbox.put(Wake(Kind.EVENT, trigger))  # the retry is made up for, with fresh tries
                 return
 
     async def _may_retry_after(self, delay_s: float, was_paused: bool) -> bool:
@@ -195,93 +245,64 @@ class Actor:
             return False
         return True
 
+    def _is_in_window(self, trigger: str) -> bool:
+        """Whether a retry must not start now."""
+        now = self._house.clock.now()
+        window = self._gate.window(now, self.history.last_start or now)
+        return window is not None and not trigger.startswith(ASKED_BY)
+
     async def _run_once(self, trigger: str, tries: Tries) -> Outcome:
-        started_at = self.history.last_start = self._house.clock.now()
-        reason = self._house.why_not(self.job)
+        house = self._house
+        started_at = house.clock.now()
+        self.history.begin(started_at)
+        logger = log.bind(job=self.job.name)
+        run = Run(self.job.name, self.job.priority, trigger, tries.attempt, logger, self._hear)
+        reason = house.why_not(self.job)
         if reason is not None:
-            outcome = skipped(reason)
-            self._note(outcome, started_at, 0.0)
-            return outcome
-        self.set_state(ActorState.RUNNING, trigger)
+            return await self._skip(run, started_at, reason)
+        self.set_state(ActorState.RUNNING, trigger, lasts_s=self.job.max_run_s)
         start = trio.current_time()
-        run = Run(self.job.name, self.job.priority, trigger, tries.attempt, log.bind(job=self.job.name))
-        run_id = await self._begin(run, started_at)
-        if run_id is not None:
-            run = replace(run, log=run.log.bind(run=run_id))
+        record = Record(house.run_log, house.clock)
+        run = await record.begin(run, started_at)
         outcome = Outcome(Ending.INTERRUPTED)
         bug: Exception | None = None
         try:
-            outcome, bug = await self._work(run, tries)
+            outcome, bug = await attempt.work(self.job, run, tries)
         finally:
-            self._note(outcome, started_at, trio.current_time() - start)
-            with trio.move_on_after(RECORD_PATIENCE_S, shield=True) as patience:
-                await self._finish(run, run_id, outcome)
-            if patience.cancelled_caught:
-                run.log.warning("run_end_not_recorded", error=f"no answer within {RECORD_PATIENCE_S:g} s")
+            self._skip_on_record = self.beat = None
+            self._note(run, LastRun(outcome, started_at, trio.current_time() - start))
+            await record.finish(run, outcome)  # noqa: ASYNC102 - it shields and bounds itself
         if bug is not None:
             raise bug
         return outcome
 
-    async def _work(self, run: Run, tries: Tries) -> tuple[Outcome, Exception | None]:
-        """How the work ended, by its own word or by what its error means; and the error if it is a bug."""
-        ended: tuple[Outcome, Exception | None] | None = None
-        with trio.move_on_after(self.job.max_run_s) as limit:
-            try:
-                ended = _bounded(await self.job.work(run), tries), None
-            except* Exception as group:  # noqa: BLE001 - the edge of a job: `_ending_of` logs it
-                # A cancellation that comes with the error goes on: `except*` leaves it alone.
-                ended = _ending_of(root_of(group), run, tries)
-        if ended is None or limit.cancelled_caught:
-            return Outcome(Ending.GIVEN_UP, f"stopped after {self.job.max_run_s:g} s"), None
-        return ended
+    async def _skip(self, run: Run, started_at: datetime, reason: str) -> Outcome:
+        """No run: one row in the record as long as the reason stays, and not one each turn."""
+        outcome = skipped(reason)
+        self._note(run, LastRun(outcome, started_at, 0.0))
+        if reason != self._skip_on_record:
+            self._skip_on_record = reason
+            record = Record(self._house.run_log, self._house.clock)
+            run = await record.begin(run, started_at)
+            await record.finish(run, outcome)
+        return outcome
 
-    async def _begin(self, run: Run, started_at: datetime) -> int | None:
-        """Record the start; a database that is down costs the record, not the run."""
-        try:
-            return await self._house.run_log.begin(run, started_at)
-        except DatabaseError as error:
-            run.log.warning("run_not_recorded", error=str(error))
-            return None
+    def _hear(self, said: str) -> None:
+        self.beat = Beat(said, trio.current_time())
 
-    async def _finish(self, run: Run, run_id: int | None, outcome: Outcome) -> None:
-        run.log.info("run_ended", ending=outcome.ending, detail=outcome.detail, **outcome.figures)
-        if run_id is None:
-            return
-        try:
-            await self._house.run_log.finish(run_id, outcome, self._house.clock.now())
-        except DatabaseError as error:
-            run.log.warning("run_end_not_recorded", error=str(error))
+    def _note(self, run: Run, last: LastRun) -> None:
+        ending = last.outcome.ending
+        self.history.end(last, self._house.clock.now(), is_asked=run.is_asked)
+        if ending in SUCCESSES:
+            self._lateness.restart()
+        elif ending in (Ending.GIVEN_UP, Ending.OVER_BUDGET):
+            self._lateness.fail()
+        self._house.on_end(self.job, last.outcome, last.duration_s)
 
-    def _note(self, outcome: Outcome, started_at: datetime, duration_s: float) -> None:
-        history = self.history
-        history.last = LastRun(outcome, started_at, duration_s)
-        history.endings[outcome.ending] += 1
-        if outcome.ending in (Ending.DONE, Ending.NOTHING_TO_DO):
-            history.last_success_at = self._house.clock.now()
-        self._house.on_end(self.job, outcome, duration_s)
-
-    def set_state(self, state: ActorState, detail: str = "") -> None:
+    def set_state(self, state: ActorState, detail: str = "", *, lasts_s: float = math.inf) -> None:
+        """`lasts_s`: the state lasts so many real seconds at most; see `is_stuck`."""
         if state is not self.state:
             self.since = self._house.clock.now()
         self.state = state
         self.detail = detail
-
-
-def _bounded(outcome: Outcome, tries: Tries) -> Outcome:
-    """The work's own word, except that it can't ask for more tries than there are."""
-    if outcome.ending is Ending.RETRY and not tries.fail():
-        return replace(outcome, ending=Ending.GIVEN_UP)
-    return outcome
-
-
-def _ending_of(error: Exception, run: Run, tries: Tries) -> tuple[Outcome, Exception | None]:
-    """What an error of the work means, and the error itself if nobody foresaw it."""
-    if not isinstance(error, OrchestratorError):
-        run.log.error("job_crashed", exc_info=error)
-        return Outcome(Ending.GIVEN_UP, f"bug: {type(error).__name__}: {error}"), error
-    run.log.warning("run_failed", kind=error.failure, error=error.line(), attempt=run.attempt)
-    if error.failure is Failure.BUDGET:
-        return Outcome(Ending.OVER_BUDGET, error.line()), None
-    if error.failure is Failure.TRANSIENT and tries.fail(error):
-        return Outcome(Ending.RETRY, error.line()), None
-    return Outcome(Ending.GIVEN_UP, error.line()), None
+        self._acts_by = trio.current_time() + lasts_s

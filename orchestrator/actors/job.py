@@ -4,12 +4,13 @@ import math
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, replace
 from datetime import time
+from zoneinfo import ZoneInfo
 
 import structlog
 
 from orchestrator.errors import SettingsError
 from orchestrator.model import Outcome
-from orchestrator.retry import RetryRule
+from orchestrator.retry import RetryRule, preset
 from orchestrator.settings import JobSettings
 
 MAX_RUN_S = 1800.0
@@ -64,25 +65,36 @@ class Job:
     needs_database: bool = True
     is_upkeep: bool = False
     """Goes on while everything is paused: it looks after the house itself."""
-    retry: RetryRule = RetryRule(3, 5.0)
+    not_in_window: bool = False
+    """Is not started while a post is due, but for an operator."""
+    retry: RetryRule | None = None
+    """None: the preset of its priority."""
     max_run_s: float = 600.0
-    """Real seconds after which a run is stopped."""
+    """Real seconds after which a run is stopped; `MAX_RUN_S` at most, else SettingsError."""
 
     def __post_init__(self) -> None:
         if (self.every_s is None) == (self.daily_at is None):
             raise SettingsError(f"job {self.name}: exactly one of every_s and daily_at must be given")
         if self.every_s is not None and not 0 < self.every_s < math.inf:
             raise SettingsError(f"job {self.name}: every_s must be above 0 and finite, not {self.every_s:g}")
+        if not 0 < self.max_run_s <= MAX_RUN_S:
+            allowed = f"above 0 and at most {MAX_RUN_S:g}"
+            raise SettingsError(f"job {self.name}: max_run_s must be {allowed}, not {self.max_run_s:g}")
+
+    @property
+    def interval_s(self) -> float:
+        """Seconds of the wall clock from one run to the next, at most."""
+        return DAY_S if self.every_s is None else self.every_s
+
+    @property
+    def retry_rule(self) -> RetryRule:
+        return preset(self.priority) if self.retry is None else self.retry
 
     def with_settings(self, settings: JobSettings) -> "Job":
-        """The job with an operator's changes; a time of day is UTC. Raises SettingsError."""
-        if settings.every_s is not None and settings.daily_at is not None:
-            raise SettingsError(
-                f"jobs.{self.name}: every_s and daily_at are both given", remedy="Give one of them."
-            )
+        """The job with an operator's changes."""
         if settings.every_s is not None:
             return replace(self, every_s=settings.every_s, daily_at=None)
         if settings.daily_at is not None:
-            at = time.fromisoformat(settings.daily_at + "+00:00")
+            at = time.fromisoformat(settings.daily_at).replace(tzinfo=ZoneInfo(settings.time_zone))
             return replace(self, every_s=None, daily_at=at)
         return self

@@ -9,7 +9,7 @@ from orchestrator.model import Outcome
 
 
 class DatabaseRunLog:
-    """Implements `actor.RunLog`. Raises DatabaseError when the database can't be written."""
+    """Implements `attempt.RunLog`. Raises DatabaseError when the database can't be written."""
 
     def __init__(self, database: Database, fence: int) -> None:
         self._database = database

@@ -3,15 +3,16 @@
 from collections import deque
 from collections.abc import Iterable
 from dataclasses import dataclass
-from random import Random
+from datetime import datetime
 
 import structlog
 import trio
 
-from orchestrator.actors.actor import Actor, ActorState
+from orchestrator.actors.actor import Actor, ActorState, Surroundings
 from orchestrator.actors.graph import downstream_of
 from orchestrator.actors.job import ASKED_BY
 from orchestrator.actors.mailbox import Kind, Wake
+from orchestrator.actors.watch import Watch
 from orchestrator.errors import ControlError
 from orchestrator.metrics import Metrics
 from orchestrator.model import Ending, Outcome
@@ -22,40 +23,84 @@ log = structlog.get_logger("supervisor")
 
 @dataclass(frozen=True, slots=True)
 class RestartRule:
-    """More than `budget` crashes within `window_s` seconds and the job is failed until it is resumed."""
+    """More than `budget` crashes without a success between them, or within `window_s` seconds, and the job
+    is failed until it is resumed. The first is for slow jobs, the second for those that succeed now and then.
+    """
 
     budget: int = 5
     window_s: float = 600.0
     delay: RetryRule = RetryRule(retries=0, base_s=1.0, cap_s=60.0)
 
 
+class _Crashes:
+    """The crashes of one job that still count."""
+
+    def __init__(self) -> None:
+        self._recent: deque[float] = deque()
+        self._in_a_row = 0
+        self._success_at: datetime | None = None
+
+    def add(self, actor: Actor, rule: RestartRule) -> None:
+        now = trio.current_time()
+        if actor.history.last_success_at != self._success_at:
+            self._success_at, self._in_a_row = actor.history.last_success_at, 0
+        self._in_a_row += 1
+        self._recent.append(now)
+        while self._recent[0] < now - rule.window_s:
+            self._recent.popleft()
+
+    @property
+    def count(self) -> int:
+        return max(self._in_a_row, len(self._recent))
+
+    def describe(self, rule: RestartRule) -> str:
+        if len(self._recent) > rule.budget:
+            return f"crashed {len(self._recent)} times in {rule.window_s:.0f} s"
+        return f"crashed {self._in_a_row} times in a row"
+
+    def forget(self) -> None:
+        self._recent.clear()
+        self._in_a_row = 0
+
+
 class Supervisor:
     """All actors of the house. Raises GraphError for dependencies that can't be."""
 
     def __init__(
-        self, actors: Iterable[Actor], metrics: Metrics, rng: Random, rule: RestartRule | None = None
+        self,
+        actors: Iterable[Actor],
+        metrics: Metrics,
+        surroundings: Surroundings,
+        rule: RestartRule | None = None,
     ) -> None:
         listed = list(actors)
         self._downstream = downstream_of(actor.job for actor in listed)
         self.actors = {actor.job.name: actor for actor in listed}
         self._metrics = metrics
-        self._rng = rng
+        self._house = surroundings
         self._rule = rule or RestartRule()
         self._revived = {name: trio.Event() for name in self.actors}
 
     async def run(self) -> None:
         """Keep every actor going; returns when all have drained."""
-        async with trio.open_nursery() as nursery:
-            for actor in self.actors.values():
-                nursery.start_soon(self._keep, actor, name=f"actor:{actor.job.name}")
+        async with trio.open_nursery() as keepers:
+            keepers.start_soon(self._house.pacer.run)
+            keepers.start_soon(Watch(self.actors.values(), self._house.clock).run)
+            async with trio.open_nursery() as nursery:
+                for actor in self.actors.values():
+                    nursery.start_soon(self._keep, actor, name=f"actor:{actor.job.name}")
+            keepers.cancel_scope.cancel()
 
     # ── events ──────────────────────────────────────────────────────────────────────────────────
 
     def job_ended(self, name: str, outcome: Outcome) -> None:
-        """Wake whatever comes after a job that is done."""
+        """Wake whatever comes after a job that is done; a posting window may have closed."""
         if outcome.ending is Ending.DONE:
             for follower in self._downstream[name]:
                 self.wake(follower, f"{name} is done")
+        for actor in self.actors.values():
+            if actor.is_postponed:
+                actor.mailbox.put(Wake(Kind.POKE))
 
     def wake(self, name: str, reason: str) -> None:
         """Make a job run soon; a job that is off stays off."""
@@ -111,7 +156,7 @@ class Supervisor:
     # ── one for one ─────────────────────────────────────────────────────────────────────────────
 
     async def _keep(self, actor: Actor) -> None:
-        crashes: deque[float] = deque()
+        crashes = _Crashes()
         while not actor.is_draining:
             try:
                 await actor.run()
@@ -121,27 +166,22 @@ class Supervisor:
                     await self._after_crash(actor, crashes, error)
         actor.set_state(ActorState.OFF)
 
-    async def _after_crash(self, actor: Actor, crashes: deque[float], error: Exception) -> None:
-        now = trio.current_time()
+    async def _after_crash(self, actor: Actor, crashes: _Crashes, error: Exception) -> None:
         self._revived[actor.job.name] = trio.Event()
-        crashes.append(now)
-        while crashes[0] < now - self._rule.window_s:
-            crashes.popleft()
+        crashes.add(actor, self._rule)
         self._metrics.job_restarts.labels(job=actor.job.name).inc()
         what = f"{type(error).__name__}: {error}"
-        if len(crashes) > self._rule.budget:
+        if crashes.count > self._rule.budget:
             await self._fail(actor, crashes, what)
             return
-        delay_s = self._rule.delay.delay_s(len(crashes), self._rng)
+        delay_s = self._rule.delay.delay_s(crashes.count, self._house.rng)
         actor.set_state(ActorState.BACKING_OFF, f"{what}; restarts in {delay_s:.0f} s")
         with trio.move_on_after(delay_s):
             await self._revived[actor.job.name].wait()
 
-    async def _fail(self, actor: Actor, crashes: deque[float], what: str) -> None:
+    async def _fail(self, actor: Actor, crashes: _Crashes, what: str) -> None:
         name = actor.job.name
-        actor.set_state(
-            ActorState.FAILED, f"crashed {len(crashes)} times in {self._rule.window_s:.0f} s: {what}"
-        )
-        log.error("job_failed", job=name, crashes=len(crashes), remedy=f"orchestrator ctl resume {name}")
+        actor.set_state(ActorState.FAILED, f"{crashes.describe(self._rule)}: {what}")
+        log.error("job_failed", job=name, crashes=crashes.count, remedy=f"orchestrator ctl resume {name}")
         await self._revived[name].wait()
-        crashes.clear()
+        crashes.forget()

@@ -26,6 +26,7 @@ class StoredHistory:
 
     last: StoredRun | None = None
     last_success_at: datetime | None = None
+    first_start: datetime | None = None
     gave_up: StoredRun | None = None
     """The latest run that gave up, unless one was done since, or one that was asked for had nothing to do."""
     endings: Counter[Ending] = field(default_factory=Counter)
@@ -74,26 +75,27 @@ async def interrupt_orphans(connection: Connection, fence: int, now: datetime) -
 
 
 async def histories(connection: Connection, asked_by: str) -> dict[str, StoredHistory]:
-    """The latest run, the latest success and the count of endings of each job.
+    """The latest run that was not skipped, the latest success and the count of endings of each job.
 
     `asked_by` is how the trigger of a run begins that an operator wants.
     """
     found: dict[str, StoredHistory] = {}
     for row in await connection.fetch(
         """
-        SELECT job, ending, count(*) AS n, max(finished_at) AS at FROM job_runs
+        SELECT job, ending, count(*) AS n, max(finished_at) AS at, min(started_at) AS first FROM job_runs
         WHERE ending IS NOT NULL GROUP BY job, ending
         """
     ):
         history = found.setdefault(row["job"], StoredHistory())
         ending = Ending(row["ending"])
         history.endings[ending] = row["n"]
+        history.first_start = min(filter(None, (history.first_start, row["first"])))
         if ending in (Ending.DONE, Ending.NOTHING_TO_DO):
             history.last_success_at = max(filter(None, (history.last_success_at, row["at"])))
     for row in await connection.fetch(
         """
         SELECT DISTINCT ON (job) job, started_at, finished_at, ending, detail FROM job_runs
-        WHERE ending IS NOT NULL ORDER BY job, started_at DESC, id DESC
+        WHERE ending <> 'skipped' ORDER BY job, started_at DESC, id DESC
         """
     ):
         found[row["job"]].last = _run(row)

@@ -9,7 +9,6 @@ from orchestrator.jobs.tools import Tools
 from orchestrator.learning import bandit
 from orchestrator.learning.bandit import Arm
 from orchestrator.model import Outcome, done, nothing_to_do
-from orchestrator.retry import RetryRule
 
 NAME = "learn"
 BATCH = 100
@@ -20,7 +19,7 @@ def job(tools: Tools) -> Job:
     async def work(run: Run) -> Outcome:
         return await learn(run, tools)
 
-    return Job(NAME, work, priority=5, every_s=3600, after=("metrics_scraper",), retry=RetryRule(5, 5.0))
+    return Job(NAME, work, priority=5, every_s=3600, after=("metrics_scraper",))
 
 
 async def learn(run: Run, tools: Tools) -> Outcome:

@@ -15,7 +15,6 @@ from orchestrator.errors import (
 from orchestrator.jobs.apart import Apart
 from orchestrator.jobs.tools import Account, Tools, Visit
 from orchestrator.model import Outcome, PostMetrics, done, nothing_to_do
-from orchestrator.retry import RetryRule
 
 NAME = "metrics_scraper"
 BATCH = 100
@@ -39,7 +38,7 @@ def job(tools: Tools) -> Job:
         every_s=1200,
         after=("posting",),
         uses_browser=True,
-        retry=RetryRule(5, 5.0),
+        not_in_window=True,
     )
 
 
@@ -90,6 +89,7 @@ class _Batch:
             try:
                 self.seen.append((post.id, await visit.site.read_metrics(post.reference)))
                 in_a_row = 0
+                self._run.beat(f"{len(self.seen)} of {len(due)} read")
             except PostMissingError:
                 self._run.log.warning("post_gone", post=post.id, reference=post.reference)
                 self.gone.append(post.id)

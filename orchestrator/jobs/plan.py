@@ -25,7 +25,9 @@ RECENT_TEXTS = 500
 
 def job(tools: Tools) -> Job:
     async def work(run: Run) -> Outcome:
-        return await plan(run, tools)
+        outcome = await plan(run, tools)
+        await tools.expect_posts()
+        return outcome
 
     return Job(NAME, work, priority=1, every_s=7200, retry=RetryRule(3, 2.0))
 

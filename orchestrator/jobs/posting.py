@@ -40,7 +40,9 @@ SETBACK = timedelta(hours=1)
 
 def job(tools: Tools) -> Job:
     async def work(run: Run) -> Outcome:
-        return await post_one(run, tools)
+        outcome = await post_one(run, tools)
+        await tools.expect_posts()
+        return outcome
 
     return Job(
         NAME,

@@ -15,7 +15,6 @@ from orchestrator.jobs.apart import Apart
 from orchestrator.jobs.looks import Look
 from orchestrator.jobs.tools import Account, Tools
 from orchestrator.model import Outcome, Post, PostState, TimelineItem, done, nothing_to_do
-from orchestrator.retry import RetryRule
 
 NAME = "reconciliation"
 BATCH = 50
@@ -30,7 +29,7 @@ def job(tools: Tools) -> Job:
     async def work(run: Run) -> Outcome:
         return await reconcile(run, tools)
 
-    return Job(NAME, work, priority=2, every_s=600, uses_browser=True, retry=RetryRule(5, 5.0))
+    return Job(NAME, work, priority=2, every_s=600, uses_browser=True)
 
 
 async def reconcile(run: Run, tools: Tools) -> Outcome:

@@ -2,6 +2,8 @@
 
 from collections.abc import Callable
 from datetime import UTC, datetime, time, timedelta
+from random import Random
+from typing import Any
 from zoneinfo import ZoneInfo
 
 import pytest
@@ -9,9 +11,13 @@ import trio
 import trio.testing
 from structlog.typing import EventDict
 
-from orchestrator.actors.actor import REARM_S, RECORD_PATIENCE_S, ActorState
+from orchestrator.actors.actor import STUCK_S, ActorState, Beat
+from orchestrator.actors.attempt import RECORD_PATIENCE_S
+from orchestrator.actors.history import History, LastRun
 from orchestrator.actors.mailbox import Kind, Wake
 from orchestrator.actors.schedule import stagger_s
+from orchestrator.actors.supervisor import RestartRule
+from orchestrator.actors.watch import LOOK_EVERY_S
 from orchestrator.errors import (
     BrowserError,
     ContextBrokenError,
@@ -25,7 +31,7 @@ from orchestrator.errors import (
 )
 from orchestrator.model import Ending, Outcome, done, nothing_to_do, over_budget
 from orchestrator.retry import FREE_TRIES, RetryRule
-from tests.fakes import NOON, Highest, Stage, Work, a_job, a_stage, settle
+from tests.fakes import NOON, Highest, Stage, Step, Work, a_job, a_stage, settle
 
 HOUR_S = 3600.0
 DAY_S = 86_400.0
@@ -61,7 +67,7 @@ async def test_an_interval_counts_from_the_start_of_the_last_run_not_from_its_en
         return done()
 
     work = Work([slow, slow])
-    async with a_stage([a_job(work=work, max_run_s=HOUR_S)]):
+    async with a_stage([a_job(work=work, max_run_s=900)]):
         await trio.sleep(2.5 * HOUR_S)
     assert work.gaps_s == [HOUR_S]
 
@@ -124,13 +130,13 @@ async def test_wakes_that_come_during_a_run_are_answered_by_one_more_run(autojum
 
 async def test_there_are_never_two_runs_of_a_job_at_once(autojump_clock: object) -> None:
     async def slow() -> Outcome:
-        await trio.sleep(2 * HOUR_S)
+        await trio.sleep(0.25 * HOUR_S)
         return done()
 
     work = Work([slow] * 5)
-    async with a_stage([a_job(work=work, max_run_s=DAY_S)]) as stage:
+    async with a_stage([a_job(work=work, max_run_s=0.5 * HOUR_S)]) as stage:
         for _ in range(50):
-            await trio.sleep(0.1 * HOUR_S)
+            await trio.sleep(0.0125 * HOUR_S)
             event(stage)
             stage.supervisor.run_now("plan", "alice")
             stage.supervisor.pause(None)
@@ -147,7 +153,7 @@ async def test_a_machine_that_slept_for_days_makes_up_with_exactly_one_run(autoj
     async with a_stage([a_job(work=work)]) as stage:
         await trio.sleep(600)
         stage.wall.jump(3 * DAY_S)
-        await trio.sleep(REARM_S + 1)
+        await trio.sleep(LOOK_EVERY_S + 1)
         assert len(work.runs) == 1
         await trio.sleep(0.9 * HOUR_S)
     assert len(work.runs) == 1
@@ -174,13 +180,89 @@ async def test_a_clock_put_back_neither_stops_the_job_nor_runs_it_twice(
     assert len(work.runs) == 2
 
 
-async def test_a_daily_job_keeps_to_its_time_on_a_clock_that_was_put_back(autojump_clock: object) -> None:
+@pytest.mark.parametrize("back_s", [60.0, 2 * HOUR_S, DAY_S])
+async def test_a_clock_put_back_over_a_daily_time_gives_that_time_no_second_run(
+    back_s: float, autojump_clock: object
+) -> None:
     work = Work()
     async with a_stage([a_job(work=work, daily_at=time(3, tzinfo=UTC))]) as stage:
         await trio.sleep(16 * HOUR_S)
-        stage.wall.jump(-2 * HOUR_S)
-        await trio.sleep(2 * HOUR_S)
-    assert work.at == [15 * HOUR_S, 17 * HOUR_S]  # both times it was 03:00
+        assert work.at == [15 * HOUR_S]
+        stage.wall.jump(-back_s)
+        await trio.sleep(23.5 * HOUR_S + back_s)
+    assert work.at == [15 * HOUR_S, 39 * HOUR_S + back_s]
+
+
+async def test_a_clock_put_back_before_a_daily_time_lets_it_come_when_it_is_shown(
+    autojump_clock: object,
+) -> None:
+    work = Work()
+    async with a_stage([a_job(work=work, daily_at=time(3, tzinfo=UTC))]) as stage:
+        await trio.sleep(14.5 * HOUR_S)
+        stage.wall.jump(-HOUR_S)
+        await trio.sleep(12 * HOUR_S)
+    assert work.at == [16 * HOUR_S]
+
+
+async def test_a_clock_that_was_years_ahead_stops_no_daily_job(autojump_clock: object) -> None:
+    work = Work()
+    async with a_stage([a_job(work=work, daily_at=time(3, tzinfo=UTC))]) as stage:
+        stage.wall.jump(3000 * DAY_S)
+        await trio.sleep(60)
+        assert len(work.runs) == 1  # what it seemed to have missed
+        stage.wall.jump(-3000 * DAY_S)
+        await trio.sleep(15.5 * HOUR_S)
+    assert work.at[1:] == [15 * HOUR_S]
+
+
+async def test_a_machine_that_sleeps_over_a_daily_time_runs_it_once_at_wake_up(
+    autojump_clock: object,
+) -> None:
+    work = Work()
+    async with a_stage([a_job(work=work, daily_at=time(3, tzinfo=UTC))]) as stage:
+        for _ in range(5):
+            stage.wall.jump(DAY_S)
+            await trio.sleep(LOOK_EVERY_S + 1)
+    assert len(work.runs) == 5
+
+
+async def test_a_machine_that_sleeps_through_a_back_off_retries_when_it_is_awake_for_as_long(
+    autojump_clock: object,
+) -> None:
+    work = Work([SiteUnavailableError("no answer")])
+    async with a_stage([a_job(work=work, retry=RetryRule(3, 60.0))], rng=Highest()) as stage:
+        event(stage)
+        await settle()
+        stage.wall.jump(DAY_S)
+        await trio.sleep(600)
+    assert work.at == [0, 60]
+
+
+@pytest.mark.parametrize(
+    ("start", "runs"),
+    [
+        (datetime(2026, 3, 28, 0, 30, tzinfo=BERLIN), [2, 26, 49]),  # 02:30 is skipped: it is 03:30
+        (datetime(2026, 10, 24, 0, 30, tzinfo=BERLIN), [2, 26, 51]),  # 02:30 comes twice: the first one
+    ],
+)
+async def test_a_daily_job_runs_once_a_day_when_its_time_is_skipped_or_comes_twice(
+    start: datetime, runs: list[int], autojump_clock: object
+) -> None:
+    work = Work()
+    async with a_stage([a_job(work=work, daily_at=time(2, 30, tzinfo=BERLIN))], start=start):
+        await trio.sleep(2.5 * DAY_S)
+    assert work.at == [hours * HOUR_S for hours in runs]
+
+
+async def test_whatever_the_clock_does_a_daily_time_never_has_two_runs(autojump_clock: object) -> None:
+    rng, work = Random(11), Work()
+    async with a_stage([a_job(work=work, daily_at=time(3, tzinfo=UTC))]) as stage:
+        for _ in range(200):
+            stage.wall.jump(rng.choice([0, 60, HOUR_S, DAY_S, -60, -HOUR_S, -3 * HOUR_S]))
+            await trio.sleep(rng.uniform(60, 3 * HOUR_S))
+        slots = [(shown - timedelta(hours=3)).date() for shown in stage.run_log.started_at]
+    assert len(slots) > 20
+    assert len(set(slots)) == len(slots)
 
 
 async def test_a_faster_clock_shortens_the_waits(autojump_clock: object) -> None:
@@ -593,6 +675,128 @@ async def test_a_retry_that_may_not_run_any_more_is_skipped(autojump_clock: obje
         stage.reasons["plan"] = "the browser is down"
         await trio.sleep(60)
         assert stage.endings == [Ending.RETRY, Ending.SKIPPED]
+
+
+async def test_runs_that_are_skipped_for_one_reason_are_one_row(autojump_clock: object) -> None:
+    async with a_stage([a_job()]) as stage:
+        stage.reasons["plan"] = "the database is down"
+        await trio.sleep(5.5 * HOUR_S)
+        assert stage.endings == [Ending.SKIPPED] * 5
+        assert stage.run_log.endings == [Ending.SKIPPED]
+        stage.reasons["plan"] = "the browser is down"
+        await trio.sleep(2 * HOUR_S)
+        assert [outcome.detail for outcome, _ in stage.run_log.finished.values()] == [
+            "the database is down",
+            "the browser is down",
+        ]
+
+
+async def test_a_run_between_them_makes_it_two_rows(autojump_clock: object) -> None:
+    async with a_stage([a_job()]) as stage:
+        await trio.sleep(0.5 * HOUR_S)
+        for _ in range(2):
+            stage.reasons["plan"] = "the browser is down"
+            await trio.sleep(2 * HOUR_S)
+            del stage.reasons["plan"]
+            await trio.sleep(HOUR_S)
+        assert stage.run_log.endings == [Ending.SKIPPED, Ending.DONE] * 2
+
+
+async def test_a_skip_that_can_not_be_recorded_is_tried_once(autojump_clock: object) -> None:
+    async with a_stage([a_job()]) as stage:
+        stage.reasons["plan"] = "the database is down"
+        stage.run_log.is_down = True
+        await trio.sleep(5.5 * HOUR_S)
+        assert stage.endings == [Ending.SKIPPED] * 5
+        assert stage.state() is ActorState.WAITING
+
+
+@pytest.mark.parametrize("ending", [Ending.INTERRUPTED, Ending.RETRY])
+@pytest.mark.parametrize("timing", [{"every_s": DAY_S}, {"daily_at": time(11, tzinfo=UTC)}])
+async def test_what_an_earlier_daemon_could_not_finish_is_made_up_for_at_the_start(
+    ending: Ending, timing: dict[str, Any], autojump_clock: object
+) -> None:
+    work = Work()
+    started_at = NOON - timedelta(seconds=60)
+    history = History(LastRun(Outcome(ending), started_at, 1.0), started_at)
+    job = a_job(work=work, **timing)
+    async with a_stage([job], history=history):
+        await trio.sleep(0.5 * DAY_S)
+    assert work.at == pytest.approx([stagger_s(job)], abs=1e-3)
+
+
+async def test_a_run_says_how_far_it_has_come(autojump_clock: object) -> None:
+    work = Work(is_held=True)
+    async with a_stage([a_job(work=work)]) as stage:
+        event(stage)
+        await trio.sleep(1)
+        work.runs[0].beat("14 of 80 read")
+        assert stage.actor.beat == Beat("14 of 80 read", trio.current_time())
+        work.release()
+        await settle()
+        assert stage.actor.beat is None
+
+
+def is_stuck(stage: Stage) -> bool:
+    return stage.actor.is_stuck
+
+
+async def test_an_actor_that_waits_runs_rests_or_has_failed_as_long_as_it_may_is_not_stuck(
+    autojump_clock: object,
+) -> None:
+    async def for_ever() -> Outcome:
+        await trio.sleep_forever()
+        raise AssertionError
+
+    steps: list[Step] = [for_ever, SiteUnavailableError("no answer"), ZeroDivisionError("bug")]
+    async with a_stage([a_job(work=Work(steps), max_run_s=900)], rule=RestartRule(budget=0)) as stage:
+        event(stage)
+        for _ in range(500):
+            await trio.sleep(60)
+            assert not is_stuck(stage)
+        assert stage.state() is ActorState.FAILED
+
+
+async def test_a_run_that_no_time_limit_reaches_makes_its_actor_stuck_until_it_ends(
+    autojump_clock: object,
+) -> None:
+    async def shielded() -> Outcome:
+        with trio.CancelScope(shield=True):
+            await trio.sleep(HOUR_S)
+        raise AssertionError
+
+    async with a_stage([a_job(work=Work([shielded]), max_run_s=900)]) as stage:
+        event(stage)
+        await trio.sleep(900 + STUCK_S - 1)
+        assert not is_stuck(stage)
+        await trio.sleep(2)
+        assert is_stuck(stage)
+        await trio.sleep(HOUR_S)
+        assert not is_stuck(stage)
+
+
+async def test_a_machine_that_slept_makes_no_actor_stuck(autojump_clock: object) -> None:
+    async with a_stage([a_job()]) as stage:
+        stage.wall.jump(3 * DAY_S)
+        assert not is_stuck(stage)
+
+
+async def test_an_idle_actor_does_not_wake_until_it_is_due(autojump_clock: object) -> None:
+    async with a_stage([a_job(f"job {n}", every_s=DAY_S) for n in range(100)]):
+        counter = Steps()
+        trio.lowlevel.add_instrument(counter)
+        await trio.sleep(0.5 * DAY_S)
+        trio.lowlevel.remove_instrument(counter)
+    assert counter.by_actors == 0
+
+
+class Steps(trio.abc.Instrument):
+    """Counts the steps of the actors' tasks."""
+
+    by_actors = 0
+
+    def before_task_step(self, task: trio.lowlevel.Task) -> None:
+        self.by_actors += task.name.startswith("actor:")
 
 
 async def test_what_an_actor_does_is_told_with_its_reason_and_since_when(autojump_clock: object) -> None:

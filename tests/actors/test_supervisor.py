@@ -1,5 +1,6 @@
 """One for one: restarts, failed jobs, dependencies, orders of operators, the end."""
 
+from datetime import time
 from random import Random
 
 import pytest
@@ -10,7 +11,7 @@ from orchestrator.actors.actor import ActorState
 from orchestrator.actors.job import Job
 from orchestrator.actors.supervisor import RestartRule
 from orchestrator.errors import ControlError, GraphError, PostRefusedError, SiteUnavailableError
-from orchestrator.model import Ending, nothing_to_do, over_budget
+from orchestrator.model import Ending, done, nothing_to_do, over_budget
 from orchestrator.retry import RetryRule
 from tests.fakes import Highest, Stage, Step, Work, a_job, a_stage, make_stage, settle
 
@@ -109,12 +110,37 @@ async def test_more_crashes_than_the_budget_make_the_job_failed(autojump_clock: 
     assert len(work.runs) == 4
 
 
-async def test_crashes_far_apart_never_make_a_job_failed(autojump_clock: object) -> None:
-    async with a_stage([a_job("plan", bugs(99))], rule=RULE) as stage:
-        for _ in range(20):
+async def test_crashes_far_apart_with_successes_between_them_never_make_a_job_failed(
+    autojump_clock: object,
+) -> None:
+    bug = ZeroDivisionError("division by zero")
+    steps: list[Step] = [bug, bug, done()] * 7
+    async with a_stage([a_job("plan", Work(steps))], rule=RULE) as stage:
+        for _ in steps:
             run_now(stage)
             await trio.sleep(40)
             assert stage.state() is ActorState.WAITING
+
+
+async def test_a_slow_job_that_only_crashes_is_failed_too(autojump_clock: object) -> None:
+    work = bugs(99)
+    async with a_stage([a_job("plan", work, daily_at=time(3))], rule=RULE) as stage:
+        await trio.sleep(6 * 24 * HOUR_S)
+        assert stage.state() is ActorState.FAILED
+        assert stage.actor.detail == "crashed 4 times in a row: ZeroDivisionError: division by zero"
+    assert len(work.runs) == 4
+
+
+async def test_crashes_between_successes_make_a_job_failed_when_they_come_thick(
+    autojump_clock: object,
+) -> None:
+    bug = ZeroDivisionError("division by zero")
+    async with a_stage([a_job("plan", Work([bug, done()] * 9))], rule=RULE) as stage:
+        for _ in range(7):
+            run_now(stage)
+            await trio.sleep(5)
+        assert stage.state() is ActorState.FAILED
+        assert stage.actor.detail == "crashed 4 times in 100 s: ZeroDivisionError: division by zero"
 
 
 async def test_resume_starts_a_failed_job_afresh_with_a_whole_budget(autojump_clock: object) -> None:

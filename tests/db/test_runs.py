@@ -111,6 +111,24 @@ async def test_a_run_that_gave_up_is_told_until_one_shows_that_it_is_over(
         assert (gave_up.started_at, gave_up.outcome.detail) == (NOON, "no folder")
 
 
+async def test_a_history_has_the_first_start_of_all(database: Database) -> None:
+    await run_once(database, "plan", Ending.GIVEN_UP)
+    await run_once(database, "plan", Ending.DONE, 5 * MINUTE)
+    assert (await database.run(runs.histories, "asked by "))["plan"].first_start == NOON
+
+
+async def test_a_run_that_was_skipped_is_not_the_latest(database: Database) -> None:
+    await run_once(database, "plan", Ending.DONE)
+    await run_once(database, "plan", Ending.SKIPPED, 5 * MINUTE)
+    await run_once(database, "learn", Ending.SKIPPED)
+    histories = await database.run(runs.histories, "asked by ")
+    last = histories["plan"].last
+    assert last is not None
+    assert (last.outcome.ending, last.started_at) == (Ending.DONE, NOON)
+    assert histories["learn"].last is None
+    assert histories["plan"].endings == {Ending.DONE: 1, Ending.SKIPPED: 1}
+
+
 async def test_without_runs_there_are_no_histories(database: Database) -> None:
     assert await database.run(runs.histories, "asked by ") == {}
 

@@ -48,7 +48,8 @@ async def test_posting_is_tried_again_after_1_2_and_4_seconds_and_plan_after_2_4
     listed: list[Job],
 ) -> None:
     """A2.4; each is the upper bound of a full-jitter delay."""
-    bounds = {job.name: [job.retry.bound_s(n) for n in (1, 2, 3)] for job in listed if job.retry.retries == 3}
+    rules = {job.name: job.retry_rule for job in listed if job.retry_rule.retries == 3}
+    bounds = {name: [rule.bound_s(n) for n in (1, 2, 3)] for name, rule in rules.items()}
     assert bounds == {"posting": [1, 2, 4], "plan": [2, 4, 8]}
 
 
@@ -76,11 +77,6 @@ async def test_an_interval_and_a_time_of_day_replace_each_other(listed: list[Job
     jobs = changed(listed, {"plan": JobSettings(every_s=60), "learn": JobSettings(daily_at="03:30")})
     assert (jobs["plan"].every_s, jobs["plan"].daily_at) == (60, None)
     assert (jobs["learn"].every_s, jobs["learn"].daily_at) == (None, time(3, 30, tzinfo=UTC))
-
-
-async def test_a_job_with_both_an_interval_and_a_time_of_day_is_refused_by_name(listed: list[Job]) -> None:
-    with pytest.raises(SettingsError, match=r"jobs\.plan"):
-        with_settings(listed, {"plan": JobSettings(every_s=60, daily_at="03:30")})
 
 
 async def test_a_name_that_is_no_job_is_refused_with_the_names_there_are(listed: list[Job]) -> None:
