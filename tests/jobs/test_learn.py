@@ -95,7 +95,9 @@ async def test_a_post_that_few_have_seen_is_waited_for_but_not_for_ever(house: H
     await measured(house, "one", PostMetrics(0, 0, views=3))
     await wait_until_settled(house)
     assert (await teach(house)).ending is Ending.NOTHING_TO_DO
-    await wait_until_settled(house, times=3)
+    house.moment.go(hours=3 * house.tools.settings.learning.settle_h)
+    assert (await teach(house)).ending is Ending.NOTHING_TO_DO  # nobody has looked whether somebody came
+    await wait_until_settled(house, times=0)
     assert (await teach(house)).figures == {"outcomes": 1}
 
 

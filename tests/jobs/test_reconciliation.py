@@ -22,7 +22,7 @@ from orchestrator.jobs.posting import post_one
 from orchestrator.jobs.reconciliation import TIMELINE_ITEMS, reconcile
 from orchestrator.model import Ending, Outcome, PostState
 from tests import rows
-from tests.fakes_site import Pause, dropped
+from orchestrator.testing.site import Pause, dropped
 from tests.jobs.house import House, make_house, new_fence, settings_for
 
 
@@ -368,11 +368,12 @@ async def test_a_post_whose_line_breaks_are_gone_on_the_site_is_found(house: Hou
     [
         lambda text: f"{text[:18]}…",
         lambda text: f"{text[:18]}... Show more",
+        lambda text: f"{text.replace(' ', '')[:18]}…",
         lambda text: text.replace("https://example.org/bread", "exmpl.org/b…"),
         lambda text: text.replace("'", "\u2019").upper(),
         lambda _text: "",
     ],
-    ids=["cut", "cut with a button", "a shorter link", "other marks", "nothing"],
+    ids=["cut", "cut with a button", "cut without line breaks", "a shorter link", "other marks", "nothing"],
 )
 async def test_a_text_that_may_be_ours_is_left_to_a_person(house: House, show: Callable[[str], str]) -> None:
     house.site.show = show
