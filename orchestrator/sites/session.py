@@ -45,7 +45,7 @@ class SiteAccount:
 
     @property
     def identity(self) -> str:
-        """Whose sign-in a stored state is: not that of the user or the site that the settings named before."""
+        """Whose sign-in a stored state is: not that of a user or site that the settings named before."""
         return f"{self.name}/{self.username}@{urlsplit(self.profile.site.base_url).netloc}"
 
 
