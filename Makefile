@@ -1,17 +1,21 @@
-# `make run` and `make test` do all the set-up themselves; they need Python 3.11 or later, make and git.
+# `make run` and `make test` do all the set-up themselves; they need Python 3.11 to 3.14, make and git.
 #   PYTHON=/path/to/python3.12   which Python to use (otherwise: the best one on PATH)
 #   ARGS="..."                   further arguments of the program that the target runs
 
 VENV  := .venv/bin
+STEPS := 1000000
+PARTS := allocator breaker
 SETUP := @PYTHON='$(PYTHON)' sh tools/setup.sh
 
 .DEFAULT_GOAL := help
-.PHONY: help run test check bench format docs lock
+.PHONY: help run test check prove mutants bench format docs lock
 
 help:
 	@echo "make run     the whole thing: daemon, database, browser, bundled site (ARGS: see orchestrator demo --help)"
 	@echo "make test    all tests (ARGS=tests/test_aio.py for some)"
 	@echo "make check   style, types, structured concurrency, layers"
+	@echo "make prove   a million random steps of each part against its model (STEPS=, SEED=, PARTS=\"$(PARTS)\")"
+	@echo "make mutants small faults put into the code one by one: the tests find each (ARGS=breaker for one part)"
 	@echo "make bench   figures, with the machine's description"
 	@echo "make format  put the code into shape"
 	@echo "make docs    write the pages of docs/ that are made from the code"
@@ -32,6 +36,14 @@ check:
 	$(VENV)/mypy
 	$(VENV)/flake8
 	$(VENV)/lint-imports --no-logo
+
+prove:
+	$(SETUP) test
+	@exec $(VENV)/python -m tests.model.prove $(PARTS) --steps $(STEPS) $(if $(SEED),--seed $(SEED))
+
+mutants:
+	$(SETUP) test
+	@exec $(VENV)/python -m tools.mutants $(ARGS)
 
 bench:
 	$(SETUP) bench
