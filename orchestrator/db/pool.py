@@ -167,7 +167,10 @@ class Database:
         if in_use < most:
             return DatabaseUnavailableError(f"{waited}: the server did not answer{self._place}")
         shown = ", ".join(f"{one.work} for {one.held_s:.1f} s" for one in self._holders()[:HOLDERS_SHOWN])
-        return DatabaseUnavailableError(f"{waited}: {in_use} of {most} are in use, by {shown}")
+        return DatabaseUnavailableError(
+            f"{waited}: {in_use} of {most} are in use, by {shown}",
+            remedy="Find out why these take so long: the log's slow_query and slow_transaction say more",
+        )
 
     def _holders(self) -> tuple[Holder, ...]:
         now = time.monotonic()

@@ -399,9 +399,10 @@ async def test_a_pool_that_is_used_up_says_by_whom(database_dsn: str) -> None:
         async with Hog().holding(database), Hog().holding(database):
             with pytest.raises(
                 DatabaseUnavailableError, match=r"2 of 2 are in use, by Hog\.hold for 0\.\d s"
-            ):
+            ) as caught:
                 await database.run(count_notes)
         assert await database.run(fetch, "SELECT 1") == 1
+    assert "slow_query" in caught.value.remedy
 
 
 async def test_a_work_waits_for_a_connection_that_comes_free(database_dsn: str) -> None:
