@@ -14,7 +14,7 @@ import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
@@ -196,6 +196,43 @@ def declared(
         typer.echo(as_dot(listed) if dot else drawn(listed))
         return
     _print(render_declared(listed))
+
+
+@cli.command()
+def simulate(  # noqa: PLR0913, PLR0917 - each is an option
+    days: Annotated[float, typer.Option(min=0.01, max=366, help="Days of virtual time.")] = 7,
+    contexts: Annotated[
+        int | None, typer.Option(min=1, max=64, help="Browser contexts; by default those of the settings.")
+    ] = None,
+    load: Annotated[
+        str | None,
+        typer.Option(
+            "--jobs",
+            metavar="FILE",
+            help="TOML file with jobs, or system-a, or ours; by default this daemon's own.",
+        ),
+    ] = None,
+    policy: Annotated[
+        Literal["priority", "fifo"], typer.Option(help="This allocator, or first come, first served.")
+    ] = "priority",
+    seed: Annotated[int, typer.Option(help="The same seed gives the same figures.")] = 1,
+    html: Annotated[Path | None, typer.Option(metavar="FILE", help="Write a page with pictures.")] = None,
+    is_json: Json = False,
+    config: Config = None,
+) -> None:
+    """Run the schedule and the allocator in virtual time: who would wait how long for a context?"""
+    from orchestrator import wiring
+    from orchestrator.simulate.command import Wish, run_simulation
+    from orchestrator.simulate.engine import Policy
+    from orchestrator.simulate.screen import render_figures
+
+    gc.enable()
+    wish = Wish(days, contexts, load, Policy(policy), seed, html)
+    figures = run_simulation(wish, config, wiring.open_storage)
+    if is_json:
+        typer.echo(json.dumps(figures.document(), indent=2, ensure_ascii=False))
+    else:
+        _print(render_figures(figures))
 
 
 def _print(renderable: "RenderableType") -> None:

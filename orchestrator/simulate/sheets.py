@@ -1,0 +1,113 @@
+"""The tables of a simulation, as words; the terminal and the page show the same."""
+
+from dataclasses import dataclass
+
+from orchestrator.simulate.figures import LATE_S, Figures, JobFigures, LaneFigures
+from orchestrator.simulate.words import number, share, wait
+
+EXPLAINED = (
+    f"Late: the work began more than {wait(LATE_S)} after it was due. Missed: due times that passed without "
+    "a run, because a whole interval went by before the work began. Called back: leases that somebody with "
+    "more right asked for; revoked: those of them that were taken away."
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Sheet:
+    """A table; the first column has names, the others figures."""
+
+    columns: tuple[str, ...]
+    rows: tuple[tuple[str, ...], ...]
+
+    def without(self, *names: str) -> "Sheet":
+        """The same with fewer columns."""
+        kept = [n for n, name in enumerate(self.columns) if name not in names]
+        return Sheet(
+            tuple(self.columns[n] for n in kept), tuple(tuple(row[n] for n in kept) for row in self.rows)
+        )
+
+
+def title(figures: Figures) -> str:
+    """What was simulated."""
+    return f"{figures.load}: {figures.jobs_count} jobs on {figures.contexts} contexts, {figures.policy}"
+
+
+def summary(figures: Figures) -> str:
+    """The figures of the whole in one sentence."""
+    days = f"{figures.days:g} day{'' if figures.days == 1 else 's'}"
+    return (
+        f"{days}, seed {figures.seed}. Contexts in use {share(figures.use)} of the time; "
+        f"{figures.mean_depth:.2f} wait in the mean, {figures.deepest} at most; "
+        f"{figures.late} runs late, {figures.missed} missed."
+    )
+
+
+def lanes(figures: Figures) -> Sheet:
+    """A row for each lane."""
+    columns = (
+        "lane",
+        "requests",
+        "p50",
+        "p95",
+        "p99",
+        "longest wait",
+        "use",
+        "called back",
+        "revoked",
+        "expired",
+        "lost",
+    )
+    return Sheet(columns, tuple(_lane(lane) for lane in figures.lanes))
+
+
+def jobs(figures: Figures) -> Sheet:
+    """A row for each job, by priority."""
+    columns = (
+        "job",
+        "priority",
+        "runs",
+        "late",
+        "missed",
+        "latest",
+        "p95 wait",
+        "longest wait",
+        "held",
+        "called back",
+        "revoked",
+        "retried",
+        "given up",
+    )
+    return Sheet(columns, tuple(_job(job) for job in figures.jobs))
+
+
+def _lane(lane: LaneFigures) -> tuple[str, ...]:
+    waits, leases = lane.waits, lane.leases
+    percentiles = (waits.p50_s, waits.p95_s, waits.p99_s, waits.max_s)
+    return (
+        lane.lane,
+        number(waits.count),
+        *(wait(seconds) for seconds in percentiles),
+        share(lane.use),
+        number(leases.called_back),
+        number(leases.revoked),
+        number(leases.expired),
+        wait(leases.lost_s) if leases.lost_s else number(0),
+    )
+
+
+def _job(job: JobFigures) -> tuple[str, ...]:
+    waits = (wait(job.waits.p95_s), wait(job.waits.max_s)) if job.uses_context else ("", "")
+    return (
+        job.job,
+        str(job.priority),
+        number(job.runs),
+        number(job.late),
+        number(job.missed),
+        wait(job.latest_s),
+        *waits,
+        wait(job.leases.held_s) if job.uses_context else "",
+        number(job.leases.called_back),
+        number(job.leases.revoked),
+        number(job.retried),
+        number(job.given_up),
+    )
