@@ -17,7 +17,7 @@ import structlog
 import trio
 
 from orchestrator import jobs, wiring
-from orchestrator.actors.actor import ActorState, Surroundings
+from orchestrator.actors.actor import Surroundings
 from orchestrator.actors.job import Job
 from orchestrator.actors.runlog import DatabaseRunLog
 from orchestrator.actors.supervisor import Supervisor
@@ -248,10 +248,7 @@ class _Daemon:
         supervisor = self.house.supervisor
         if supervisor is None:
             raise ControlError("the jobs have not been set up")
-        if stuck := [name for name, actor in supervisor.actors.items() if actor.is_stuck]:
-            raise ControlError(f"stuck: {', '.join(stuck)}", remedy="Restart the daemon, and report the bug")
-        failed = [name for name, a in supervisor.actors.items() if a.state is ActorState.FAILED]
-        return f"{len(supervisor.actors)} jobs{', failed: ' + ', '.join(failed) if failed else ''}"
+        return supervisor.look()
 
     async def _try_browser(self) -> None:
         """The browser gets its tries (A1.1); when all fail the daemon starts without it and keeps trying."""

@@ -62,13 +62,21 @@ async def work(job: Job, run: Run, tries: Tries) -> tuple[Outcome, Exception | N
     ended: tuple[Outcome, Exception | None] | None = None
     with trio.move_on_after(job.max_run_s) as limit:
         try:
-            ended = _bounded(await job.work(run), tries), None
+            ended = _bounded(await _call(job, run), tries), None
         except* Exception as group:  # noqa: BLE001 - the edge of a job: `_ending_of` logs it
             # A cancellation that comes with the error goes on: `except*` leaves it alone.
             ended = _ending_of(root_of(group), run, tries)
     if ended is None or limit.cancelled_caught:
         return Outcome(Ending.GIVEN_UP, f"stopped after {job.max_run_s:g} s"), None
     return ended
+
+
+async def _call(job: Job, run: Run) -> Outcome:
+    """The work itself; a `sys.exit` in it is a bug like any other, and no end of the daemon."""
+    try:
+        return await job.work(run)
+    except* SystemExit as group:
+        raise RuntimeError("the work called sys.exit") from group
 
 
 def _bounded(outcome: Outcome, tries: Tries) -> Outcome:

@@ -140,6 +140,13 @@ class Supervisor:
             actor.drain()
             self._revived[name].set()
 
+    def look(self) -> str:
+        """How many jobs there are, and which have failed. Raises ControlError when one of them is stuck."""
+        if stuck := [name for name, actor in self.actors.items() if actor.is_stuck]:
+            raise ControlError(f"stuck: {', '.join(stuck)}", remedy="Restart the daemon, and report the bug")
+        failed = [name for name, actor in self.actors.items() if actor.state is ActorState.FAILED]
+        return f"{len(self.actors)} jobs{', failed: ' + ', '.join(failed) if failed else ''}"
+
     @property
     def running(self) -> list[str]:
         return [name for name, actor in self.actors.items() if actor.state is ActorState.RUNNING]

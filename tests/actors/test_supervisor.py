@@ -1,7 +1,8 @@
 """One for one: restarts, failed jobs, dependencies, orders of operators, the end."""
 
-from datetime import time
+import sys
 from random import Random
+from typing import Any
 
 import pytest
 import trio
@@ -11,7 +12,7 @@ from orchestrator.actors.actor import ActorState
 from orchestrator.actors.job import Job
 from orchestrator.actors.supervisor import RestartRule
 from orchestrator.errors import ControlError, GraphError, PostRefusedError, SiteUnavailableError
-from orchestrator.model import Ending, done, nothing_to_do, over_budget
+from orchestrator.model import Ending, Outcome, done, nothing_to_do, over_budget
 from orchestrator.retry import RetryRule
 from tests.fakes import Highest, Stage, Step, Work, a_job, a_stage, make_stage, settle
 
@@ -56,6 +57,36 @@ async def test_a_bug_crashes_only_its_own_actor_which_is_restarted(autojump_cloc
         assert restarts(stage) == 1
         await trio.sleep(1.5 * HOUR_S)
     assert len(bad.runs) == 2
+
+
+async def test_work_that_exits_the_program_is_a_bug_like_any_other(autojump_clock: object) -> None:
+    async def exit_in_a_task() -> Outcome:
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(trio.sleep_forever)
+            sys.exit(1)
+
+    good = Work(is_held=True)
+    async with a_stage(
+        [a_job("plan", Work([SystemExit(1), exit_in_a_task])), a_job("posting", good)]
+    ) as stage:
+        run_now(stage, "posting")
+        for _ in range(2):
+            run_now(stage, "plan")
+            await trio.sleep(5)
+        details = [outcome.detail for _, outcome, _ in stage.ended]
+        assert details == ["bug: RuntimeError: the work called sys.exit"] * 2
+        assert good.under_way == 1
+
+
+async def test_work_that_ends_without_an_outcome_is_a_bug(autojump_clock: object) -> None:
+    async def forget() -> Any:
+        return None
+
+    async with a_stage([a_job("plan", Work([forget]))]) as stage:
+        run_now(stage)
+        await settle()
+        assert stage.endings == [Ending.GIVEN_UP]
+        assert stage.ended[0][1].detail.startswith("bug: ")
 
 
 async def test_a_crashed_run_is_not_repeated_before_its_next_turn(autojump_clock: object) -> None:
@@ -124,8 +155,8 @@ async def test_crashes_far_apart_with_successes_between_them_never_make_a_job_fa
 
 async def test_a_slow_job_that_only_crashes_is_failed_too(autojump_clock: object) -> None:
     work = bugs(99)
-    async with a_stage([a_job("plan", work, daily_at=time(3))], rule=RULE) as stage:
-        await trio.sleep(6 * 24 * HOUR_S)
+    async with a_stage([a_job("plan", work)], rule=RULE) as stage:
+        await trio.sleep(6 * HOUR_S)
         assert stage.state() is ActorState.FAILED
         assert stage.actor.detail == "crashed 4 times in a row: ZeroDivisionError: division by zero"
     assert len(work.runs) == 4
@@ -314,6 +345,24 @@ async def test_the_jobs_that_run_now_are_known(autojump_clock: object) -> None:
         run_now(stage, "plan")
         await settle()
         assert stage.supervisor.running == ["plan"]
+
+
+async def test_a_look_tells_of_failed_jobs_and_is_refused_when_one_is_stuck(autojump_clock: object) -> None:
+    async def shielded() -> Outcome:
+        with trio.CancelScope(shield=True):
+            await trio.sleep(HOUR_S)
+        return done()
+
+    jobs = [a_job("plan", bugs(9)), a_job("posting", Work([shielded]), max_run_s=60)]
+    async with a_stage(jobs, rule=RULE) as stage:
+        assert stage.supervisor.look() == "2 jobs"
+        await crash_until_failed(stage)
+        assert stage.supervisor.look() == "2 jobs, failed: plan"
+        run_now(stage, "posting")
+        await trio.sleep(150)
+        with pytest.raises(ControlError) as caught:
+            stage.supervisor.look()
+        assert caught.value.line() == "stuck: posting. Restart the daemon, and report the bug"
 
 
 # ── the end ─────────────────────────────────────────────────────────────────────────────────────
