@@ -77,6 +77,18 @@ class WallClock:
 # ── invariants ──────────────────────────────────────────────────────────────────────────────────
 
 
+def invariants_hold(breaker: Breaker) -> None:
+    rule, probes = breaker.rule, breaker._probes
+    deadlines = [permit.deadline for permit in probes]
+    assert not probes or breaker._state is BreakerState.HALF_OPEN, "I1"
+    assert all(permit.generation == breaker._generation for permit in probes), "I1"
+    assert len(probes) <= rule.probes, "I1"
+    assert deadlines == sorted(deadlines), "I1"
+    assert breaker._state is not BreakerState.CLOSED or breaker._failures < rule.failures, "I2"
+    if breaker._state is BreakerState.OPEN:
+        assert rule.open_s / 2 <= breaker._open_until - breaker._since <= rule.open_max_s, "I3"
+
+
 def never_more_probes_than_allowed(out: int, view: BreakerView, rule: BreakerRule) -> None:
     assert out <= view.probes <= rule.probes, f"{out} probes of callers are out, {view.probes} in all"
 
@@ -151,6 +163,7 @@ class Walk:
         self.model.keeper_acts(self.party.answers_after, *self.party.verdict)
 
     def compare(self) -> None:
+        invariants_hold(self.breaker)
         view, model = self.breaker.view(), self.model
         in_s = model.next_probe_in
         expected = BreakerView(
