@@ -179,7 +179,7 @@ async def _test(table: Table, copy: Path) -> tuple[End, str]:
         if said.code == _PASSED:
             return End.SURVIVED, _last(said.stdout)
         if said.code == _SOME_FAILED and failed is not None:
-            hung = " (time limit)" if "from pytest-timeout" in (failed[2] or "") else ""
+            hung = " (time limit)" if "Timeout (>" in (failed[2] or "") else ""
             return End.CAUGHT, failed[1] + hung
         return End.BROKEN, _last(said.stdout + said.stderr)
     return End.CAUGHT, f"the limit of {LIMIT_S} s"
@@ -189,7 +189,7 @@ async def _run(arguments: Sequence[str], copy: Path) -> Said:
     done = await trio.run_process(
         [sys.executable, *arguments],
         cwd=copy,
-        env={**os.environ, "PYTHONPATH": str(copy)},
+        env={**os.environ, "PYTHONPATH": str(copy), "COLUMNS": "1000"},  # or the reasons are cut off
         capture_stdout=True,
         capture_stderr=True,
         check=False,
