@@ -221,6 +221,8 @@ def simulate(  # noqa: PLR0913, PLR0917 - each is an option
     config: Config = None,
 ) -> None:
     """Run the schedule and the allocator in virtual time: who would wait how long for a context?"""
+    from rich.console import Console
+
     from orchestrator import wiring
     from orchestrator.simulate.command import Wish, run_simulation
     from orchestrator.simulate.engine import Policy
@@ -228,7 +230,8 @@ def simulate(  # noqa: PLR0913, PLR0917 - each is an option
 
     gc.enable()
     wish = Wish(days, contexts, load, Policy(policy), seed, html)
-    figures = run_simulation(wish, config, wiring.open_storage)
+    with Console(stderr=True).status(f"{days:g} days in virtual time …"):
+        figures = run_simulation(wish, config, wiring.open_storage)
     if is_json:
         typer.echo(json.dumps(figures.document(), indent=2, ensure_ascii=False))
     else:

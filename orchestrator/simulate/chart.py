@@ -56,7 +56,7 @@ def waits_chart(listed: Sequence[tuple[str, Figures]]) -> str:
     promise_s = listed[0][1].critical_wait_s
     if promise_s <= ticks[-1]:
         x = _log_x(promise_s, ticks[-1])
-        parts.append(_line(x, TOP, x, bottom, "promise"))
+        parts += [_line(x, TOP, x, bottom, "promise"), _text(x + 4, TOP + 8, "critical at most", "dim")]
     y = TOP
     for title, figures in listed:
         y += ROW
@@ -67,12 +67,13 @@ def waits_chart(listed: Sequence[tuple[str, Figures]]) -> str:
     return _svg(height, "Waits for a context by lane", parts)
 
 
-def depth_chart(figures: Figures, title: str = "Waiting for a context", top: float = 0.0) -> str:
+def depth_chart(figures: Figures, title: str = "Queue", top: float = 0.0) -> str:
     """How many wait, over time, lane upon lane; `top` is the least that the scale reaches."""
     rows = [curve.depth for curve in figures.curves]
     highest = max(top, *total_depth(figures), 1.0)
     marks = {value: f"{value:g}" for value in _steps(highest)}
-    return _areas(figures, rows, max(highest, *marks), marks, f"{title}: mean of each {_bucket(figures)}")
+    said = f"{title}: how many wait, mean of each {_bucket(figures)}"
+    return _areas(figures, rows, max(highest, *marks), marks, said)
 
 
 def use_chart(figures: Figures) -> str:

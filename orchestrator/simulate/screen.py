@@ -1,6 +1,9 @@
 """A simulation in the terminal."""
 
-from rich.console import Group, RenderableType
+from collections.abc import Sequence
+
+from rich.console import Console, ConsoleOptions, Group, RenderableType, RenderResult
+from rich.measure import Measurement
 from rich.table import Table
 from rich.text import Text
 
@@ -9,10 +12,11 @@ from orchestrator.simulate.figures import Figures, total_depth
 from orchestrator.simulate.sheets import Sheet
 
 BLOCKS = " ▁▂▃▄▅▆▇█"
-TOO_MUCH = ("p95 wait", "called back", "retried")
-"""Columns of the jobs that a terminal has no room for; page and JSON have them."""
 POINTS = 56
 """Of the line that shows the queue over time: an eighth of a day each, in a week."""
+SPARE_OF_LANES = ("expired", "revoked", "lost", "called back", "p99")
+SPARE_OF_JOBS = ("p95 wait", "retried", "called back", "revoked", "held", "given up", "priority")
+"""Columns that go, one by one, when there is no room for all; page and JSON have them."""
 
 
 def render_figures(figures: Figures) -> RenderableType:
@@ -22,14 +26,30 @@ def render_figures(figures: Figures) -> RenderableType:
         Text(sheets.summary(figures)),
         Text(figures.about, "dim"),
         Text(),
-        _grid(sheets.lanes(figures)),
+        _Fitted(sheets.lanes(figures), SPARE_OF_LANES),
         Text(),
         Text.assemble(("queue over time ", "dim"), _line(total_depth(figures))),
         Text(),
-        _grid(sheets.jobs(figures).without(*TOO_MUCH)),
+        _Fitted(sheets.jobs(figures), SPARE_OF_JOBS),
         Text(),
         Text(sheets.EXPLAINED, "dim"),
     )
+
+
+class _Fitted:
+    """A sheet with as many of its columns as there is room for."""
+
+    def __init__(self, sheet: Sheet, spare: Sequence[str]) -> None:
+        self._sheet = sheet
+        self._spare = spare
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        sheet, unbounded = self._sheet, options.update(width=10_000)
+        for name in self._spare:
+            if Measurement.get(console, unbounded, _grid(sheet)).maximum <= options.max_width:
+                break
+            sheet = sheet.without(name)
+        yield _grid(sheet)
 
 
 def _grid(sheet: Sheet) -> Table:

@@ -19,12 +19,14 @@ class Sheet:
     columns: tuple[str, ...]
     rows: tuple[tuple[str, ...], ...]
 
-    def without(self, *names: str) -> "Sheet":
-        """The same with fewer columns."""
-        kept = [n for n, name in enumerate(self.columns) if name not in names]
-        return Sheet(
-            tuple(self.columns[n] for n in kept), tuple(tuple(row[n] for n in kept) for row in self.rows)
-        )
+    def without(self, name: str) -> "Sheet":
+        """The same with one column less."""
+        at = self.columns.index(name)
+        return Sheet(_cut(self.columns, at), tuple(_cut(row, at) for row in self.rows))
+
+
+def _cut(row: tuple[str, ...], at: int) -> tuple[str, ...]:
+    return row[:at] + row[at + 1 :]
 
 
 def title(figures: Figures) -> str:

@@ -59,7 +59,8 @@ def test_a_run_is_missed_for_every_interval_that_passes_before_it_begins() -> No
 
 
 def test_leases_that_end_early_count_as_lost() -> None:
-    made = figures(a_job("long", 180, at="00:10"), a_job("critical", 30, at="00:12", priority=0))
+    jobs = [a_job("long", 180, at="00:10"), a_job("critical", 30, at="00:12", priority=0)]
+    made = figures(*jobs, critical_wait_s=60, grace_s=15, cleanup_s=15)
     background = made.lanes[2].leases
     assert (background.called_back, background.revoked, background.expired) == (1, 1, 0)
     assert background.lost_s == pytest.approx(165)

@@ -90,6 +90,16 @@ def test_the_terminal_shows_a_line_for_each_lane_and_job(made: Figures) -> None:
     assert [line.split()[0] for line in lines if line.startswith(("f", "<"))] == ["<second>", "first"]
 
 
+@pytest.mark.parametrize("width", [80, 100, 200])
+def test_no_figure_is_cut_in_the_terminal(made: Figures, width: int) -> None:
+    console = Console(width=width, color_system=None)
+    with console.capture() as capture:
+        console.print(render_figures(made))
+    shown = capture.get()
+    assert "…" not in shown
+    assert ("expired" in shown, "retried" in shown) == (width > 80, width > 100)
+
+
 @pytest.mark.parametrize(
     ("seconds", "said"),
     [
