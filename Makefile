@@ -4,17 +4,19 @@
 
 VENV  := .venv/bin
 STEPS := 1000000
+DAYS  := 10000
 PARTS := allocator breaker
 SETUP := @PYTHON='$(PYTHON)' sh tools/setup.sh
 
 .DEFAULT_GOAL := help
-.PHONY: help run test check prove mutants bench format docs lock
+.PHONY: help run test check prove simulation mutants bench format docs lock
 
 help:
 	@echo "make run     the whole thing: daemon, database, browser, bundled site (ARGS: see orchestrator demo --help)"
 	@echo "make test    all tests (ARGS=tests/test_aio.py for some)"
 	@echo "make check   style, types, structured concurrency, layers"
 	@echo "make prove   a million random steps of each part against its model (STEPS=, SEED=, PARTS=\"$(PARTS)\")"
+	@echo "make simulation  days of the whole runtime in virtual time, each with its troubles (DAYS=, SEED=)"
 	@echo "make mutants small faults put into the code one by one: the tests find each (ARGS=breaker for one part)"
 	@echo "make bench   figures, with the machine's description"
 	@echo "make format  put the code into shape"
@@ -40,6 +42,10 @@ check:
 prove:
 	$(SETUP) test
 	@exec $(VENV)/python -m tests.model.prove $(PARTS) --steps $(STEPS) $(if $(SEED),--seed $(SEED))
+
+simulation:
+	$(SETUP) test
+	@exec $(VENV)/python -m tests.simulation.run --days $(DAYS) $(if $(SEED),--first $(SEED))
 
 mutants:
 	$(SETUP) test

@@ -321,8 +321,10 @@ class Allocator:
     # ── steps ───────────────────────────────────────────────────────────────────────────────────
 
     def _take_now(self, request: Request) -> Lease | None:
-        """Rule 8. A lease at once when nobody at all waits; else None, and the request queues."""
-        if any(self._waiting) or not self._may_take(request.lane):
+        """Rule 8. A lease at once, or None, and the request queues. By I4 a slot that it may take is one
+        that nobody who waits may take.
+        """
+        if not self._may_take(request.lane):
             return None
         return self._grant(request, 0.0)
 

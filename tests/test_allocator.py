@@ -570,7 +570,7 @@ async def test_waiters_and_holders_are_told_why(autojump_clock: object) -> None:
         assert bench.allocator.explain("nobody") == []
         await bench.ask("post", CRITICAL)
         await bench.ask("reply", CRITICAL)
-        assert bench.allocator.explain("reply")[0].endswith("in 30 s it takes a slot from the lowest lane.")
+        assert bench.allocator.explain("reply")[0].endswith("in 25 s it takes a slot from the lowest lane.")
 
 
 @pytest.mark.parametrize(
@@ -582,10 +582,10 @@ async def test_waiters_and_holders_are_told_why(autojump_clock: object) -> None:
             3,
             (
                 "4 critical jobs (a, b, c, d) share 3 contexts: the last waits up to 1 × (max_hold_s 600 + "
-                "cleanup_s 15) = 615 s, above critical_wait_s 60"
+                "cleanup_s 20) = 620 s, above critical_wait_s 60"
             ),
         ),
-        (7, 3, "2 × (max_hold_s 600 + cleanup_s 15) = 1230 s"),
+        (7, 3, "2 × (max_hold_s 600 + cleanup_s 20) = 1240 s"),
     ],
 )
 def test_a_promise_that_cannot_be_kept_is_told_with_the_arithmetic(

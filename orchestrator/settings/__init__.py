@@ -124,7 +124,7 @@ class AllocatorSettings(Section):
     ageing_s: Seconds = Field(30, description="one level of priority is worth so much waiting")
     critical_wait_s: Seconds = Field(60, description="critical jobs never wait longer")
     grace_s: Seconds = Field(15, description="from the call-back of a lease until its holder is cancelled")
-    cleanup_s: Seconds = Field(15, description="longest that a cancelled holder still needs its context")
+    cleanup_s: Seconds = Field(20, description="longest that a cancelled holder still needs its context")
     max_hold_s: Seconds = Field(600, description="longest hold of a lease that names none")
     queue_limit: int = Field(1000, ge=1, description="waiting requests in each lane")
 

@@ -19,7 +19,7 @@ from orchestrator.settings import AllocatorSettings
 from orchestrator.simulate.order import repeatable_order
 from tests.model.reference import CRITICAL, Held, Reference, Waiting
 
-STEPS_PER_LIFE = 2_000
+STEPS_PER_LIFE = 250
 """After so many steps another allocator with other settings takes over."""
 TICK_S = 1e-6
 """The clock is set this much past an event, so that rounding can't leave it before."""
