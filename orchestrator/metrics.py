@@ -66,7 +66,9 @@ class Metrics:
         self.job_runs = self._counter("job_runs_total", "Runs by ending.", job=(), outcome=())
         self.job_run = self._histogram("job_run_seconds", "Duration of runs.", RUN_BUCKETS_S, job=())
         self.job_last_success = self._gauge(
-            "job_last_success_timestamp_seconds", "When a run was last done or had nothing to do; 0 for never.", job=()
+            "job_last_success_timestamp_seconds",
+            "When a run was last done or had nothing to do; 0 for never.",
+            job=(),
         )
         self.job_paused = self._gauge("job_paused", "1 while an operator has paused the job.", job=())
         self.job_overdue = self._gauge(

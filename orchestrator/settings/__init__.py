@@ -142,9 +142,10 @@ class AllocatorSettings(Section):
                 "contexts kept for critical jobs are lent to no other job, and some of those need one too"
             )
         if self.patience_s <= 0:
+            needed = f"grace_s {self.grace_s:g} + cleanup_s {self.cleanup_s:g}"
             raise ValueError(
-                f"grace_s {self.grace_s:g} + cleanup_s {self.cleanup_s:g} is {self.grace_s + self.cleanup_s:g} s: "
-                f"no context can be had back within critical_wait_s {self.critical_wait_s:g}; lower the former"
+                f"no context can be had back within critical_wait_s {self.critical_wait_s:g}: that takes "
+                f"{needed} = {self.grace_s + self.cleanup_s:g} s; lower these or raise critical_wait_s"
             )
         return self
 
