@@ -229,7 +229,7 @@ class BreakerOpenError(OrchestratorError):
         self.last_error = last_error
 
 
-class GraphError(OrchestratorError):
+class GraphError(SettingsError):
     """The jobs' dependencies have a cycle or name a job that is not there."""
 
 

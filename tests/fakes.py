@@ -28,32 +28,13 @@ from orchestrator.metrics import Metrics
 from orchestrator.model import Ending, Outcome, done
 from orchestrator.retry import RetryRule
 from orchestrator.settings import AllocatorSettings
+from orchestrator.testing.clock import WallClock
+from orchestrator.testing.runs import FakeRunLog
 
 T = TypeVar("T")
 Args = TypeVarTuple("Args")
 
 NOON = datetime(2026, 6, 1, 12, 0, tzinfo=UTC)
-
-
-class WallClock:
-    """The machine's wall clock: it goes with trio's time, and can be put forward and back.
-
-    `jump` alone is somebody who sets the clock, and also a machine that slept: trio's time stands still then.
-    """
-
-    def __init__(self, start: datetime = NOON) -> None:
-        self._start = start.timestamp()
-        self._start_time = trio.current_time()
-        self._jumped_s = 0.0
-
-    def __call__(self) -> float:
-        return self._start + self._jumped_s + trio.current_time() - self._start_time
-
-    def jump(self, seconds: float) -> None:
-        self._jumped_s += seconds
-
-    def clock(self, speed: float = 1.0) -> Clock:
-        return Clock(speed, self._start, self._start, time=self)
 
 
 class Highest(Random):
@@ -73,38 +54,6 @@ class Lowest(Random):
 
     def uniform(self, a: float, b: float) -> float:
         return a
-
-
-@dataclass
-class FakeRunLog:
-    """A record of runs in memory. `is_down` refuses as a database does; `hangs` never answers."""
-
-    begun: list[Run] = field(default_factory=list)
-    started_at: list[datetime] = field(default_factory=list)
-    finished: dict[int, tuple[Outcome, datetime]] = field(default_factory=dict)
-    is_down: bool = False
-    hangs: bool = False
-
-    async def begin(self, run: Run, started_at: datetime) -> int:
-        await self._answer()
-        self.begun.append(run)
-        self.started_at.append(started_at)
-        return len(self.begun)
-
-    async def finish(self, run_id: int, outcome: Outcome, finished_at: datetime) -> None:
-        await self._answer()
-        self.finished[run_id] = outcome, finished_at
-
-    async def _answer(self) -> None:
-        await trio.lowlevel.checkpoint()
-        if self.hangs:
-            await trio.sleep_forever()
-        if self.is_down:
-            raise DatabaseUnavailableError("the database can't be reached", remedy="Start it.")
-
-    @property
-    def endings(self) -> list[Ending]:
-        return [outcome.ending for outcome, _ in self.finished.values()]
 
 
 class DownDatabase(Database):

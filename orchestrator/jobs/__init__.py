@@ -1,23 +1,47 @@
-"""The jobs: one file a family. `all_jobs` is the list of all."""
+"""The jobs: one file a family. `all_jobs` is the list of all, those of installed packages included.
+
+What users' own jobs import stands in `__all__`; docs/own-jobs.md shows how it is used.
+"""
 
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import replace
 from typing import cast
 
-from orchestrator.actors.job import Job
+from orchestrator.actors.job import Job, Run
 from orchestrator.errors import SettingsError
 from orchestrator.jobs import health_monitor, learn, metrics_scraper, plan, posting, reconciliation
-from orchestrator.jobs.tools import Tools
-from orchestrator.model import CheckResult
+from orchestrator.jobs.own import OwnJob, installed, job
+from orchestrator.jobs.tools import Account, Tools, Visit
+from orchestrator.model import CheckResult, Ending, Outcome, PostMetrics, done, nothing_to_do, over_budget
+from orchestrator.retry import RetryRule
 from orchestrator.settings import JobSettings
+from orchestrator.sites.driver import AccountFigures
+
+__all__ = [
+    "Account",
+    "AccountFigures",
+    "Ending",
+    "Outcome",
+    "OwnJob",
+    "PostMetrics",
+    "RetryRule",
+    "Run",
+    "Tools",
+    "Visit",
+    "done",
+    "job",
+    "nothing_to_do",
+    "over_budget",
+]
 
 NAMES = tuple(
     module.NAME for module in (plan, posting, metrics_scraper, learn, reconciliation, health_monitor)
 )
+"""The jobs of the house itself."""
 
 
 def all_jobs(tools: Tools, look: Callable[[], Awaitable[list[CheckResult]]]) -> list[Job]:
-    """Every job with its defaults."""
+    """Every job with its defaults. Raises SettingsError for a package whose jobs can't be had."""
     return [
         plan.job(tools),
         posting.job(tools),
@@ -25,13 +49,14 @@ def all_jobs(tools: Tools, look: Callable[[], Awaitable[list[CheckResult]]]) -> 
         learn.job(tools),
         reconciliation.job(tools),
         health_monitor.job(look),
+        *(own.with_tools(tools) for own in installed(NAMES)),
     ]
 
 
 def declared(settings: Mapping[str, JobSettings]) -> list[Job]:
     """The jobs that are switched on, to be looked at: without tools none of them can run.
 
-    Raises SettingsError for a name that is no job.
+    Raises SettingsError for a name that is no job, and for a package whose jobs can't be had.
     """
 
     async def look() -> list[CheckResult]:
@@ -40,19 +65,15 @@ def declared(settings: Mapping[str, JobSettings]) -> list[Job]:
     return with_settings(all_jobs(cast("Tools", None), look), settings)
 
 
-def check_names(settings: Mapping[str, JobSettings]) -> None:
-    """Raises SettingsError for a name that is no job."""
-    for name in settings:
-        if name not in NAMES:
-            raise SettingsError(f"jobs.{name}: there is no such job", remedy=f"Jobs: {', '.join(NAMES)}.")
-
-
 def with_settings(jobs: list[Job], settings: Mapping[str, JobSettings]) -> list[Job]:
     """The jobs that are switched on, with an operator's changes; a job that is off is waited for by none.
 
     Raises SettingsError for a name that is no job.
     """
-    check_names(settings)
+    names = [job.name for job in jobs]
+    for name in settings:
+        if name not in names:
+            raise SettingsError(f"jobs.{name}: there is no such job", remedy=f"Jobs: {', '.join(names)}.")
     changed = [job.with_settings(settings.get(job.name, JobSettings())) for job in jobs]
     on = {job.name for job in jobs if settings.get(job.name, JobSettings()).enabled}
     return [

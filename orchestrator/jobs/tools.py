@@ -4,7 +4,7 @@ from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass, field
 from random import Random
-from typing import Protocol
+from typing import Any, Protocol
 from zoneinfo import ZoneInfo
 
 import structlog
@@ -14,7 +14,7 @@ from orchestrator.actors.window import BEHIND, PostingWindows
 from orchestrator.allocator import Allocator, Lease
 from orchestrator.clock import Clock
 from orchestrator.content.writer import Writer
-from orchestrator.db import posts
+from orchestrator.db import notes, posts
 from orchestrator.db.fence import Fence
 from orchestrator.db.pool import Database
 from orchestrator.db.posts import Stamp
@@ -23,6 +23,7 @@ from orchestrator.jobs.refusals import Refusals
 from orchestrator.metrics import Metrics
 from orchestrator.model import PostMetrics, Timeline
 from orchestrator.settings import AccountSettings, Settings
+from orchestrator.sites.driver import AccountFigures
 from orchestrator.sites.session import SiteAccount
 
 WINDOWS = 100
@@ -37,6 +38,7 @@ class Site(Protocol):
     async def write_post(self, text: str) -> None: ...
     async def submit_post(self) -> str: ...
     async def read_metrics(self, reference: str) -> PostMetrics: ...
+    async def read_account(self) -> AccountFigures: ...
     async def own_posts(self, limit: int) -> Timeline: ...
 
 
@@ -105,6 +107,14 @@ class Tools:
                 if isinstance(error, ContextBrokenError) or isinstance(error.__cause__, ContextBrokenError):
                     lease.mark_broken()
                 raise
+
+    async def recall(self, run: Run, key: str) -> Any:
+        """What this job has kept under `key`; None when nothing. Raises DatabaseError."""
+        return await self.database.run(notes.recall, run.job, key)
+
+    async def remember(self, run: Run, key: str, value: Any) -> None:
+        """Keep `value`, which JSON can say, for this job's later runs; None forgets. Raises DatabaseError."""
+        await self.database.run(notes.remember, run.job, key, value, self.fence.number, self.clock.now())
 
     async def expect_posts(self) -> None:
         """Tell the posting windows which posts come next; what they know already ages by itself."""

@@ -13,7 +13,8 @@ from orchestrator.health.checks import MIN_FREE_BYTES, RECHECK_S, Check, Checks,
 from orchestrator.metrics import Metrics
 from orchestrator.model import CheckResult, CheckState
 from orchestrator.retry import RetryRule
-from tests.fakes import NOON, Highest, Part, WallClock
+from orchestrator.testing.clock import WallClock
+from tests.fakes import NOON, Highest, Part
 
 AWAY = DatabaseUnavailableError("the database can't be reached", remedy="Start it.")
 

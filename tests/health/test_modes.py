@@ -9,7 +9,8 @@ from orchestrator.health.checks import Check, Checks
 from orchestrator.health.modes import BROWSER, DATABASE, Modes
 from orchestrator.metrics import Metrics
 from orchestrator.model import Mode
-from tests.fakes import Part, WallClock, a_job
+from orchestrator.testing.clock import WallClock
+from tests.fakes import Part, a_job
 
 POSTING = a_job("posting", uses_browser=True)
 PLAN = a_job("plan")

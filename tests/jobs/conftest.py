@@ -3,7 +3,8 @@
 import pytest
 
 from orchestrator.db.pool import Database
-from tests.jobs.house import House, make_house, new_fence, settings_for
+from orchestrator.testing.house import settings_for
+from tests.jobs.house import House, make_house, new_fence
 
 
 @pytest.fixture

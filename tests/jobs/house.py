@@ -2,7 +2,6 @@
 
 from dataclasses import dataclass, field, replace
 from datetime import UTC, date, datetime, timedelta
-from pathlib import Path
 from random import Random
 
 import structlog
@@ -14,18 +13,14 @@ from orchestrator.content.writer import Writer
 from orchestrator.db import posts
 from orchestrator.db.fence import Fence, boot_time
 from orchestrator.db.pool import Database
-from orchestrator.jobs.tools import Account, Tools
+from orchestrator.jobs.tools import Tools
 from orchestrator.metrics import Metrics
 from orchestrator.settings import Settings
-from orchestrator.sites.profile import load_profile
-from orchestrator.sites.session import SiteAccount
+from orchestrator.testing.house import accounts_of
+from orchestrator.testing.site import FakeSite
 from tests import rows
 from tests.fakes_db import WatchedDatabase
-from tests.fakes_site import FakeSite
 from tests.rows import NOON
-
-SITE = "murmur"
-PASSWORD = "pass-of-nobody"
 
 
 @dataclass(slots=True)
@@ -89,26 +84,6 @@ class House:
 
     def slots(self) -> list[str]:
         return [slot.state for slot in self.tools.allocator.snapshot().slots]
-
-
-def settings_for(folder: Path | None = None, **changes: object) -> Settings:
-    """Two accounts on one site; `changes` are whole sections."""
-    accounts = [
-        {"name": name, "site": SITE, "username": name, "password": PASSWORD, "time_zone": zone}
-        for name, zone in (("ada", "UTC"), ("grace", "Europe/Berlin"))
-    ]
-    sites = {SITE: {"profile": "microblog", "base_url": "http://127.0.0.1:9"}}
-    content = {} if folder is None else {"folder": folder}
-    given = {"accounts": accounts, "sites": sites, "content": content} | changes
-    return Settings.load(overrides=given, environ={})
-
-
-def accounts_of(settings: Settings) -> dict[str, Account]:
-    profile = load_profile("microblog", base_url="http://127.0.0.1:9")
-    return {
-        one.name: Account(one, SiteAccount(one.name, one.username, one.read_password(), profile))
-        for one in settings.accounts
-    }
 
 
 def make_house(database: Database, fence: Fence, settings: Settings) -> House:

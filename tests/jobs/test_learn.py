@@ -8,9 +8,10 @@ from orchestrator.errors import DatabaseUnavailableError, FenceLostError
 from orchestrator.jobs import learn as job
 from orchestrator.jobs.learn import learn
 from orchestrator.model import Ending, Outcome, PostMetrics
+from orchestrator.testing.house import PASSWORD, SITE, settings_for
 from tests import rows
 from tests.fakes_db import raising
-from tests.jobs.house import PASSWORD, SITE, House, make_house, new_fence, settings_for
+from tests.jobs.house import House, make_house, new_fence
 
 LIKED, IGNORED = PostMetrics(likes=50, replies=9, views=400), PostMetrics(likes=0, replies=0, views=300)
 

@@ -21,9 +21,9 @@ from orchestrator.jobs import metrics_scraper
 from orchestrator.jobs.metrics_scraper import MAX_FAILED_IN_A_ROW, measure
 from orchestrator.jobs.posting import post_one
 from orchestrator.model import Ending, Outcome, PostMetrics
+from orchestrator.testing.site import Pause
 from tests import rows
 from tests.fakes_db import raising
-from tests.fakes_site import Pause
 from tests.jobs.house import House, new_fence
 
 SEEN = PostMetrics(likes=3, replies=1, views=90)

@@ -22,9 +22,10 @@ from orchestrator.jobs.plan import plan
 from orchestrator.jobs.posting import post_one
 from orchestrator.model import Ending, Outcome
 from orchestrator.settings import ContentSettings
+from orchestrator.testing.house import SITE, settings_for
 from tests import rows
 from tests.fakes_db import raising
-from tests.jobs.house import SITE, House, make_house, new_fence, settings_for
+from tests.jobs.house import House, make_house, new_fence
 from tests.rows import NOON
 
 HOUR = timedelta(hours=1)
@@ -136,7 +137,7 @@ async def test_an_account_that_is_left_with_nothing_to_post_is_named(database: D
 
 
 async def test_a_folder_without_a_text_leaves_nothing_to_post(database: Database, tmp_path: Path) -> None:
-    house = make_house(database, await new_fence(database), settings_for(tmp_path))
+    house = make_house(database, await new_fence(database), settings_for(content={"folder": tmp_path}))
     with pytest.raises(ContentError, match="no unused text for ada, grace"):
         await write(house)
 
@@ -149,7 +150,7 @@ async def test_while_posts_wait_a_draft_that_is_refused_is_no_error(
     database: Database, tmp_path: Path
 ) -> None:
     write_texts(tmp_path, "knitting", "Tip: no.")
-    house = make_house(database, await new_fence(database), settings_for(tmp_path))
+    house = make_house(database, await new_fence(database), settings_for(content={"folder": tmp_path}))
     for account in ("ada", "grace"):
         await house.queued(f"a text of {account}'s", account)
     outcome = await write(house)
@@ -160,7 +161,7 @@ async def test_while_posts_wait_a_draft_that_is_refused_is_no_error(
 async def test_that_every_text_is_used_is_told_as_what_it_is(database: Database, tmp_path: Path) -> None:
     """Each account has the folder's only text; the gates have nothing to do with it."""
     write_texts(tmp_path, "knitting", "Tip: count the stitches of a row.")
-    house = make_house(database, await new_fence(database), settings_for(tmp_path))
+    house = make_house(database, await new_fence(database), settings_for(content={"folder": tmp_path}))
     for account in ("ada", "grace"):
         await house.queued("Tip: count the stitches of a row. #knitting", account)
     with capture_logs() as logs:
@@ -171,7 +172,7 @@ async def test_that_every_text_is_used_is_told_as_what_it_is(database: Database,
 
 
 async def test_a_topic_that_is_used_up_makes_room_for_another(database: Database, tmp_path: Path) -> None:
-    house = make_house(database, await new_fence(database), settings_for(tmp_path))
+    house = make_house(database, await new_fence(database), settings_for(content={"folder": tmp_path}))
     loved = [("topic", "knitting", 500.0, 1.0), ("topic", "cooking", 1.0, 500.0)]
     await house.database.run(learned.store, SITE, [], loved, house.tools.fence.number, NOON)
     write_texts(tmp_path, "knitting", "Tip: count the stitches of a row.")

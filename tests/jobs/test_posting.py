@@ -16,8 +16,8 @@ from orchestrator.errors import (
 )
 from orchestrator.jobs.posting import RATE_LIMIT_PAUSE_S
 from orchestrator.model import Ending
+from orchestrator.testing.site import Pause, dropped
 from tests import rows
-from tests.fakes_site import Pause, dropped
 from tests.jobs.house import House
 from tests.jobs.runs_of_posting import BROKEN, post, post_in_vain
 from tests.rows import NOON

@@ -24,10 +24,11 @@ from orchestrator.errors import (
 )
 from orchestrator.jobs.posting import post_one
 from orchestrator.jobs.reconciliation import reconcile
+from orchestrator.testing.house import settings_for
+from orchestrator.testing.site import dropped
 from tests import rows
 from tests.fakes_db import Hook, cancelling, raising
-from tests.fakes_site import dropped
-from tests.jobs.house import House, make_house, new_fence, settings_for
+from tests.jobs.house import House, make_house, new_fence
 
 ROUNDS = 150
 WORKS = ("claim_due", "intend", "publish", "put_back", "requeue", "fail", "doubt", "ambiguous", "note_missed")

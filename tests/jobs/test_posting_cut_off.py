@@ -16,9 +16,9 @@ from orchestrator.errors import (
     SiteRateLimitedError,
 )
 from orchestrator.model import Ending
+from orchestrator.testing.site import Pause
 from tests import rows
 from tests.fakes_db import Hook, cancelling, raising
-from tests.fakes_site import Pause
 from tests.jobs.house import House
 from tests.jobs.runs_of_posting import AWAY, EARLY, post, post_in_vain, post_until_cancelled
 from tests.rows import NOON

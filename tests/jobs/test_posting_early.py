@@ -21,8 +21,9 @@ from orchestrator.errors import (
 )
 from orchestrator.jobs.posting import SETBACK
 from orchestrator.model import Ending
+from orchestrator.testing.house import settings_for
 from tests import rows
-from tests.jobs.house import House, make_house, new_fence, settings_for
+from tests.jobs.house import House, make_house, new_fence
 from tests.jobs.runs_of_posting import BROKEN, EARLY, post, post_in_vain
 from tests.rows import NOON
 

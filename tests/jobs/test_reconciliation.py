@@ -21,9 +21,10 @@ from orchestrator.jobs import reconciliation
 from orchestrator.jobs.posting import post_one
 from orchestrator.jobs.reconciliation import TIMELINE_ITEMS, reconcile
 from orchestrator.model import Ending, Outcome, PostState
-from tests import rows
+from orchestrator.testing.house import settings_for
 from orchestrator.testing.site import Pause, dropped
-from tests.jobs.house import House, make_house, new_fence, settings_for
+from tests import rows
+from tests.jobs.house import House, make_house, new_fence
 
 
 async def look(house: House) -> Outcome:

@@ -61,8 +61,12 @@ def test_what_developers_install_holds_all_that_users_install_in_the_same_versio
 
 def imported(folder: str) -> set[str]:
     """The top-level names of everything that the modules of a folder import."""
+    return imported_by(*(ROOT / folder).rglob("*.py"))
+
+
+def imported_by(*paths: Path) -> set[str]:
     names: set[str] = set()
-    for path in (ROOT / folder).rglob("*.py"):
+    for path in paths:
         for node in ast.walk(ast.parse(path.read_bytes())):
             if isinstance(node, ast.Import):
                 names |= {alias.name.partition(".")[0] for alias in node.names}
@@ -72,15 +76,27 @@ def imported(folder: str) -> set[str]:
 
 
 def test_every_package_that_the_program_imports_is_a_dependency_of_its_own() -> None:
+    testing = set((ROOT / "orchestrator/testing").rglob("*.py"))
+    program = imported_by(*set((ROOT / "orchestrator").rglob("*.py")) - testing)
+    assert foreign(program, wanted("run")) == set()
+    extra = [Requirement(text) for text in PROJECT["project"]["optional-dependencies"]["testing"]]
+    assert foreign(imported_by(*testing), wanted("run") + extra) == set()
+
+
+def foreign(names: set[str], requirements: list[Requirement]) -> set[str]:
+    """Those of the names that no package of `requirements` brings."""
     distributions = packages_distributions()
-    declared = {canonicalize_name(requirement.name) for requirement in wanted("run")}
-    foreign = imported("orchestrator") - set(sys.stdlib_module_names) - {"orchestrator"}
-    missing = {
+    declared = {canonicalize_name(requirement.name) for requirement in requirements}
+    return {
         name
-        for name in foreign
+        for name in names - set(sys.stdlib_module_names) - {"orchestrator"}
         if not {canonicalize_name(dist) for dist in distributions.get(name, [])} & declared
     }
-    assert missing == set()
+
+
+def test_what_the_extra_for_tests_wants_is_what_our_own_tests_use() -> None:
+    extra = PROJECT["project"]["optional-dependencies"]["testing"]
+    assert set(extra) <= set(PROJECT["dependency-groups"]["dev"])
 
 
 def test_set_up_needs_nothing_but_python_itself() -> None:

@@ -20,7 +20,7 @@ from orchestrator.errors import (
 )
 from orchestrator.jobs.tools import Site
 from orchestrator.sites import SiteAccount, load_profile, open_site
-from tests.fakes_site import FakeSite, dropped
+from orchestrator.testing.site import FakeSite, dropped
 from tests.sites.conftest import BundledSite
 
 
@@ -87,6 +87,16 @@ async def a_new_post_has_metrics_and_an_unknown_one_is_missing(place: Place) -> 
     assert min(metrics.likes, metrics.replies, metrics.views) >= 0
 
 
+async def an_account_has_one_post_more_after_each(place: Place) -> None:
+    async with place.open() as site:
+        before = await site.read_account()
+        await site.write_post(place.text)
+        await site.submit_post()
+        after = await site.read_account()
+    assert after.posts == before.posts + 1
+    assert min(after.followers, after.following) >= 0
+
+
 async def an_answer_that_is_lost_behind_an_accepted_post_is_unclear(place: Place) -> None:
     async with place.open() as site:
         await site.write_post(place.text)
@@ -125,6 +135,7 @@ PROMISES: list[Promise] = [
     what_was_written_can_be_pressed_once,
     what_is_only_written_is_not_published,
     a_new_post_has_metrics_and_an_unknown_one_is_missing,
+    an_account_has_one_post_more_after_each,
     an_answer_that_is_lost_behind_an_accepted_post_is_unclear,
     an_answer_that_is_lost_before_the_post_was_accepted_is_unclear,
     a_rate_limit_is_told_with_the_sites_wish_and_nothing_is_accepted,

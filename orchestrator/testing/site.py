@@ -5,7 +5,7 @@ the name of the method; each is used once, the next call goes well.
 """
 
 from collections import defaultdict
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from itertools import count
@@ -14,6 +14,7 @@ import trio
 
 from orchestrator.errors import PageUnexpectedError, PostMissingError, PostUnclearError
 from orchestrator.model import PostMetrics, Timeline, TimelineItem
+from orchestrator.sites.driver import AccountFigures
 from orchestrator.sites.session import SiteAccount
 
 
@@ -38,11 +39,15 @@ class Pause:
         await self.go_on.wait()
 
 
+Trouble = Exception | Pause | Callable[[], Awaitable[None]]
+"""An error is raised, a pause stays, a function is awaited."""
+
+
 class FakeSite:
     """The site. `trouble["write_post"].append(error)` makes the next writing fail, and so on.
 
     For "submit_post" there are two moments: "submit_post" is before the site has accepted the post,
-    "accepted" after it. A `Pause` in the place of an error stops the call there.
+    "accepted" after it.
     """
 
     def __init__(self) -> None:
@@ -52,8 +57,12 @@ class FakeSite:
         self.visits: list[tuple[str, int]] = []
         """Account and slot of each visit."""
         self.metrics: dict[str, PostMetrics] = {}
+        self.figures: dict[str, AccountFigures] = {}
+        """What the pages of accounts say; nought otherwise, and how many posts the ledger has."""
+        self.takes_s = 0.0
+        """How long each page takes."""
         self.gone: set[str] = set()
-        self.trouble: defaultdict[str, list[Exception | Pause]] = defaultdict(list)
+        self.trouble: defaultdict[str, list[Trouble]] = defaultdict(list)
         self.refuses: dict[str, Exception] = {}
         """Accounts that the site does not let in, with its words."""
         self.looks: list[str] = []
@@ -82,14 +91,13 @@ class FakeSite:
 
     async def meet(self, moment: str) -> None:
         """Whatever the test has put at this moment."""
-        await trio.lowlevel.checkpoint()
+        await trio.sleep(self.takes_s)
         if not self.trouble[moment]:
             return
         trouble = self.trouble[moment].pop(0)
-        if isinstance(trouble, Pause):
-            await trouble.stay()
-        else:
+        if isinstance(trouble, Exception):
             raise trouble
+        await (trouble.stay() if isinstance(trouble, Pause) else trouble())
 
 
 class FakeSession:
@@ -121,6 +129,11 @@ class FakeSession:
         if reference not in known or reference in self._site.gone:
             raise PostMissingError(f"the site has no post {reference} any more")
         return self._site.metrics.get(reference, PostMetrics(0, 0, 0))
+
+    async def read_account(self) -> AccountFigures:
+        await self._enter("read_account")
+        count = len(self._site.of(self._account))
+        return self._site.figures.get(self._account, AccountFigures(0, 0, count))
 
     async def own_posts(self, limit: int) -> Timeline:
         await self._enter("own_posts")
