@@ -2,8 +2,11 @@
 
 import gc
 import math
+import statistics
 import time
+import tracemalloc
 from collections.abc import Awaitable, Callable
+from contextlib import AbstractAsyncContextManager
 from functools import partial
 
 import trio
@@ -23,10 +26,18 @@ HOLD_S = 600
 FEW, MANY = 10, 100_000
 HAND_OVERS = 500
 PRIORITIES = range(2, 11)
+FIGHTERS, GRANTS = 1_000, 5_000
+MEASURED = 10_000
+"""Waiters whose memory is taken."""
 
 
 async def measure(rounds: int) -> Report:
-    figures = [*await _uncontended(rounds), await _crowded(rounds)]
+    figures = [
+        *await _uncontended(rounds),
+        await _crowded(rounds),
+        await _fought_for(rounds),
+        await _memory(),
+    ]
     return Report(figures, [f"allocator: {rounds} rounds, each the best of {SERIES} series"])
 
 
@@ -153,3 +164,79 @@ async def _crowded(rounds: int) -> Figure:
         f"{spread(small, 1e6, 1)} µs",
         CROWDED_AIM,
     )
+
+
+# ── many fight for few ──────────────────────────────────────────────────────────────────────────
+
+
+async def _fought_for(rounds: int) -> Figure:
+    """All of a thousand tasks want a slot again as soon as they have given one back."""
+    allocator = Allocator(AllocatorSettings(capacity=SLOTS, queue_limit=FIGHTERS))
+    limiter = trio.CapacityLimiter(SLOTS)
+    ours: list[float] = []
+    theirs: list[float] = []
+    for _ in range(rounds):
+        ours.append(await _fight(lambda number: allocator.lease("bench", priority=number % 11)))
+        theirs.append(await _fight(lambda _number: limiter))
+    return Figure(
+        f"allocator: a grant while {FIGHTERS:,} tasks of all priorities fight for {SLOTS} slots, "
+        "next to trio.CapacityLimiter",
+        ratio(ours, theirs),
+        f"{spread(ours, 1e6, 1)} µs, {1 / statistics.median(ours):,.0f} a second",
+        f"{spread(theirs, 1e6, 1)} µs",
+    )
+
+
+async def _fight(ask: Callable[[int], AbstractAsyncContextManager[object]]) -> float:
+    """Seconds a grant."""
+    left = GRANTS
+
+    async def work(number: int) -> None:
+        nonlocal left
+        while left > 0:
+            async with ask(number):
+                left -= 1
+                await trio.lowlevel.checkpoint()
+
+    started_at = time.perf_counter()
+    async with trio.open_nursery() as nursery:
+        for number in range(FIGHTERS):
+            nursery.start_soon(work, number)
+    return (time.perf_counter() - started_at) / GRANTS
+
+
+async def _memory() -> Figure:
+    """What Python allocates for one more waiter: its task, which would be there anyway, and ours."""
+
+    async def wait() -> None:
+        async with allocator.lease("bench", priority=5):
+            pass
+
+    async def idle() -> None:
+        await trio.sleep_forever()
+
+    allocator = Allocator(AllocatorSettings(queue_limit=MEASURED))
+    allocator.break_slot(0)
+    allocator.break_slot(1)
+    waiting, sleeping = await _memory_of(wait), await _memory_of(idle)
+    return Figure(
+        f"allocator: memory of a waiter, of {MEASURED:,}, beside its task",
+        (waiting - sleeping) / 1024,
+        f"{waiting / 1024:.2f} KiB with its task",
+        f"{sleeping / 1024:.2f} KiB: a task that sleeps",
+        unit="KiB",
+    )
+
+
+async def _memory_of(work: Callable[[], Awaitable[None]]) -> float:
+    """Bytes a task."""
+    gc.collect()
+    tracemalloc.start()
+    async with trio.open_nursery() as nursery:
+        for _ in range(MEASURED):
+            nursery.start_soon(work)
+        await trio.testing.wait_all_tasks_blocked()
+        size_bytes = tracemalloc.get_traced_memory()[0]
+        tracemalloc.stop()
+        nursery.cancel_scope.cancel()
+    return size_bytes / MEASURED

@@ -274,8 +274,11 @@ class Allocator:
     def _call_back(self) -> None:
         """Rules 5 and 6. Call back what is lacking, the newest first; take back what is not any more."""
         counts = self._to_call_back()
-        self._is_calling_back = any(counts.values())
-        for lane, count in counts.items():
+        if not counts and not self._is_calling_back:
+            return
+        self._is_calling_back = bool(counts)
+        for lane in LENDERS:
+            count = counts.get(lane, 0)
             leases = [x for x in self._leases.values() if x.lane is lane and not x.is_leaving]
             called = sorted((x for x in leases if x.is_called_back), key=lambda x: (x.called_back_at, x.id))
             others = [x for x in leases if not x.is_called_back]
@@ -288,19 +291,21 @@ class Allocator:
                     lease.call_off()
 
     def _to_call_back(self) -> dict[Lane, int]:
-        """How many leases of each lane must be called back.
+        """How many leases of each lane must be called back; empty when none.
 
         Borrowed ones for what waiting lanes lack of their guarantees, the reserve included, for without it
         they get nothing; any for the urgent.
         """
-        staying = [lease.lane for lease in self._leases.values() if not lease.is_leaving]
-        held_by = {lane: staying.count(lane) for lane in LENDERS}
         lacking = sum(min(self._waiting[lane], self._unused(lane)) for lane in LENDERS)
         reserve = self._unused(Lane.CRITICAL)
         if not lacking:
             reserve = min(reserve, self._waiting[Lane.CRITICAL])
         urgent = self._urgent - len(self._free)
         wanted = max(reserve, self._urgent) + lacking - len(self._free)
+        if wanted <= 0:
+            return {}
+        staying = [lease.lane for lease in self._leases.values() if not lease.is_leaving]
+        held_by = {lane: staying.count(lane) for lane in LENDERS}
         counts = {}
         for lane, held in held_by.items():
             counts[lane] = min(max(0, held - self._guarantee[lane]), max(0, wanted))

@@ -18,7 +18,7 @@ from orchestrator.actors.job import ASKED_BY, Job, Run
 from orchestrator.actors.mailbox import Kind, Mailbox, Wake
 from orchestrator.actors.overdue import Lateness
 from orchestrator.actors.pacer import Pacer
-from orchestrator.actors.schedule import first_due, latest_due, next_due
+from orchestrator.actors.schedule import first_due, latest_daily, next_due
 from orchestrator.clock import Clock
 from orchestrator.model import Ending, Outcome, skipped
 from orchestrator.retry import Tries
@@ -68,11 +68,12 @@ class Surroundings:
 class Actor:
     """Runs one job for ever; never two runs at once.
 
-    Written by its own task: `state`, `since`, `due_at`, `history`, `beat`. Written by operators through
+    Written by its own task: `state`, `since`, `history`, `beat`. Written by operators through
     the supervisor: `is_paused`, `is_draining`. Read by everybody.
 
     A run that is wanted waits as `_wish`, the trigger it will have. Invariants: 1. `_wish` is None while
-    the actor is paused or running. 2. `_hold` is None unless there is a wish.
+    the actor is paused or running. 2. `_hold` is None unless there is a wish. 3. `_due_by` is `_due_at` by
+    trio's clock, as it looked when it was planned.
     """
 
     def __init__(self, job: Job, surroundings: Surroundings, history: History | None = None) -> None:
@@ -81,7 +82,8 @@ class Actor:
         self.mailbox = Mailbox()
         self.state = ActorState.WAITING
         self.since: datetime | None = None
-        self.due_at: datetime | None = None
+        self._due_at: datetime | None = None
+        self._due_by = math.inf
         self.detail = ""
         self.beat: Beat | None = None
         self.is_paused = False
@@ -119,6 +121,11 @@ class Actor:
     # ── for those who watch ─────────────────────────────────────────────────────────────────────
 
     @property
+    def due_at(self) -> datetime | None:
+        """When the schedule wants the next run; None before the first plan."""
+        return self._due_at
+
+    @property
     def next_at(self) -> datetime | None:
         """When the next run begins by itself, as far as is known."""
         return self._hold.until if self._hold is not None else self.due_at
@@ -152,7 +159,7 @@ class Actor:
 
     def _begin(self) -> None:
         house, history, now = self._house, self.history, self._house.clock.now()
-        self.due_at = first_due(self.job, history.counted_start, now, house.rng)
+        self._set_due(first_due(self.job, history.counted_start, now, house.rng))
         counts_from = history.last_success_at or history.first_start or now
         self._lateness.begin(max(0.0, house.clock.real_seconds((now - counts_from).total_seconds())))
 
@@ -189,7 +196,7 @@ class Actor:
         if self._wish is None:
             return None
         if self.is_paused:
-            self.due_at = now  # made up for at resume
+            self._set_due(now)  # made up for at resume
             self._drop_wish()
             return None
         self._hold = self._gate.hold(now, self.history.last_start or self._wished_at)
@@ -207,14 +214,22 @@ class Actor:
         return self._house.clock.real_seconds_until(next_at)
 
     def _is_due(self, now: datetime) -> bool:
-        assert self.due_at is not None
-        if self.due_at > latest_due(self.job, self.history.last_start, now):
-            self._plan_next()  # the wall clock was put back
-        return now >= self.due_at
+        """The wall clock may have been put back since the plan: an interval goes on all the same."""
+        assert self._due_at is not None
+        if self.job.daily_at is None:
+            left_s = max(0.0, self._due_by - trio.current_time())
+            self._due_at = min(self._due_at, now + self._house.clock.span(left_s))
+        elif self._due_at > latest_daily(self.job, self.history.last_start, now):
+            self._plan_next()
+        return now >= self._due_at
 
     def _plan_next(self) -> None:
         house = self._house
-        self.due_at = next_due(self.job, self.history.last_start, house.clock.now(), house.rng)
+        self._set_due(next_due(self.job, self.history.last_start, house.clock.now(), house.rng))
+
+    def _set_due(self, due_at: datetime) -> None:
+        self._due_at = due_at
+        self._due_by = trio.current_time() + self._house.clock.real_seconds_until(due_at)
 
     # ── its own task: runs ──────────────────────────────────────────────────────────────────────
 

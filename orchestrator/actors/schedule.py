@@ -44,19 +44,16 @@ def first_due(job: Job, last_start: datetime | None, now: datetime, rng: Random)
     return due if due > now else now + timedelta(seconds=stagger_s(job))
 
 
-def latest_due(job: Job, last_start: datetime | None, now: datetime) -> datetime:
-    """No due time lies later; one that does was reckoned before the wall clock was put back."""
-    if job.daily_at is not None:
-        return next_daily(
-            job.daily_at, now if last_start is None else max(now, _anchor(job, last_start, now))
-        )
-    return now + timedelta(seconds=job.interval_s)
+def latest_daily(job: Job, last_start: datetime | None, now: datetime) -> datetime:
+    """No due time of a daily job lies later; one that does was reckoned before the wall clock was put back."""
+    assert job.daily_at is not None
+    return next_daily(job.daily_at, now if last_start is None else max(now, _anchor(job, last_start, now)))
 
 
 def _anchor(job: Job, last_start: datetime, now: datetime) -> datetime:
     """From when the next run counts, for a last start that may lie in the future.
 
-    An interval begins anew, so that no clock stops a job. A time of day that has had its run is not run
+    An interval begins anew, for lack of a better anchor (a running actor has one, see `Actor`). A time of day that has had its run is not run
     again, unless the clock went back by more than a day.
     """
     if job.daily_at is not None and last_start - now <= BELIEVED:

@@ -294,7 +294,9 @@ def check_invariants(allocator: Allocator) -> None:
     assert allocator._urgent == sum(w.is_urgent for lane in waiters for w in lane), "I2"
     assert all(w.lease is None for lane in waiters for w in lane), "I3"
     assert not allocator._free or not any(waiters) or allocator._next_waiter() is None, "I4"
-    for lane, count in allocator._to_call_back().items():
+    counts = allocator._to_call_back()
+    for lane in LANES:
+        count = counts.get(lane, 0)
         called = [x for x in leases.values() if x.lane is lane and x.is_called_back and not x.is_leaving]
         assert len(called) == count or all(x.scope.cancel_called for x in called[count:]), "I5"
 
