@@ -43,9 +43,13 @@ class FakeDatabase(Database):
     def keep(self, job: str, key: str, value: Any) -> None:
         """As if an earlier run of the job had kept it. Raises DatabaseError for what JSON can't say."""
         try:
-            self._notes[job, key] = json.dumps(value, allow_nan=False)
+            text = json.dumps(value, allow_nan=False, ensure_ascii=False)
+            text.encode()
         except (TypeError, ValueError) as error:
             raise DatabaseError(f"{key} can't be kept: {error}") from error
+        if "\\u0000" in text.replace(r"\\", ""):
+            raise DatabaseError(f"{key} can't be kept: PostgreSQL's texts have no NUL")
+        self._notes[job, key] = text
 
     async def run(self, work: Work, /, *args: Any, read_only: bool = False) -> Any:  # type: ignore[override]
         """Raises LookupError for a work without an answer."""
