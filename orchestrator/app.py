@@ -6,7 +6,7 @@ the fence, settle what an earlier daemon left → gate → actors → drain → 
 
 import itertools
 import signal
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from functools import partial
@@ -36,7 +36,7 @@ from orchestrator.health import figures
 from orchestrator.health.checks import Check, Checks, Disk
 from orchestrator.health.modes import BROWSER, DATABASE, Modes
 from orchestrator.health.status import House
-from orchestrator.jobs import reconciliation
+from orchestrator.jobs import OwnJob, reconciliation
 from orchestrator.jobs.tools import Account, Tools
 from orchestrator.metrics import Metrics
 from orchestrator.model import CheckResult, Ending, Outcome
@@ -69,6 +69,8 @@ class Beginning:
     """In seconds of trio's clock."""
     signals: trio.MemoryReceiveChannel[int]
     """SIGTERM and SIGINT, also those that came before the house was built."""
+    more_jobs: Sequence[OwnJob] = ()
+    """Jobs besides those of the house and of installed packages."""
 
 
 async def live(beginning: Beginning, face: Face | None) -> None:
@@ -103,6 +105,7 @@ class _Daemon:
         self._pool = beginning.pool
         self._sessions = beginning.sessions
         self._signals = beginning.signals
+        self._more_jobs = beginning.more_jobs
         self._rng = Random()
         self._metrics = Metrics()
         clock, capacity = beginning.clock, beginning.settings.allocator.capacity
@@ -172,7 +175,7 @@ class _Daemon:
     async def live(self) -> None:
         """Everything behind HTTP, until drained."""
         accounts = wiring.make_accounts(self._settings)
-        wiring.check_jobs(self._settings)
+        wiring.check_jobs(self._settings, self._more_jobs)
         with self._scope:
             async with trio.open_nursery() as starting:
                 self._add_checks()
@@ -297,7 +300,7 @@ class _Daemon:
             on_end=self._on_run_end,
             open_window=tools.windows.open_at,
         )
-        every = jobs.all_jobs(tools, self._look)
+        every = jobs.all_jobs(tools, self._look, self._more_jobs)
         listed = jobs.with_settings(every, settings.jobs)
         house.switched_off = wiring.switched_off(every, settings)
         house.supervisor = await wiring.make_supervisor(listed, surroundings, database, self._metrics)

@@ -157,12 +157,15 @@ def demo(
     ] = 240,
     accounts: Annotated[int, typer.Option(min=1, max=64, help="Accounts that the daemon posts for.")] = 2,
     plain: Annotated[bool, typer.Option("--plain", help="Lines instead of the live view.")] = False,
+    load: Annotated[
+        int, typer.Option(min=0, max=9, help="So many more jobs read the site, to make contexts scarce.")
+    ] = 0,
 ) -> None:
     """Run the daemon with the bundled site, its own database and a fast clock, and watch it work."""
     from orchestrator.showcase import DemoOptions, run_demo
 
     state_dir = state_dir or demo_state_dir(os.environ)
-    run_demo(DemoOptions(state_dir, http_port, site_port, speed, accounts, plain))
+    run_demo(DemoOptions(state_dir, http_port, site_port, speed, accounts, plain, load))
 
 
 @cli.command()

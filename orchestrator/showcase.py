@@ -40,6 +40,7 @@ class DemoOptions:
     speed: float = 240.0
     accounts: int = 2
     is_plain: bool = False
+    load: int = 0
 
 
 def run_demo(options: DemoOptions) -> None:
@@ -53,7 +54,10 @@ def run_demo(options: DemoOptions) -> None:
         from orchestrator.stage import Scene, play  # takes about as long as the site's own start
 
         site_url = _wait_for_site(process, state_dir / "site.log", options.site_port)
-        play(Scene(state_dir, options.http_port, clock, passwords, site_url, options.is_plain))
+        scene = Scene(
+            state_dir, options.http_port, clock, passwords, site_url, options.is_plain, options.load
+        )
+        play(scene)
 
 
 @contextmanager

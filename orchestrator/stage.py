@@ -20,6 +20,7 @@ from orchestrator.state import write_whole
 
 if TYPE_CHECKING:
     from orchestrator.health.status import House
+    from orchestrator.jobs import OwnJob
 
 log = structlog.get_logger("demo")
 
@@ -42,6 +43,8 @@ class Scene:
     """By account."""
     site_url: str
     is_plain: bool
+    load: int
+    """Jobs that do nothing but make contexts scarce."""
 
 
 def play(scene: Scene) -> None:
@@ -49,8 +52,14 @@ def play(scene: Scene) -> None:
     settings = Settings.load(defaults=_defaults(scene))
     nowhere = Path(os.devnull).open("w")  # noqa: SIM115 - the log's stream for the rest of the process
     view = _View(scene)
-    start.run(settings, view.show, log_stream=nowhere)
+    start.run(settings, view.show, nowhere, partial(_more_jobs, scene))
     _say(f"ended; posts published: {view.posts}. The same command goes on from here: {scene.state_dir}")
+
+
+def _more_jobs(scene: Scene) -> tuple["OwnJob", ...]:
+    from orchestrator.readers import readers
+
+    return readers(scene.load, scene.clock.speed)
 
 
 def _defaults(scene: Scene) -> dict[str, Any]:

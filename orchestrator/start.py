@@ -6,7 +6,7 @@ So nothing is imported here that the browser's start does not need.
 import gc
 import math
 import signal
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable, Sequence
 from importlib import import_module
 from typing import TYPE_CHECKING, TextIO
 
@@ -23,6 +23,7 @@ from orchestrator.state import hold_state_dir
 
 if TYPE_CHECKING:
     from orchestrator.app import Face
+    from orchestrator.jobs import OwnJob
 
 log = structlog.get_logger("app")
 
@@ -30,23 +31,32 @@ ENDS = (signal.SIGTERM, signal.SIGINT)
 """The signals that end a life."""
 
 
-def run(settings: Settings, face: "Face | None" = None, log_stream: TextIO | None = None) -> None:
+def run(
+    settings: Settings,
+    face: "Face | None" = None,
+    log_stream: TextIO | None = None,
+    more_jobs: "Callable[[], Sequence[OwnJob]]" = tuple,
+) -> None:
     """Live until SIGTERM or SIGINT; logs go to `log_stream`, standard error by default.
+
+    `more_jobs` makes jobs besides those of the house; it is called when jobs can be imported.
 
     Raises an OrchestratorError, alone or in an exception group, when it can't go on.
     """
     configure(settings.log, log_stream, secrets=settings.secrets())
     signal.pthread_sigmask(signal.SIG_BLOCK, ENDS)  # `_start` lets them in
-    trio.run(_start, settings, face)
+    trio.run(_start, settings, face, more_jobs)
 
 
-async def _start(settings: Settings, face: "Face | None") -> None:
+async def _start(
+    settings: Settings, face: "Face | None", more_jobs: "Callable[[], Sequence[OwnJob]]"
+) -> None:
     send, receive = trio.open_memory_channel[int](math.inf)
     with trio.open_signal_receiver(*ENDS) as signals:
         signal.pthread_sigmask(signal.SIG_UNBLOCK, ENDS)
         async with trio.open_nursery() as nursery:
             nursery.start_soon(_hear, signals, send)
-            await _live(settings, face, receive)
+            await _live(settings, face, more_jobs, receive)
             nursery.cancel_scope.cancel()
     log.info("ended")
 
@@ -57,7 +67,12 @@ async def _hear(signals: AsyncIterator[int], send: trio.MemorySendChannel[int]) 
         send.send_nowait(number)
 
 
-async def _live(settings: Settings, face: "Face | None", signals: trio.MemoryReceiveChannel[int]) -> None:
+async def _live(
+    settings: Settings,
+    face: "Face | None",
+    more_jobs: "Callable[[], Sequence[OwnJob]]",
+    signals: trio.MemoryReceiveChannel[int],
+) -> None:
     started_at = trio.current_time()
     clock = Clock(settings.clock.speed, settings.clock.real_epoch, settings.clock.shown_epoch)
     sessions = SessionTable(clock)
@@ -75,5 +90,6 @@ async def _live(settings: Settings, face: "Face | None", signals: trio.MemoryRec
 
             gc.freeze()  # what is imported by now stays for good
             gc.enable()  # the command line turns it off while it imports
-            await live(Beginning(settings, clock, owner, pool, sessions, started_at, signals), face)
+            beginning = Beginning(settings, clock, owner, pool, sessions, started_at, signals, more_jobs())
+            await live(beginning, face)
             nursery.cancel_scope.cancel()

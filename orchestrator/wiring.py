@@ -1,7 +1,7 @@
 """Builds the parts of the house out of the settings: database, accounts, tools, actors."""
 
 import itertools
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from datetime import datetime
 from random import Random
@@ -25,6 +25,7 @@ from orchestrator.db.posts import Stamp
 from orchestrator.db.runs import StoredHistory, StoredRun
 from orchestrator.errors import DatabaseUnavailableError, SettingsError
 from orchestrator.health.status import SwitchedOff
+from orchestrator.jobs import OwnJob
 from orchestrator.jobs.tools import Account
 from orchestrator.metrics import Metrics
 from orchestrator.retry import RetryRule
@@ -140,13 +141,13 @@ def switched_off(listed: list[Job], settings: Settings) -> tuple[SwitchedOff, ..
     )
 
 
-def check_jobs(settings: Settings) -> None:
+def check_jobs(settings: Settings, more: Sequence[OwnJob] = ()) -> None:
     """What can be said of the jobs before anything is started.
 
     Raises SettingsError for a name that is no job, and when critical jobs could wait for a context longer
     than is promised; GraphError for dependencies that can't be.
     """
-    listed = jobs.declared(settings.jobs)
+    listed = jobs.declared(settings.jobs, more)
     downstream_of(listed)
     critical = [job.name for job in listed if job.uses_browser and Lane.of(job.priority) is Lane.CRITICAL]
     if why := why_no_promise(settings.allocator, critical):

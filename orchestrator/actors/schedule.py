@@ -45,7 +45,7 @@ def first_due(job: Job, last_start: datetime | None, now: datetime, rng: Random)
 
 
 def latest_daily(job: Job, last_start: datetime | None, now: datetime) -> datetime:
-    """No due time of a daily job lies later; one that does was reckoned before the wall clock was put back."""
+    """No due time of a daily job lies later; else the wall clock was put back since it was reckoned."""
     assert job.daily_at is not None
     return next_daily(job.daily_at, now if last_start is None else max(now, _anchor(job, last_start, now)))
 
@@ -53,8 +53,8 @@ def latest_daily(job: Job, last_start: datetime | None, now: datetime) -> dateti
 def _anchor(job: Job, last_start: datetime, now: datetime) -> datetime:
     """From when the next run counts, for a last start that may lie in the future.
 
-    An interval begins anew, for lack of a better anchor (a running actor has one, see `Actor`). A time of day that has had its run is not run
-    again, unless the clock went back by more than a day.
+    An interval begins anew, for lack of a better anchor (a running actor has one, see `Actor`). A time of
+    day that has had its run is not run again, unless the clock went back by more than a day.
     """
     if job.daily_at is not None and last_start - now <= BELIEVED:
         return last_start

@@ -3,7 +3,7 @@
 What users' own jobs import stands in `__all__`; docs/own-jobs.md shows how it is used.
 """
 
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import cast
 
@@ -40,8 +40,10 @@ NAMES = tuple(
 """The jobs of the house itself."""
 
 
-def all_jobs(tools: Tools, look: Callable[[], Awaitable[list[CheckResult]]]) -> list[Job]:
-    """Every job with its defaults. Raises SettingsError for a package whose jobs can't be had."""
+def all_jobs(
+    tools: Tools, look: Callable[[], Awaitable[list[CheckResult]]], more: Sequence[OwnJob] = ()
+) -> list[Job]:
+    """Every job with its defaults, and `more`. Raises SettingsError for a package whose jobs can't be had."""
     return [
         plan.job(tools),
         posting.job(tools),
@@ -49,11 +51,11 @@ def all_jobs(tools: Tools, look: Callable[[], Awaitable[list[CheckResult]]]) -> 
         learn.job(tools),
         reconciliation.job(tools),
         health_monitor.job(look),
-        *(own.with_tools(tools) for own in installed(NAMES)),
+        *(own.with_tools(tools) for own in (*installed(NAMES), *more)),
     ]
 
 
-def declared(settings: Mapping[str, JobSettings]) -> list[Job]:
+def declared(settings: Mapping[str, JobSettings], more: Sequence[OwnJob] = ()) -> list[Job]:
     """The jobs that are switched on, to be looked at: without tools none of them can run.
 
     Raises SettingsError for a name that is no job, and for a package whose jobs can't be had.
@@ -62,7 +64,7 @@ def declared(settings: Mapping[str, JobSettings]) -> list[Job]:
     async def look() -> list[CheckResult]:
         return []
 
-    return with_settings(all_jobs(cast("Tools", None), look), settings)
+    return with_settings(all_jobs(cast("Tools", None), look, more), settings)
 
 
 def with_settings(jobs: list[Job], settings: Mapping[str, JobSettings]) -> list[Job]:
