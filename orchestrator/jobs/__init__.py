@@ -10,7 +10,8 @@ from typing import cast
 from orchestrator.actors.job import Job, Run
 from orchestrator.errors import SettingsError
 from orchestrator.jobs import health_monitor, learn, metrics_scraper, plan, posting, reconciliation
-from orchestrator.jobs.own import OwnJob, installed, job
+from orchestrator.jobs.own import OwnJob, job
+from orchestrator.jobs.packages import installed
 from orchestrator.jobs.tools import Account, Tools, Visit
 from orchestrator.model import CheckResult, Ending, Outcome, PostMetrics, done, nothing_to_do, over_budget
 from orchestrator.retry import RetryRule

@@ -1,36 +1,20 @@
 """docs/own-jobs.md, followed as it is written: its files are taken out, its tests run, its jobs found."""
 
 import re
-import tomllib
 from pathlib import Path
 
 import pytest
 
 from tests.testing.harness import run_module
-from tests.testing.packages import GROUP, install
+from tests.testing.tutorial import TUTORIAL, lay_out, tutorial_files
 
-TUTORIAL = Path(__file__).parents[2] / "docs" / "own-jobs.md"
-FILE = re.compile(r"^\*\*`([^`]+)`\*\*\n\n```\w+\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 LISTING = re.compile(r"^job  .*?(?=^```$)", re.MULTILINE | re.DOTALL)
 
 
 @pytest.fixture
-def files() -> dict[str, str]:
-    """The files of the tutorial by name."""
-    return dict(FILE.findall(TUTORIAL.read_text()))
-
-
-@pytest.fixture
-def project(tmp_path: Path, files: dict[str, str]) -> Path:
-    """The tutorial's directory, with the metadata that `pip install --editable .` makes there."""
-    declared = tomllib.loads(files["pyproject.toml"])["project"]
-    install(
-        tmp_path,
-        declared["name"],
-        {**files, "my_jobs/__init__.py": ""},
-        declared["entry-points"][GROUP],
-        declared["version"],
-    )
+def project(tmp_path: Path) -> Path:
+    """The reader's directory."""
+    lay_out(tmp_path)
     return tmp_path
 
 
@@ -38,8 +22,8 @@ def run(project: Path, module: str, *args: str) -> tuple[int, str]:
     return run_module(project, module, *args, environ={"PYTHONPATH": str(project)})
 
 
-def test_the_tutorial_has_all_files_that_its_steps_need(files: dict[str, str]) -> None:
-    assert list(files) == ["pyproject.toml", "my_jobs/jobs.py", "tests/test_jobs.py"]
+def test_the_tutorial_has_all_files_that_its_steps_need() -> None:
+    assert list(tutorial_files()) == ["pyproject.toml", "my_jobs/jobs.py", "tests/test_jobs.py"]
 
 
 def test_the_tests_of_the_tutorial_pass(project: Path) -> None:
