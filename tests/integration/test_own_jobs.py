@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+import httpx
 import pytest
 
 from tests.integration.daemon import Daemon, running, wait_until
@@ -31,3 +32,12 @@ async def test_the_jobs_of_the_tutorial_run_visit_the_site_and_keep_what_they_re
             "SELECT figures FROM job_runs WHERE job = 'newest_likes' AND ending = 'done'"
         )
         assert run["figures"].keys() == {"read", "likes"}
+        assert 'orchestrator_job_runs_total{job="newest_likes",outcome="given_up"} 0.0' in await metrics(
+            daemon
+        )
+
+
+async def metrics(daemon: Daemon) -> str:
+    address = (await daemon.status())["links"]["health"].replace("/readyz", "/metrics")
+    async with httpx.AsyncClient() as http:
+        return (await http.get(address)).text
