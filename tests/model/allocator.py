@@ -298,7 +298,8 @@ def check_invariants(allocator: Allocator) -> None:
     for lane in LANES:
         count = counts.get(lane, 0)
         called = [x for x in leases.values() if x.lane is lane and x.is_called_back and not x.is_leaving]
-        assert len(called) == count or all(x.scope.cancel_called for x in called[count:]), "I5"
+        ending = sum(x.scope.cancel_called for x in called)  # no call-off saves these
+        assert 0 <= len(called) - count <= ending, "I5"
 
 
 def random_settings(rng: Random) -> AllocatorSettings:
