@@ -5,6 +5,7 @@ So nothing is imported here that the browser's start does not need.
 
 import gc
 import math
+import os
 import signal
 from collections.abc import AsyncIterator, Callable, Sequence
 from importlib import import_module
@@ -13,12 +14,13 @@ from typing import TYPE_CHECKING, TextIO
 import structlog
 import trio
 
-from orchestrator import aio
+from orchestrator import aio, crash
 from orchestrator.browser.pool import open_pool
 from orchestrator.clock import Clock
 from orchestrator.db.sessions import SessionTable
 from orchestrator.log import configure
 from orchestrator.settings import Settings
+from orchestrator.settings.address import is_on_this_machine
 from orchestrator.state import hold_state_dir
 
 if TYPE_CHECKING:
@@ -43,6 +45,8 @@ def run(
 
     Raises an OrchestratorError, alone or in an exception group, when it can't go on.
     """
+    dsn = settings.database.dsn
+    crash.arm(os.environ, is_local=dsn is None or is_on_this_machine(dsn.get_secret_value()))
     configure(settings.log, log_stream, secrets=settings.secrets())
     signal.pthread_sigmask(signal.SIG_BLOCK, ENDS)  # `_start` lets them in
     trio.run(_start, settings, face, more_jobs)

@@ -9,7 +9,7 @@ from random import Random
 import structlog
 import trio
 
-from orchestrator import jobs
+from orchestrator import crash, jobs
 from orchestrator.actors.actor import Actor, Surroundings
 from orchestrator.actors.graph import downstream_of
 from orchestrator.actors.history import History, LastRun
@@ -17,6 +17,7 @@ from orchestrator.actors.job import ASKED_BY, Job
 from orchestrator.actors.supervisor import Supervisor
 from orchestrator.allocator import Lane, why_no_promise
 from orchestrator.clock import Clock
+from orchestrator.crash import Step
 from orchestrator.db import posts, runs
 from orchestrator.db.embedded import open_embedded
 from orchestrator.db.fence import Fence
@@ -105,8 +106,9 @@ def _remedy(settings: Settings) -> str:
 
 async def settle_the_past(database: Database, fence: Fence, now: datetime) -> bool:
     """Close what an earlier daemon did not live to finish; whether posts were left in doubt."""
-    interrupted = await database.run(runs.interrupt_orphans, fence.number, now)
-    recovered = await database.run(posts.recover, Stamp(fence.number, now))
+    with crash.around(Step.SETTLE_PAST):
+        interrupted = await database.run(runs.interrupt_orphans, fence.number, now)
+        recovered = await database.run(posts.recover, Stamp(fence.number, now))
     if interrupted or recovered.requeued or recovered.ambiguous:
         log.warning(
             "settled_the_past",

@@ -24,9 +24,10 @@ from playwright.async_api import (
 )
 from playwright.async_api import Error as PlaywrightError
 
-from orchestrator import aio
+from orchestrator import aio, crash
 from orchestrator.browser.engine import first_line
 from orchestrator.browser.guard import HostRules
+from orchestrator.crash import Step
 from orchestrator.errors import BrowserError
 
 log = structlog.get_logger("browser.once")
@@ -94,7 +95,8 @@ class _Sending:
             return
         self._under_way.add(content)
         try:
-            response, body = await self._send(request)
+            with crash.around(Step.SEND):
+                response, body = await self._send(request)
         except (PlaywrightError, BrowserError) as error:
             self._lost.add(address)
             if not self._is_over:

@@ -7,6 +7,8 @@ from contextlib import asynccontextmanager
 import structlog
 import trio
 
+from orchestrator import crash
+from orchestrator.crash import Step
 from orchestrator.db import lease
 from orchestrator.db.pool import Database
 from orchestrator.errors import DatabaseUnavailableError, FenceLostError
@@ -87,7 +89,8 @@ async def _try_to_take(
     try:
         await database.run(lease.prepare)
         asked_at = boot_time()
-        found = await database.run(lease.claim, owner, ttl_s)
+        with crash.around(Step.LEASE):
+            found = await database.run(lease.claim, owner, ttl_s)
     except DatabaseUnavailableError as error:
         log.warning("waiting_for_lease", reason=str(error))
         on_wait(f"the start waits for the database: {error}")

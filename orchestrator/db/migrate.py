@@ -18,6 +18,8 @@ from importlib.resources.abc import Traversable
 import asyncpg
 import structlog
 
+from orchestrator import crash
+from orchestrator.crash import Step
 from orchestrator.db import failures
 from orchestrator.db.pool import Connection, Database
 from orchestrator.errors import (
@@ -72,9 +74,14 @@ async def migrate(database: Database, migrations: Traversable | None = None) -> 
     """
     known = load_migrations(migrations or importlib.resources.files("orchestrator.db") / "migrations")
     applied = 0
-    while await database.run(_apply_next, known):
+    while await _migrate_once(database, known):
         applied += 1
     return applied
+
+
+async def _migrate_once(database: Database, known: Sequence[Migration]) -> bool:
+    with crash.around(Step.MIGRATE):
+        return await database.run(_apply_next, known)
 
 
 def load_migrations(folder: Traversable) -> tuple[Migration, ...]:

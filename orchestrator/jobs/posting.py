@@ -12,7 +12,9 @@ from datetime import datetime, time, timedelta
 
 import trio
 
+from orchestrator import crash
 from orchestrator.actors.job import Job, Run
+from orchestrator.crash import Step
 from orchestrator.db import posts
 from orchestrator.errors import (
     DatabaseError,
@@ -61,7 +63,8 @@ async def post_one(run: Run, tools: Tools) -> Outcome:
     tools.refusals.heed(run)
     if run.is_asked:
         await tools.database.run(posts.hasten, tools.stamp())
-    post = await tools.database.run(posts.claim_due, list(tools.accounts), tools.stamp())
+    with crash.around(Step.CLAIM):
+        post = await tools.database.run(posts.claim_due, list(tools.accounts), tools.stamp())
     if post is None:
         return nothing_to_do("no post is due")
     account = tools.accounts[post.account]
@@ -98,15 +101,20 @@ class _Attempt:
     async def make(self, site: Site) -> Outcome:
         post = self._post
         try:
-            await site.write_post(post.text)
+            with crash.around(Step.WRITE):
+                await site.write_post(post.text)
         except PostRefusedError as error:
             return await self._fail(str(error))
-        if not await self._intend():
+        with crash.around(Step.INTENT):
+            is_intended = await self._intend()
+        if not is_intended:
             return over_budget(f"{post.account} has reached its posts for the day")
-        self._tools.fence.check()
+        with crash.around(Step.FENCE_CHECK):
+            self._tools.fence.check()
         self._is_pressed = True
         try:
-            reference = await site.submit_post()
+            with crash.around(Step.PRESS):
+                reference = await site.submit_post()
         except PostRefusedError as error:
             return await self._fail(str(error))
         except SiteRateLimitedError as error:
@@ -167,20 +175,24 @@ class _Attempt:
 
     async def _doubt(self) -> None:
         detail = "submit was pressed and no clear answer came"
-        await self._tools.database.run(posts.doubt, self._post.id, self._tools.stamp(), detail)
+        with crash.around(Step.DOUBT):
+            await self._tools.database.run(posts.doubt, self._post.id, self._tools.stamp(), detail)
         self.state = PostState.AMBIGUOUS
         self._run.log.error("post_ambiguous", post=self._post.id, reason=detail)
         self._tools.wake(reconciliation.NAME, f"post {self._post.id} is ambiguous")
 
     async def _put_back(self, due_at: datetime, detail: str) -> None:
-        await self._tools.database.run(posts.put_back, self._post.id, self._tools.stamp(), due_at, detail)
+        stamp = self._tools.stamp()
+        with crash.around(Step.PUT_BACK):
+            await self._tools.database.run(posts.put_back, self._post.id, stamp, due_at, detail)
         self.state = PostState.QUEUED
 
     async def _insist(self, step: Callable[..., Awaitable[None]], *args: object) -> None:
         """Record what the site has answered, also when the database is away for a moment."""
         for tried in itertools.count(1):
             try:
-                await self._tools.database.run(step, self._post.id, *args)
+                with crash.around(Step.RECORD):
+                    await self._tools.database.run(step, self._post.id, *args)
                 return
             except DatabaseUnavailableError as error:
                 if tried > RECORD_RETRY.retries:

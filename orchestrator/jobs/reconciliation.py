@@ -9,7 +9,9 @@ seen, the post stays ambiguous, and says why, for a person to decide.
 from datetime import datetime
 from itertools import groupby
 
+from orchestrator import crash
 from orchestrator.actors.job import Job, Run
+from orchestrator.crash import Step
 from orchestrator.db import posts
 from orchestrator.jobs.apart import Apart
 from orchestrator.jobs.looks import Look
@@ -51,7 +53,8 @@ async def reconcile(run: Run, tools: Tools) -> Outcome:
 async def _reconcile_account(run: Run, tools: Tools, account: Account, doubtful: list[Doubtful]) -> int:
     async with tools.visit(run, account) as visit:
         looked_at = tools.clock.now()
-        timeline = await visit.site.own_posts(TIMELINE_ITEMS)
+        with crash.around(Step.LOOK):
+            timeline = await visit.site.own_posts(TIMELINE_ITEMS)
     references = [item.reference for item in timeline.items]
     look = Look(timeline, await tools.database.run(posts.known_references, account.name, references))
     found = {post.id: item for post, _ in doubtful if (item := look.take(post)) is not None}
@@ -68,7 +71,9 @@ async def _reconcile_account(run: Run, tools: Tools, account: Account, doubtful:
 
 
 async def _publish(run: Run, tools: Tools, post: Post, item: TimelineItem) -> None:
-    await tools.database.run(posts.publish, post.id, PostState.AMBIGUOUS, item.reference, tools.stamp())
+    stamp = tools.stamp()
+    with crash.around(Step.FOUND):
+        await tools.database.run(posts.publish, post.id, PostState.AMBIGUOUS, item.reference, stamp)
     run.log.info("post_found", post=post.id, account=post.account, reference=item.reference)
 
 
@@ -78,7 +83,8 @@ async def _miss(run: Run, tools: Tools, post: Post, missed_at: datetime | None, 
     if post.submitted_at is not None and looked_at - post.submitted_at < settle:
         return False  # the site may still be taking it
     if missed_at is None:
-        await tools.database.run(posts.note_missed, post.id, stamp)
+        with crash.around(Step.MISSED):
+            await tools.database.run(posts.note_missed, post.id, stamp)
         return False
     if looked_at - missed_at < settle:
         return False
@@ -88,6 +94,7 @@ async def _miss(run: Run, tools: Tools, post: Post, missed_at: datetime | None, 
         run.log.error("post_given_up", post=post.id, attempts=post.attempt)
         return True
     detail = "not on the site in two looks"
-    await tools.database.run(posts.requeue, post.id, PostState.AMBIGUOUS, stamp, stamp.now, detail)
+    with crash.around(Step.AGAIN):
+        await tools.database.run(posts.requeue, post.id, PostState.AMBIGUOUS, stamp, stamp.now, detail)
     run.log.info("post_requeued", post=post.id, account=post.account)
     return True

@@ -28,6 +28,7 @@ from pydantic_settings import (
     SettingsConfigDict,
 )
 
+from orchestrator import crash
 from orchestrator.errors import SettingsError
 from orchestrator.settings.address import shown_address
 from orchestrator.settings.sources import Layer, Route, merge_all, read_toml, read_variables
@@ -406,7 +407,7 @@ def _read_environment(model: type[Settings], environ: Mapping[str, str]) -> tupl
     layers: list[Layer] = []
     wrong: list[str] = []
     for variable in read_variables(model, PREFIX, environ):
-        if variable.name == CONFIG_VARIABLE:
+        if variable.name in (CONFIG_VARIABLE, *crash.VARIABLES):
             continue
         if variable.kind is None:
             names = [CONFIG_VARIABLE, *variable_names()]

@@ -1,5 +1,6 @@
 """The address of a PostgreSQL server: whether it can be one, and how it is shown without its password."""
 
+import ipaddress
 from urllib.parse import parse_qs, unquote, urlsplit
 
 FORM = "must have the form postgresql://user:password@host:5432/name, with special characters percent-encoded"
@@ -28,6 +29,30 @@ def shown_address(dsn: str) -> str:
         unquote(parts.path.lstrip("/")) or _first(query, "dbname", "database") or "the default database"
     )
     return f"{database} on {hosts or _first(query, 'host') or 'the default host'}"
+
+
+def is_on_this_machine(dsn: str) -> bool:
+    """Whether every host that the address names is this machine: a socket's folder, or a loopback address."""
+    parts = urlsplit(dsn)
+    in_query = [host for value in parse_qs(parts.query).get("host", []) for host in value.split(",")]
+    named = unquote(parts.netloc.rpartition("@")[2])
+    hosts = [_without_port(host) for host in named.split(",") if host] + in_query
+    return bool(hosts) and all(map(_is_this_machine, hosts))
+
+
+def _without_port(host: str) -> str:
+    if host.startswith("["):
+        return host[1:].partition("]")[0]
+    return host if host.startswith("/") else host.partition(":")[0]
+
+
+def _is_this_machine(host: str) -> bool:
+    if host.startswith("/") or host == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
 
 
 def _check_port(host: str) -> None:
