@@ -36,6 +36,7 @@ from orchestrator.metrics import Metrics
 from orchestrator.model import Arms, Draft, PostState
 from orchestrator.settings import Settings
 from orchestrator.sites import driver
+from orchestrator.sites.breakers import make_breakers
 from orchestrator.sites.session import open_site
 
 AIM = Aim(0.9, is_floor=True)
@@ -129,6 +130,7 @@ async def _tools(
         capacity=settings.allocator.capacity,
     )
     async with open_fence(database, "bench", 3600) as fence, pool_of_contexts as pool:
+        metrics = Metrics()
         yield Tools(
             settings=settings,
             clock=Clock(),
@@ -139,7 +141,10 @@ async def _tools(
             open_site=partial(open_site, pool),
             writer=Writer(settings.content),
             accounts=accounts,
-            metrics=Metrics(),
+            breakers=make_breakers(
+                settings, rng=Random(), metrics=metrics, on_change=lambda _change, _turned_away: None
+            ),
+            metrics=metrics,
             wake=lambda _job, _reason: None,
         )
 

@@ -5,8 +5,9 @@ the fence, settle what an earlier daemon left → gate → actors → drain → 
 """
 
 import itertools
+import math
 import signal
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from functools import partial
@@ -18,10 +19,12 @@ import trio
 
 from orchestrator import jobs, wiring
 from orchestrator.actors.actor import Surroundings
+from orchestrator.actors.history import SUCCESSES
 from orchestrator.actors.job import Job
 from orchestrator.actors.runlog import DatabaseRunLog
 from orchestrator.actors.supervisor import Supervisor
 from orchestrator.allocator import Allocator
+from orchestrator.breaker import Transition
 from orchestrator.browser.pool import ContextPool
 from orchestrator.clock import Clock
 from orchestrator.content.writer import Writer
@@ -42,7 +45,8 @@ from orchestrator.metrics import Metrics
 from orchestrator.model import CheckResult, Ending, Outcome
 from orchestrator.retry import RetryRule
 from orchestrator.settings import Settings
-from orchestrator.sites.session import open_site
+from orchestrator.sites.breakers import ADMITTING, make_breakers
+from orchestrator.sites.session import look_at_site, open_site
 from orchestrator.web.api import make_app
 from orchestrator.web.serve import serve_http
 
@@ -50,6 +54,8 @@ REBUILD_DELAY = RetryRule(retries=0, base_s=0.2, cap_s=10.0)
 """Between two tries to rebuild a broken slot; there is no last one."""
 log = structlog.get_logger("app")
 
+Change = tuple[Transition, Collection[str]]
+"""A breaker's change, and the jobs that it had turned away and lets in now."""
 
 Face = Callable[[House], Awaitable[None]]
 """Something that shows the house while it lives; cancelled at the end."""
@@ -111,6 +117,7 @@ class _Daemon:
         clock, capacity = beginning.clock, beginning.settings.allocator.capacity
         checks = Checks(clock, self._metrics)
         self._send_broken, self._broken = trio.open_memory_channel[int](capacity)
+        self._send_change, self._changes = trio.open_memory_channel[Change](math.inf)
         self.house = House(clock, checks, Modes(checks, self._metrics), self._make_allocator())
         self.house.started_at = beginning.started_at
         self._scope = trio.CancelScope()
@@ -179,6 +186,7 @@ class _Daemon:
         with self._scope:
             async with trio.open_nursery() as starting:
                 self._add_checks()
+                self._add_breakers()
                 starting.start_soon(self._try_browser)  # beside the database: each takes a while
                 async with self._open_database() as database:
                     await self._live_with(database, accounts)
@@ -204,6 +212,8 @@ class _Daemon:
             keepers.start_soon(self._rebuild_slots)
             await self._open_gate()
             keepers.start_soon(self.house.checks.watch_for_recovery, self._follow_mode)
+            keepers.start_soon(self._follow_breakers)
+            self._keep_breakers(keepers, accounts)
             await supervisor.run()
             await self._pool.save_sign_ins()
             keepers.cancel_scope.cancel()
@@ -231,6 +241,23 @@ class _Daemon:
         checks.add(Check(DATABASE, self._look_at_database))
         checks.add(Check(BROWSER, browser, limit_s=self._settings.browser.launch_timeout_s + 10))
         checks.add(Check("jobs", self._look_at_jobs))
+
+    def _add_breakers(self) -> None:
+        """A breaker for each site, and a check that shows it: not a critical one, since we are well."""
+        house = self.house
+        house.breakers = breakers = make_breakers(
+            self._settings,
+            rng=self._rng,
+            metrics=self._metrics,
+            on_change=lambda *change: self._send_change.send_nowait(change),
+        )
+
+        async def look(name: str) -> str:
+            return breakers.look(name)
+
+        for name in breakers.names:
+            house.checks.add(Check(name, partial(look, name), is_critical=False))
+        house.modes.sites = breakers.names
 
     async def _look_at_settings(self) -> str:
         count = len(self._settings.accounts)
@@ -278,6 +305,8 @@ class _Daemon:
         house, settings = self.house, self._settings
         house.accounts = tuple(accounts)
         house.scopes = tuple(sorted({account.settings.site for account in accounts.values()}))
+        assert house.breakers is not None
+        await wiring.restore_orders(house.breakers, database)
         tools = Tools(
             settings=settings,
             clock=house.clock,
@@ -288,6 +317,7 @@ class _Daemon:
             open_site=partial(open_site, self._pool),
             writer=Writer(settings.content),
             accounts=accounts,
+            breakers=house.breakers,
             metrics=self._metrics,
             wake=self._wake,
         )
@@ -348,6 +378,34 @@ class _Daemon:
             last = actor.history.last
             if last is not None and last.outcome.ending is Ending.SKIPPED:
                 self._wake(name, "the house has recovered")
+
+    def _keep_breakers(self, nursery: trio.Nursery, accounts: Mapping[str, Account]) -> None:
+        """Have each site looked at whose breaker is open, also while no job wants it."""
+        assert self.house.breakers is not None
+        profiles = {account.settings.site: account.site.profile for account in accounts.values()}
+        for site, profile in profiles.items():
+            breaker = self.house.breakers.of(site)
+            nursery.start_soon(breaker.keep, partial(look_at_site, self._pool, profile))
+
+    async def _follow_breakers(self) -> None:
+        """Whatever follows from a breaker's change: mode, problem, and jobs that may have their turn again."""
+        async for change, turned_away in self._changes:
+            await self.house.checks.look(change.breaker)
+            if change.new in ADMITTING:
+                for job in sorted({*turned_away, *self._unlucky()}):
+                    self._wake(job, f"{change.breaker} may be asked again")
+            self._follow_mode()
+
+    def _unlucky(self) -> list[str]:
+        """The jobs whose last run on sites came to nothing, maybe before the breaker opened."""
+        assert self.house.supervisor is not None
+        return [
+            name
+            for name, actor in self.house.supervisor.actors.items()
+            if actor.job.uses_browser
+            and actor.history.last is not None
+            and actor.history.last.outcome.ending not in SUCCESSES
+        ]
 
     def _note(self, note: str) -> None:
         self.house.note = note

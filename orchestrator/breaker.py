@@ -215,6 +215,10 @@ class Breaker:
         finally:
             self._give_back(permit, verdict, line)
 
+    def check(self) -> None:
+        """Raises BreakerOpenError when `permit` would now; takes nothing and says nothing of the party."""
+        self._check(self.rule.probes - self._is_keeper_waiting)
+
     def view(self) -> BreakerView:
         """The breaker at this moment."""
         now = self._catch_up()
@@ -335,10 +339,14 @@ class Breaker:
 
     # ── steps ───────────────────────────────────────────────────────────────────────────────────
 
-    def _take(self, probes: int) -> Permit:
+    def _check(self, probes: int) -> float:
         now = self._catch_up()
         if not self._may_call(probes):
             raise BreakerOpenError(self.name, self._next_probe_in_s(now), self._last_error)
+        return now
+
+    def _take(self, probes: int) -> Permit:
+        now = self._check(probes)
         if self._state is not BreakerState.HALF_OPEN:
             return Permit(self._generation, math.inf)
         permit = Permit(self._generation, now + self.rule.probe_s)

@@ -317,6 +317,25 @@ def why(context: typer.Context, job: Job, is_json: Json = False) -> None:
 
 
 @ctl.command()
+def breakers(context: typer.Context, is_json: Json = False) -> None:
+    """Every breaker: whether its site may be asked now, why not, and when it is looked at again."""
+    from orchestrator.terminal import render_breakers
+
+    _show(context.obj, "breakers", render_breakers, is_json)
+
+
+@ctl.command()
+def breaker(
+    context: typer.Context,
+    name: Annotated[str, typer.Argument(metavar="BREAKER", help="Its name; `ctl breakers` lists them.")],
+    order: Annotated[Literal["open", "close", "auto"], typer.Argument(metavar="open|close|auto")],
+    is_json: Json = False,
+) -> None:
+    """Force a breaker open (nobody goes there) or closed (whatever comes of it); auto ends that."""
+    _show(context.obj, "breaker", _message, is_json, breaker=name, order=order)
+
+
+@ctl.command()
 def pause(context: typer.Context, job: AnyJob = None, is_json: Json = False) -> None:
     """Start no more runs of a job, or of any; what runs may end."""
     _show(context.obj, "pause", _message, is_json, job=job)

@@ -81,6 +81,17 @@ class Metrics:
         self.db_connections = self._gauge(
             "db_pool_connections", "Database connections.", state=("used", "idle")
         )
+        self.breaker_state = self._gauge(
+            "circuit_breaker_state", "1 for the state that the breaker is in.", breaker=(), state=()
+        )
+        self.breaker_transitions = self._counter(
+            "circuit_breaker_transitions_total",
+            "Changes of a breaker's state.",
+            **{"breaker": (), "from": (), "to": ()},
+        )
+        self.breaker_rejected = self._counter(
+            "circuit_breaker_rejected_total", "Visits not made since the breaker was open.", breaker=()
+        )
 
     def declare_job(self, job: str) -> None:
         """The series of one job."""
@@ -98,6 +109,21 @@ class Metrics:
         """The series of one health check."""
         self.check_up.labels(check=check).set(0)
         self.check_seconds.labels(check=check)
+
+    def declare_breaker(self, breaker: str, ways: Iterable[tuple[str, Iterable[str]]]) -> None:
+        """The series of one breaker; `ways` has each state with those that may follow it."""
+        self.breaker_rejected.labels(breaker=breaker)
+        for state, followers in ways:
+            self.breaker_state.labels(breaker=breaker, state=state)
+            for follower in followers:
+                self._way(breaker, state, follower)
+
+    def breaker_moved(self, breaker: str, old: str, new: str) -> None:
+        """Count a change of a breaker's state."""
+        self._way(breaker, old, new).inc()
+
+    def _way(self, breaker: str, old: str, new: str) -> Counter:
+        return self.breaker_transitions.labels(**{"breaker": breaker, "from": old, "to": new})
 
     def render(self) -> bytes:
         """All metrics in Prometheus' text format."""

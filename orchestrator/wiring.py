@@ -18,6 +18,7 @@ from orchestrator.actors.supervisor import Supervisor
 from orchestrator.allocator import Lane, why_no_promise
 from orchestrator.clock import Clock
 from orchestrator.crash import Step
+from orchestrator.db import breakers as kept_orders
 from orchestrator.db import posts, runs
 from orchestrator.db.embedded import open_embedded
 from orchestrator.db.fence import Fence
@@ -32,6 +33,7 @@ from orchestrator.metrics import Metrics
 from orchestrator.retry import RetryRule
 from orchestrator.settings import Settings
 from orchestrator.settings.address import shown_address
+from orchestrator.sites.breakers import SiteBreakers
 from orchestrator.sites.profile import load_profile
 from orchestrator.sites.session import SiteAccount
 
@@ -154,6 +156,13 @@ def check_jobs(settings: Settings, more: Sequence[OwnJob] = ()) -> None:
     critical = [job.name for job in listed if job.uses_browser and Lane.of(job.priority) is Lane.CRITICAL]
     if why := why_no_promise(settings.allocator, critical):
         raise SettingsError(why, remedy="Raise allocator.capacity, or lower allocator.max_hold_s.")
+
+
+async def restore_orders(breakers: SiteBreakers, database: Database) -> None:
+    """Force the breakers that operators have forced, as pauses hold; one whose site is gone is left out."""
+    for name, order, who in await database.run(kept_orders.kept):
+        if name in breakers.names:
+            breakers.obey(name, order, who)
 
 
 async def make_supervisor(

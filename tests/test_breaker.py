@@ -76,12 +76,20 @@ class Bench:
         assert self.state is HALF_OPEN
 
     def is_refused(self) -> bool:
+        """What `check` foresees, which takes nothing, is what becomes of a permit."""
+        is_foreseen = False
+        try:
+            self.breaker.check()
+        except BreakerOpenError:
+            is_foreseen = True
         try:
             with self.breaker.permit():
                 raise BUG  # neutral: asking is all we want
         except BreakerOpenError:
+            assert is_foreseen
             return True
         except ZeroDivisionError:
+            assert not is_foreseen
             return False
 
     def begin(self) -> AbstractContextManager[Permit]:

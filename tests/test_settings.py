@@ -207,6 +207,7 @@ def test_a_rule_over_several_settings_names_their_section(config: Path) -> None:
             "did you mean Europe/Berlin?",
         ),
         ("[posting]\nsettle_s = 44\n", "posting.settle_s = 44", "must be a number, at least 45"),
+        ("[breakers]\nopen_s = 400\n", "breakers", "open_s (400) must not be above open_max_s (300)"),
         ("[posting]\nstuck_s = 179\n", "posting.stuck_s = 179", "must be a number, at least 180"),
         (
             "[allocator]\ncapacity = 1\nhigh_guarantee = 0\nbackground_guarantee = 0\n",
@@ -241,6 +242,7 @@ def test_settings_that_can_not_work_are_refused_in_one_line_with_what_to_do(
         "[clock]\nspeed = 240\nreal_epoch = 1e9\nshown_epoch = 1e9\n",
         "[jobs.reconciliation]\nenabled = false\n[jobs.posting]\nenabled = false\n",
         "[posting]\nsettle_s = 45\nstuck_s = 180\n",
+        "[breakers]\nopen_s = 300\n",
         "[allocator]\ncapacity = 1\ncritical_guarantee = 0\nhigh_guarantee = 0\n",
         "[content]\nfolder = '/'\n",
     ],

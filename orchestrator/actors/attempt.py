@@ -8,8 +8,8 @@ import trio
 
 from orchestrator.actors.job import Job, Run
 from orchestrator.clock import Clock
-from orchestrator.errors import DatabaseError, Failure, OrchestratorError
-from orchestrator.model import Ending, Outcome
+from orchestrator.errors import BreakerOpenError, DatabaseError, Failure, OrchestratorError
+from orchestrator.model import Ending, Outcome, skipped
 from orchestrator.retry import Tries, root_of
 
 RECORD_PATIENCE_S = 3.0
@@ -91,6 +91,8 @@ def _ending_of(error: Exception, run: Run, tries: Tries) -> tuple[Outcome, Excep
     if not isinstance(error, OrchestratorError):
         run.log.error("job_crashed", exc_info=error)
         return Outcome(Ending.GIVEN_UP, f"bug: {type(error).__name__}: {error}"), error
+    if isinstance(error, BreakerOpenError):
+        return skipped(error.line()), None  # it is woken when the other side may be asked again
     run.log.warning("run_failed", kind=error.failure, error=error.line(), attempt=run.attempt)
     if error.failure is Failure.BUDGET:
         return Outcome(Ending.OVER_BUDGET, error.line()), None

@@ -17,7 +17,7 @@ from orchestrator.browser import context as contexts
 from orchestrator.browser import processes
 from orchestrator.browser.context import OpenContext, Visit
 from orchestrator.browser.engine import LaunchPlan
-from orchestrator.browser.guard import Guard, open_guard
+from orchestrator.browser.guard import Guard, HostRules, open_guard
 from orchestrator.browser.launcher import is_sandboxed
 from orchestrator.browser.page import open_url
 from orchestrator.browser.sessions import SessionStore, SessionVault, find_keys
@@ -178,20 +178,28 @@ class ContextPool:
 
     async def probe(self) -> None:
         """Open a page of our own in a context of its own; launches what is dead. Raises BrowserError."""
-        opened = await self._open(PROBE_ACCOUNT, frozenset({self._guard.address}), None)
+        hosts = frozenset({self._guard.address})
         try:
-            look = Visit(self._read_title, (opened,), self._settings.visit_timeout_s)
-            title = await aio.call(contexts.run_visit, opened, look)
+            title = await self.visit_apart(hosts, self._read_title, HostRules.parse(hosts))
         except OrchestratorError as error:
             raise BrowserError(f"the browser can't show a page: {error}") from error
-        finally:
-            with trio.CancelScope(shield=True):
-                await aio.call(contexts.close_context, opened)
         if title != self._guard.probe_mark:
             raise BrowserError(f"the browser shows another page than it was told to: {title!r}")
 
-    async def _read_title(self, page: Any, opened: OpenContext) -> str:
-        await open_url(page, self._guard.probe_url, opened.rules)
+    async def visit_apart(self, hosts: frozenset[str], fn: Callable[..., Awaitable[T]], *args: Any) -> T:
+        """A visit, as nobody, in a context of its own beside the slots; launches what is dead.
+
+        Raises what `BrowserSession.visit` does.
+        """
+        opened = await self._open(PROBE_ACCOUNT, hosts, None)
+        try:
+            return await aio.call(contexts.run_visit, opened, Visit(fn, args, self._settings.visit_timeout_s))
+        finally:
+            with trio.CancelScope(shield=True):
+                await aio.call(contexts.close_context, opened)
+
+    async def _read_title(self, page: Any, rules: HostRules) -> str:
+        await open_url(page, self._guard.probe_url, rules)
         title: str = await page.title()
         return title
 

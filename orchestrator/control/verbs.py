@@ -8,6 +8,7 @@ from orchestrator.actors.actor import Actor, ActorState
 from orchestrator.actors.supervisor import Supervisor
 from orchestrator.control.peers import Caller, Level
 from orchestrator.control.server import Verb
+from orchestrator.db import breakers as kept_orders
 from orchestrator.db import runs
 from orchestrator.db.pool import Database
 from orchestrator.errors import ControlError, DatabaseError
@@ -15,22 +16,26 @@ from orchestrator.health.status import (
     House,
     SwitchedOff,
     allocator_rows,
+    breaker_rows,
     read_live,
     read_status,
     why,
     why_off,
 )
+from orchestrator.sites.breakers import Order
 
 
 def verbs_of(house: House, drain: Callable[[str], None]) -> Mapping[str, Verb]:
     """The verbs of a running daemon; `drain(who)` begins the end."""
     desk = _Desk(house, drain)
-    job = {"job": str}
+    job, breaker = {"job": str}, {"breaker": str, "order": str}
     table = (
         Verb("status", Level.VIEW, desk.status),
         Verb("jobs", Level.VIEW, desk.jobs),
         Verb("queue", Level.VIEW, desk.queue),
         Verb("why", Level.VIEW, desk.why, job, required=frozenset(job)),
+        Verb("breakers", Level.VIEW, desk.breakers),
+        Verb("breaker", Level.OPERATE, desk.breaker, breaker, required=frozenset(breaker)),
         Verb("pause", Level.OPERATE, desk.pause, job),
         Verb("resume", Level.OPERATE, desk.resume, job),
         Verb("run", Level.OPERATE, desk.run, job, required=frozenset(job)),
@@ -66,6 +71,28 @@ class _Desk:
         if reason is not None:
             lines.insert(0, f"It would be skipped now: {reason}.")
         return {"job": actor.job.name, "lines": lines}
+
+    async def breakers(self, _caller: Caller, _args: Args) -> Args:
+        return breaker_rows(self._house.breakers)
+
+    async def breaker(self, caller: Caller, args: Args) -> Args:
+        name, order = args["breaker"], args["order"]
+        breakers = self._house.breakers
+        if breakers is None or self._house.supervisor is None:
+            raise _still_starting()
+        who, now = name_of(caller), self._house.clock.now()
+        breakers.obey(name, order, who)
+        what = f"order to {name}"
+        if order == Order.AUTO:
+            await self._remember(lambda database: database.run(kept_orders.forget, name), what)
+            state = breakers.standing(name).view.state.replace("_", "-")
+            return {"message": f"{name} decides again; it is {state} now."}
+        await self._remember(lambda database: database.run(kept_orders.keep, name, order, who, now), what)
+        is_open = order == Order.OPEN
+        says = (
+            "Nobody goes there; visits under way end by themselves" if is_open else "It is asked in any case"
+        )
+        return {"message": f"{name} is forced {order}. {says}. Back: orchestrator ctl breaker {name} auto"}
 
     async def pause(self, caller: Caller, args: Args) -> Args:
         job = args.get("job")
@@ -121,8 +148,12 @@ class _Desk:
     @property
     def _supervisor(self) -> Supervisor:
         if self._house.supervisor is None:
-            raise ControlError("the daemon is still starting", remedy="See: orchestrator ctl status")
+            raise _still_starting()
         return self._house.supervisor
+
+
+def _still_starting() -> ControlError:
+    return ControlError("the daemon is still starting", remedy="See: orchestrator ctl status")
 
 
 def _run_message(actor: Actor, why_not: str | None) -> str:

@@ -12,13 +12,17 @@ BROWSER = "browser"
 
 
 class Modes:
-    """The mode follows from the checks; it is never set by hand, except for the two ends of a life."""
+    """The mode follows from the checks; it is never set by hand, except for the two ends of a life.
+
+    `sites` has the names of the checks of all sites: while all are down, no job has a use for the browser.
+    """
 
     def __init__(self, checks: Checks, metrics: Metrics) -> None:
         self._checks = checks
         self._metrics = metrics
         self._is_started = False
         self._is_draining = False
+        self.sites: tuple[str, ...] = ()
         self.publish()
 
     @property
@@ -59,4 +63,7 @@ class Modes:
         for check, is_needed in ((DATABASE, job.needs_database), (BROWSER, job.uses_browser)):
             if is_needed and self._checks.is_down(check):
                 return f"the {check} is down: {self._checks.results[check].detail}"
+        if job.uses_browser and self.sites and all(map(self._checks.is_down, self.sites)):
+            details = [f"{site}: {self._checks.results[site].detail}" for site in self.sites]
+            return f"no site is to be asked now; {'; '.join(details)}"
         return None

@@ -24,6 +24,7 @@ from orchestrator.health.checks import Checks
 from orchestrator.health.modes import DATABASE, Modes
 from orchestrator.health.problems import iso
 from orchestrator.model import CheckState, Mode, Post
+from orchestrator.sites.breakers import SiteBreakers
 from orchestrator.snapshot import Snapshot
 
 RECENT_POSTS = 12
@@ -55,6 +56,7 @@ class House:
     allocator: Allocator
     database: Database | None = None
     supervisor: Supervisor | None = None
+    breakers: SiteBreakers | None = None
     scopes: tuple[str, ...] = ()
     """The sites whose audiences are learned."""
     accounts: tuple[str, ...] = ()
@@ -108,6 +110,7 @@ def read_live(house: House) -> Document:
         "problems": problems.of_checks(house.checks) + problems.of_jobs(jobs),
         "checks": [asdict(result) for result in house.checks.results.values()],
         **allocator_rows(snapshot),
+        **breaker_rows(house.breakers),
         "jobs": jobs,
         "memory": {f"{part}_bytes": size for part, size in house.memory.items()},
         "links": dict(house.links),
@@ -148,6 +151,11 @@ def allocator_rows(snapshot: Snapshot) -> Document:
         "slots": [asdict(slot) for slot in snapshot.slots],
         "queue": [asdict(waiter) for waiter in snapshot.queue],
     }
+
+
+def breaker_rows(breakers: SiteBreakers | None) -> Document:
+    standings = breakers.standings() if breakers is not None else []
+    return {"breakers": [{**asdict(one.view), "forced_by": one.forced_by} for one in standings]}
 
 
 def job_row(actor: Actor, snapshot: Snapshot) -> Document:

@@ -51,11 +51,10 @@ async def measure(run: Run, tools: Tools) -> Outcome:
         with apart.account(name):
             await _measure_account(run, tools, tools.accounts[name], batch)
         seen, gone, failed = seen + len(batch.seen), gone + len(batch.gone), failed + len(batch.failed)
-    apart.raise_gravest()
     if not seen and not gone and not failed:
-        return nothing_to_do("no post is due for a look")
+        return apart.end(nothing_to_do("no post is due for a look"))
     detail = f"{seen} read, {failed} not readable" if failed else f"{seen} read"
-    return done(detail, pages=seen, gone=gone, failed=failed)
+    return apart.end(done(detail, pages=seen, gone=gone, failed=failed))
 
 
 async def _measure_account(run: Run, tools: Tools, account: Account, batch: "_Batch") -> None:

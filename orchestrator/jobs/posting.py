@@ -17,6 +17,7 @@ from orchestrator.actors.job import Job, Run
 from orchestrator.crash import Step
 from orchestrator.db import posts
 from orchestrator.errors import (
+    BreakerOpenError,
     DatabaseError,
     DatabaseUnavailableError,
     Failure,
@@ -26,7 +27,7 @@ from orchestrator.errors import (
 )
 from orchestrator.jobs import reconciliation
 from orchestrator.jobs.tools import Account, Site, Tools
-from orchestrator.model import Outcome, Post, PostState, done, nothing_to_do, over_budget
+from orchestrator.model import Outcome, Post, PostState, done, nothing_to_do, over_budget, skipped
 from orchestrator.retry import RetryRule
 
 NAME = "posting"
@@ -59,14 +60,29 @@ def job(tools: Tools) -> Job:
 
 
 async def post_one(run: Run, tools: Tools) -> Outcome:
-    """Publish the oldest due post, if there is one."""
+    """Publish the oldest due post, if there is one; posts of a site that is not to be asked stay queued."""
     tools.refusals.heed(run)
     if run.is_asked:
         await tools.database.run(posts.hasten, tools.stamp())
-    with crash.around(Step.CLAIM):
-        post = await tools.database.run(posts.claim_due, list(tools.accounts), tools.stamp())
-    if post is None:
-        return nothing_to_do("no post is due")
+    while True:
+        not_asked = tools.not_asked(run)
+        asked = [name for name in tools.accounts if name not in not_asked]
+        with crash.around(Step.CLAIM):
+            post = await tools.database.run(posts.claim_due, asked, tools.stamp())
+        if post is None:
+            break
+        try:
+            return await _try(run, tools, post)
+        except BreakerOpenError as error:
+            # It opened while we waited for a context: nothing was pressed, and another site has its turn.
+            run.log.info("account_passed_over", account=post.account, why=str(error))
+    if not_asked:
+        return skipped("; ".join(sorted(set(not_asked.values()))))
+    return nothing_to_do("no post is due")
+
+
+async def _try(run: Run, tools: Tools, post: Post) -> Outcome:
+    """Publish a claimed post."""
     account = tools.accounts[post.account]
     attempt = _Attempt(run, tools, account, post)
     try:

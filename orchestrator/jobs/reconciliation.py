@@ -46,8 +46,8 @@ async def reconcile(run: Run, tools: Tools) -> Outcome:
     for name, group in groupby(doubtful, key=lambda x: x[0].account):
         with apart.account(name):
             settled += await _reconcile_account(run, tools, tools.accounts[name], list(group))
-    apart.raise_gravest()
-    return done(f"{settled} of {len(doubtful)} settled", settled=settled, left=len(doubtful) - settled)
+    left = len(doubtful) - settled
+    return apart.end(done(f"{settled} of {len(doubtful)} settled", settled=settled, left=left))
 
 
 async def _reconcile_account(run: Run, tools: Tools, account: Account, doubtful: list[Doubtful]) -> int:

@@ -18,11 +18,18 @@ from orchestrator.db import notes, posts
 from orchestrator.db.fence import Fence
 from orchestrator.db.pool import Database
 from orchestrator.db.posts import Stamp
-from orchestrator.errors import ContextBrokenError, DatabaseError, OrchestratorError, SignInRefusedError
+from orchestrator.errors import (
+    BreakerOpenError,
+    ContextBrokenError,
+    DatabaseError,
+    OrchestratorError,
+    SignInRefusedError,
+)
 from orchestrator.jobs.refusals import Refusals
 from orchestrator.metrics import Metrics
 from orchestrator.model import PostMetrics, Timeline
 from orchestrator.settings import AccountSettings, Settings
+from orchestrator.sites.breakers import SiteBreakers
 from orchestrator.sites.driver import AccountFigures
 from orchestrator.sites.session import SiteAccount
 
@@ -80,6 +87,7 @@ class Tools:
     """Opens an account's site in a slot that the caller holds a lease on."""
     writer: Writer
     accounts: Mapping[str, Account]
+    breakers: SiteBreakers
     metrics: Metrics
     wake: Callable[[str, str], None]
     """`wake(job, reason)` makes another job run soon."""
@@ -91,14 +99,18 @@ class Tools:
         """Wait for a slot and open the account's context in it.
 
         A context that breaks under the visit breaks its slot, which is then rebuilt. An account whose sign-in
-        was refused is not visited: SignInRefusedError.
+        was refused is not visited: SignInRefusedError. Nor is a site whose breaker is open: BreakerOpenError,
+        and the job is woken when the site may be asked again.
         """
         self.refusals.check(account.name)
+        site_name = account.settings.site
+        self.breakers.check(site_name, run.job)  # before the wait, so that an open breaker costs no slot
         async with self.allocator.lease(run.job, priority=run.priority) as lease:
             run.log.debug("lease", lease=lease.id, slot=lease.slot, waited_s=round(lease.waited_s, 3))
             try:
-                async with self.open_site(lease.slot, account.site) as site:
-                    yield Visit(site, lease)
+                with self.breakers.permit(site_name, run.job):
+                    async with self.open_site(lease.slot, account.site) as site:
+                        yield Visit(site, lease)
             except SignInRefusedError as error:
                 self.refusals.note(account.name, error)
                 raise
@@ -107,6 +119,16 @@ class Tools:
                 if isinstance(error, ContextBrokenError) or isinstance(error.__cause__, ContextBrokenError):
                     lease.mark_broken()
                 raise
+
+    def not_asked(self, run: Run) -> dict[str, str]:
+        """The accounts whose site is not to be asked now, and why; the job is woken when it may be."""
+        found = {}
+        for name, account in self.accounts.items():
+            try:
+                self.breakers.check(account.settings.site, run.job)
+            except BreakerOpenError as error:
+                found[name] = str(error)
+        return found
 
     async def recall(self, run: Run, key: str) -> Any:
         """What this job has kept under `key`; None when nothing. Raises DatabaseError."""

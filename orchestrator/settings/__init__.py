@@ -254,6 +254,20 @@ class PostingSettings(Section):
     attempts: int = Field(5, ge=1, description="tries before a post is failed")
 
 
+class BreakersSettings(Section):
+    """When a site that does not answer is left alone, and for how long; `docs/breaker.md` has the rules."""
+
+    failures: int = Field(5, ge=1, description="visits in a row without an answer, until it is left alone")
+    open_s: Seconds = Field(10, description="until it is looked at again; twice as long each further time")
+    open_max_s: Seconds = Field(300, description="never longer than this")
+
+    @model_validator(mode="after")
+    def _check_times(self) -> Self:
+        if self.open_s > self.open_max_s:
+            raise ValueError(f"open_s ({self.open_s:g}) must not be above open_max_s ({self.open_max_s:g})")
+        return self
+
+
 class ClockSettings(Section):
     """A faster wall clock, for demos."""
 
@@ -317,6 +331,7 @@ class Settings(BaseSettings):
     content: ContentSettings = ContentSettings()
     learning: LearningSettings = LearningSettings()
     posting: PostingSettings = PostingSettings()
+    breakers: BreakersSettings = BreakersSettings()
     clock: ClockSettings = ClockSettings()
     gate: GateSettings = GateSettings()
     log: LogSettings = LogSettings()

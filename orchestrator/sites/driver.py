@@ -191,7 +191,8 @@ def _judge_submission(profile: Profile, pressed: Pressed) -> str:
     if pressed.answer is not None and pressed.answer.status == 429 and pressed.is_to_submit:
         raise rate_limited(pressed.answer)
     if pressed.failure or (pressed.answer is not None and pressed.answer.status >= 500):
-        raise PostUnclearError(f"{profile.site.name} gave no clear answer: {pressed.say()}")
+        silent = SiteUnavailableError(f"{profile.site.name} did not answer the submit: {pressed.say()}")
+        raise PostUnclearError(f"{profile.site.name} gave no clear answer: {pressed.say()}") from silent
     is_accepted, is_refused = bool(pressed.marks.get("accepted")), bool(pressed.marks.get("refused"))
     if is_refused and not is_accepted:
         raise PostRefusedError(f"{profile.site.name} refuses the post: {pressed.refusal()}")

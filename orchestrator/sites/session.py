@@ -8,19 +8,25 @@ from urllib.parse import urlsplit
 
 import structlog
 import trio
+from playwright.async_api import Page
 from pydantic import SecretStr
 
+from orchestrator.browser.page import open_url
 from orchestrator.browser.pool import BrowserSession, ContextPool
 from orchestrator.errors import (
+    BrowserError,
+    HostRefusedError,
     OrchestratorError,
     PageUnexpectedError,
     PostRefusedError,
     PostUnclearError,
     SignedOutError,
     SiteRateLimitedError,
+    SiteUnavailableError,
 )
 from orchestrator.model import PostMetrics, Timeline, TimelineItem
 from orchestrator.sites import driver
+from orchestrator.sites.answers import check_status
 from orchestrator.sites.driver import AccountFigures
 from orchestrator.sites.pressing import Submission
 from orchestrator.sites.profile import Profile
@@ -134,3 +140,21 @@ async def open_site(pool: ContextPool, slot: int, account: SiteAccount) -> Async
     """Work as `account` in the browser context of `slot`, which the caller holds a lease on."""
     async with pool.use(slot, account.identity, account.profile.hosts) as browser:
         yield SiteSession(browser, account)
+
+
+async def look_at_site(pool: ContextPool, profile: Profile) -> None:
+    """Ask for the sign-in page, as nobody: each profile has one, and it needs no account.
+
+    Returns, or raises another SiteError, when the site answers. Raises SiteUnavailableError when it does not,
+    and when nobody can tell since there is no browser.
+    """
+    try:
+        await pool.visit_apart(profile.hosts, _open_sign_in, profile)
+    except HostRefusedError as error:
+        log.info("site_leads_elsewhere", site=profile.site.name, where=str(error))
+    except BrowserError as error:
+        raise SiteUnavailableError(f"it can't be looked at: {error}") from error
+
+
+async def _open_sign_in(page: Page, profile: Profile) -> None:
+    check_status(await open_url(page, profile.url(profile.sign_in.path), profile.rules))

@@ -3,6 +3,7 @@
 from typing import TYPE_CHECKING, Any
 
 from orchestrator.terminal.status import (
+    render_breakers,
     render_jobs,
     render_queue,
     render_settings,
@@ -13,7 +14,15 @@ from orchestrator.terminal.status import (
 if TYPE_CHECKING:
     from orchestrator.terminal.live import show_live
 
-__all__ = ["render_jobs", "render_queue", "render_settings", "render_status", "render_why", "show_live"]
+__all__ = [
+    "render_breakers",
+    "render_jobs",
+    "render_queue",
+    "render_settings",
+    "render_status",
+    "render_why",
+    "show_live",
+]
 
 
 def __getattr__(name: str) -> Any:

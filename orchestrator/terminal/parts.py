@@ -46,6 +46,7 @@ _STATE_STYLES = {
     "off": "dim",
 }
 _ENDING_STYLES = {"done": "green", "nothing_to_do": "dim", "retry": "yellow", "given_up": "red"}
+_BREAKER_STYLES = {"closed": "green", "open": "bold red", "forced_open": "bold red"}
 _POST_STYLES = {"ambiguous": "yellow", "failed": "red", "published": "green"}
 
 
@@ -225,6 +226,25 @@ def reasons(result: Row) -> RenderableType | None:
             line.append(f"\nlast: {detail}" if text(job, "why") and detail else detail, "dim")
             grid.add_row(Text(text(job, "name", "?"), "bold"), line)
     return section("Why", grid)
+
+
+def breakers(result: Row) -> RenderableType | None:
+    """Each breaker: its state, for how long, when its site is looked at again, and the latest failure."""
+    grid = _grid()
+    for breaker in rows(result, "breakers"):
+        state = text(breaker, "state", NONE)
+        line = Text(spaced(state), _BREAKER_STYLES.get(state, "yellow"))
+        line.append(f" for {duration(number(breaker, 'in_state_s'))}", "not bold dim")
+        if text(breaker, "forced_by"):
+            line.append(f"  by order of {text(breaker, 'forced_by')}", "not bold")
+        if next_s := number(breaker, "next_probe_in_s"):
+            line.append(f"  next look in {duration(next_s)}", "not bold")
+        if failures := number(breaker, "failures"):
+            line.append(f"  failures in a row: {count(failures)}", "not bold")
+        if text(breaker, "last_error"):
+            line.append(f"\nlatest failure: {text(breaker, 'last_error')}", "not bold dim")
+        grid.add_row(Text(text(breaker, "name", "?"), "bold"), line)
+    return section("Breakers", grid)
 
 
 def posts(status: Row) -> RenderableType | None:

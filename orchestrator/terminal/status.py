@@ -8,6 +8,7 @@ from rich.text import Text
 
 from orchestrator.terminal.parts import (
     Fitted,
+    breakers,
     checks,
     contexts,
     facts,
@@ -43,6 +44,11 @@ def render_queue(result: Row) -> RenderableType:
     """`ctl queue`: the contexts, who holds them, who waits and why."""
     none = Text("Nobody waits.", "dim") if not rows(result, "queue") else None
     return Fitted(lambda width: stacked([contexts(result, width), waiting(result, width), none]))
+
+
+def render_breakers(result: Row) -> RenderableType:
+    """`ctl breakers`: the state of each, since when, and what it is about."""
+    return breakers(result) or Text("No site has an account.", "dim")
 
 
 def render_why(result: Row) -> RenderableType:

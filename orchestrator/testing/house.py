@@ -1,7 +1,7 @@
 """A house around jobs under test: real actors and allocator; site, browser and database in memory."""
 
 import math
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Collection
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, replace
 from datetime import datetime
@@ -15,6 +15,7 @@ from orchestrator.actors.actor import Actor, Surroundings
 from orchestrator.actors.job import Job, Run
 from orchestrator.actors.supervisor import Supervisor
 from orchestrator.allocator import Allocator, Lane, Lease
+from orchestrator.breaker import Transition
 from orchestrator.content.writer import Writer
 from orchestrator.db.fence import Fence, boot_time
 from orchestrator.jobs.own import OwnJob
@@ -23,6 +24,7 @@ from orchestrator.metrics import Metrics
 from orchestrator.model import Outcome
 from orchestrator.retry import Tries
 from orchestrator.settings import Settings
+from orchestrator.sites.breakers import make_breakers
 from orchestrator.sites.profile import load_profile
 from orchestrator.sites.session import SiteAccount
 from orchestrator.testing.browser import FakeBrowser
@@ -74,10 +76,11 @@ class House:
         self._nursery = nursery
         self._supervisor: Supervisor | None = None
         self._lease_called_back = trio.Event()
+        rng, metrics = Random(7), Metrics()
         self.tools = Tools(
             settings=settings,
             clock=self.wall.clock(),
-            rng=Random(7),
+            rng=rng,
             database=self.database,
             fence=Fence(1, math.inf, boot_time()),
             allocator=Allocator(
@@ -86,7 +89,8 @@ class House:
             open_site=self.browser.open_site,
             writer=Writer(settings.content),
             accounts=accounts_of(settings),
-            metrics=Metrics(),
+            breakers=make_breakers(settings, rng=rng, metrics=metrics, on_change=self._on_breaker),
+            metrics=metrics,
             wake=self._on_wake,
         )
 
@@ -177,6 +181,11 @@ class House:
         self.ended.append(Ended(job.name, outcome, started_at, duration_s))
         if self._supervisor is not None:
             self._supervisor.job_ended(job.name, outcome)
+
+    def _on_breaker(self, change: Transition, turned_away: Collection[str]) -> None:
+        if self._supervisor is not None:
+            for job in sorted(turned_away):
+                self._supervisor.wake(job, f"{change.breaker} is asked again")
 
     def _on_wake(self, job: str, reason: str) -> None:
         self.woken.append(job)

@@ -7,18 +7,23 @@ import pytest
 import trio
 from structlog.testing import capture_logs
 
+from orchestrator import wiring
 from orchestrator.actors.actor import ActorState
+from orchestrator.breaker import BreakerRule
 from orchestrator.control.peers import Caller, Level
 from orchestrator.control.verbs import name_of, verbs_of
+from orchestrator.db import breakers as kept_orders
 from orchestrator.db import runs
 from orchestrator.db.pool import Database
 from orchestrator.errors import ControlError
 from orchestrator.health.checks import Check
 from orchestrator.health.modes import DATABASE
 from orchestrator.health.status import House, SwitchedOff
+from orchestrator.metrics import Metrics
 from orchestrator.model import Ending
+from orchestrator.sites.breakers import SiteBreakers
 from tests import rows
-from tests.fakes import NOON, DownDatabase, Part, Stage, Work, a_job, a_stage, make_house, settle
+from tests.fakes import NOON, DownDatabase, Lowest, Part, Stage, Work, a_job, a_stage, make_house, settle
 
 CALLER = Caller(os.getuid(), os.getpid(), Level.ADMIN)
 ME = name_of(CALLER)
@@ -54,6 +59,8 @@ def test_each_verb_asks_for_the_level_that_its_effect_needs() -> None:
         "jobs": Level.VIEW,
         "queue": Level.VIEW,
         "why": Level.VIEW,
+        "breakers": Level.VIEW,
+        "breaker": Level.OPERATE,
         "pause": Level.OPERATE,
         "resume": Level.OPERATE,
         "run": Level.OPERATE,
@@ -336,3 +343,75 @@ async def test_a_daemon_that_is_starting_shows_its_status(autojump_clock: object
 def test_a_caller_is_called_by_login_name_or_by_number() -> None:
     assert name_of(Caller(0, 1, Level.ADMIN)) == "root"
     assert name_of(Caller(4_000_000_001, 1, Level.VIEW)) == "uid 4000000001"
+
+
+# ── breakers ────────────────────────────────────────────────────────────────────────────────────
+
+
+BREAKER = "site:blog"
+
+
+def with_breakers(house: House) -> SiteBreakers:
+    breakers = SiteBreakers(
+        ["blog"], BreakerRule(), rng=Lowest(), metrics=Metrics(), on_change=lambda _change, _turned_away: None
+    )
+    house.breakers = breakers
+    return breakers
+
+
+@pytest.mark.parametrize(("order", "state"), [("open", "forced_open"), ("close", "forced_closed")])
+async def test_a_forced_breaker_outlives_the_daemon_until_it_decides_again(
+    order: str, state: str, database: Database, autojump_clock: object
+) -> None:
+    async with a_stage([]) as stage:
+        house = make_house(stage, database)
+        with_breakers(house)
+        socket = Socket(house)
+        answer = await socket.ask("breaker", breaker=BREAKER, order=order)
+        assert answer["message"].startswith(f"site:blog is forced {order}. ")
+        assert answer["message"].endswith(" Back: orchestrator ctl breaker site:blog auto")
+        [row] = (await socket.ask("breakers"))["breakers"]
+        assert (row["name"], row["state"], row["forced_by"]) == (BREAKER, state, ME)
+        assert (await socket.ask("status"))["breakers"] == [{**row, "in_state_s": 0.0}]
+
+        restarted = with_breakers(make_house(stage, database))
+        await wiring.restore_orders(restarted, database)
+        assert restarted.standing(BREAKER).view.state == state
+        assert restarted.standing(BREAKER).forced_by == ME
+
+        await socket.ask("breaker", breaker=BREAKER, order="auto")
+        [row] = (await socket.ask("breakers"))["breakers"]
+        assert row["forced_by"] == ""
+        restarted = with_breakers(make_house(stage, database))
+        await wiring.restore_orders(restarted, database)
+        assert restarted.standing(BREAKER).view.state == "closed"
+
+
+async def test_the_order_for_a_site_that_is_gone_is_left_out(database: Database) -> None:
+    await database.run(kept_orders.keep, "site:gone", "open", "ada", NOON)
+    breakers = SiteBreakers(
+        [], BreakerRule(), rng=Lowest(), metrics=Metrics(), on_change=lambda _change, _turned_away: None
+    )
+    await wiring.restore_orders(breakers, database)
+    assert breakers.standings() == []
+
+
+async def test_orders_that_can_t_be_carried_out_are_refused_and_not_kept(autojump_clock: object) -> None:
+    async with a_stage([]) as stage:
+        database = DownDatabase()
+        house = make_house(stage, database)
+        with pytest.raises(ControlError, match="the daemon is still starting"):
+            await Socket(house).ask("breaker", breaker=BREAKER, order="open")
+        with_breakers(house)
+        with pytest.raises(ControlError, match="there is no breaker 'blog'"):
+            await Socket(house).ask("breaker", breaker="blog", order="open")
+        assert database.asked == 0
+
+
+async def test_with_the_database_away_a_breaker_is_forced_and_that_is_said(autojump_clock: object) -> None:
+    async with a_stage([]) as stage:
+        house = make_house(stage, DownDatabase())
+        breakers = with_breakers(house)
+        with pytest.raises(ControlError, match="the order to site:blog holds, but not across a restart"):
+            await Socket(house).ask("breaker", breaker=BREAKER, order="open")
+        assert breakers.standing(BREAKER).view.state == "forced_open"

@@ -4,7 +4,7 @@ import itertools
 
 import pytest
 
-from orchestrator.errors import BrowserError, DatabaseUnavailableError
+from orchestrator.errors import BrowserError, DatabaseUnavailableError, SiteUnavailableError
 from orchestrator.health.checks import Check, Checks
 from orchestrator.health.modes import BROWSER, DATABASE, Modes
 from orchestrator.metrics import Metrics
@@ -81,6 +81,24 @@ async def test_the_reason_names_the_part_and_what_is_wrong_with_it() -> None:
     await rooms.look(database=False, browser=False)
     assert rooms.modes.why_not(POSTING) == "the database is down: no answer"
     assert rooms.modes.why_not(BROWSING) == "the browser is down: it died"
+
+
+async def test_while_all_sites_are_left_alone_jobs_on_sites_wait_and_the_daemon_is_ready() -> None:
+    rooms = Rooms()
+    blog, forum = Part(), Part()
+    rooms.checks.add(Check("site:blog", blog.probe, is_critical=False))
+    rooms.checks.add(Check("site:forum", forum.probe, is_critical=False))
+    rooms.modes.sites = ("site:blog", "site:forum")
+    rooms.modes.start()
+    blog.error = SiteUnavailableError("it does not answer")
+    await rooms.look()
+    assert [rooms.modes.why_not(job) for job in JOBS] == [None] * len(JOBS)
+    assert (rooms.modes.mode, rooms.modes.is_ready) == (Mode.DEGRADED, True)
+    forum.error = SiteUnavailableError("nobody goes there")
+    await rooms.look()
+    reason = "no site is to be asked now; site:blog: it does not answer; site:forum: nobody goes there"
+    assert [rooms.modes.why_not(job) for job in JOBS] == [reason, None, reason, None, None]
+    assert (rooms.modes.mode, rooms.modes.is_ready) == (Mode.DEGRADED, True)
 
 
 async def test_a_part_that_nobody_looked_at_yet_holds_up_no_job() -> None:

@@ -1,5 +1,6 @@
 """The house that the jobs' tests work in: a real database, a site in memory, a clock set by hand."""
 
+from collections.abc import Collection
 from dataclasses import dataclass, field, replace
 from datetime import UTC, date, datetime, timedelta
 from random import Random
@@ -8,6 +9,7 @@ import structlog
 
 from orchestrator.actors.job import Run
 from orchestrator.allocator import Allocator
+from orchestrator.breaker import Transition
 from orchestrator.clock import Clock
 from orchestrator.content.writer import Writer
 from orchestrator.db import posts
@@ -16,6 +18,7 @@ from orchestrator.db.pool import Database
 from orchestrator.jobs.tools import Tools
 from orchestrator.metrics import Metrics
 from orchestrator.settings import Settings
+from orchestrator.sites.breakers import make_breakers
 from orchestrator.testing.house import accounts_of
 from orchestrator.testing.site import FakeSite
 from tests import rows
@@ -89,17 +92,23 @@ class House:
 def make_house(database: Database, fence: Fence, settings: Settings) -> House:
     moment, site, watched = Moment(), FakeSite(), WatchedDatabase(database)
     woken: list[str] = []
+    rng, metrics = Random(7), Metrics()
+
+    def on_change(_change: Transition, turned_away: Collection[str]) -> None:
+        woken.extend(sorted(turned_away))
+
     tools = Tools(
         settings=settings,
         clock=moment.clock(),
-        rng=Random(7),
+        rng=rng,
         database=watched,
         fence=fence,
         allocator=Allocator(settings.allocator),
         open_site=site.open_site,
         writer=Writer(settings.content),
         accounts=accounts_of(settings),
-        metrics=Metrics(),
+        breakers=make_breakers(settings, rng=rng, metrics=metrics, on_change=on_change),
+        metrics=metrics,
         wake=lambda job, _reason: woken.append(job),
     )
     return House(tools, site, watched, moment, woken)

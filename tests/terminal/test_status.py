@@ -6,7 +6,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from rich.console import Console, RenderableType
 
-from orchestrator.terminal import render_jobs, render_queue, render_settings, render_status, render_why
+from orchestrator.terminal import (
+    render_breakers,
+    render_jobs,
+    render_queue,
+    render_settings,
+    render_status,
+    render_why,
+)
 from tests.terminal.document import at, busy, job
 
 
@@ -110,6 +117,26 @@ def test_a_pause_of_everything_is_seen_at_once() -> None:
     output = shown(render_status(busy(is_paused=True)), width=160)
     assert output.startswith("‖ ")
     assert "everything paused" in output
+
+
+def test_a_breaker_has_its_state_its_next_look_and_the_latest_failure() -> None:
+    closed = {"name": "site:forum", "state": "closed", "in_state_s": 7200.0, "failures": 0}
+    opened = {
+        "name": "site:blog",
+        "state": "open",
+        "in_state_s": 4.0,
+        "failures": 5,
+        "next_probe_in_s": 12.0,
+        "last_error": "blog answers 500",
+        "forced_by": "",
+    }
+    forced = {"name": "site:wiki", "state": "forced_open", "in_state_s": 60.0, "forced_by": "ada"}
+    output = shown(render_breakers({"breakers": [closed, opened, forced]}))
+    assert line_with("site:forum", output).rstrip().endswith("closed for 2 h")
+    assert "open for 4.0 s  next look in 12 s  failures in a row: 5" in line_with("site:blog", output)
+    assert "latest failure: blog answers 500" in output
+    assert "forced open for 1 min  by order of ada" in line_with("site:wiki", output)
+    assert "No site has an account." in shown(render_breakers({"breakers": []}))
 
 
 def test_why_lists_its_sentences() -> None:
