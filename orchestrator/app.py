@@ -98,6 +98,11 @@ def _in_url(host: str) -> str:
     return f"[{host}]" if ":" in host else host
 
 
+def _is_reference(accounts: Mapping[str, Account], name: str, text: str) -> bool:
+    """Whether `text` can be the site's name of a post; of an account that is not there nobody knows."""
+    return name not in accounts or accounts[name].site.profile.is_reference(text)
+
+
 class _Daemon:
     """One life of the daemon.
 
@@ -304,6 +309,8 @@ class _Daemon:
     ) -> Supervisor:
         house, settings = self.house, self._settings
         house.accounts = tuple(accounts)
+        house.fence, house.settle_s = fence, settings.posting.settle_s
+        house.is_reference = partial(_is_reference, accounts)
         house.scopes = tuple(sorted({account.settings.site for account in accounts.values()}))
         assert house.breakers is not None
         await wiring.restore_orders(house.breakers, database)

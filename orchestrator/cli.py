@@ -38,6 +38,8 @@ cli = typer.Typer(
 )
 ctl = typer.Typer(help="Talk to the running daemon.", invoke_without_command=True)
 cli.add_typer(ctl, name="ctl")
+one_post = typer.Typer(help="Look at one post, or decide of it.", invoke_without_command=True)
+ctl.add_typer(one_post, name="post")
 
 # readable=False: whether we may read a file is for us to find out, and to say in one line.
 Config = Annotated[
@@ -48,6 +50,7 @@ Config = Annotated[
 ]
 Json = Annotated[bool, typer.Option("--json", help="The answer as JSON.")]
 Job = Annotated[str, typer.Argument(metavar="JOB", help="A job's name; `ctl jobs` lists them.")]
+PostId = Annotated[int, typer.Argument(metavar="ID", help="A post's number; `ctl posts` lists them.")]
 AnyJob = Annotated[
     str | None,
     typer.Argument(metavar="[JOB]", help="A job's name; without one, every job.", show_default=False),
@@ -107,6 +110,7 @@ def _leaves(group: BaseExceptionGroup[BaseException]) -> list[BaseException]:
     return found
 
 
+@one_post.callback()
 def _check_command(context: typer.Context) -> None:
     """Without a command there is nothing to do but help."""
     if context.invoked_subcommand is None:
@@ -317,6 +321,52 @@ def why(context: typer.Context, job: Job, is_json: Json = False) -> None:
 
 
 @ctl.command()
+def posts(
+    context: typer.Context,
+    post: Annotated[
+        int | None, typer.Argument(metavar="[ID]", help="All of one post.", show_default=False)
+    ] = None,
+    state: Annotated[
+        str | None, typer.Option(help="Only those in this state, such as queued, published, ambiguous.")
+    ] = None,
+    account: Annotated[str | None, typer.Option(metavar="NAME", help="Only those of this account.")] = None,
+    limit: Annotated[int | None, typer.Option(min=1, max=500, help="So many; 20 without it.")] = None,
+    is_json: Json = False,
+) -> None:
+    """The posts that changed last, or one of them with all that is known of it and what becomes of it."""
+    if post is not None:
+        show_post(context, post, is_json)
+        return
+    from orchestrator.terminal.posts import render_posts
+
+    _show(context.obj, "posts", render_posts, is_json, state=state, account=account, limit=limit)
+
+
+@one_post.command("show")
+def show_post(context: typer.Context, post: PostId, is_json: Json = False) -> None:
+    """All that is known of a post, and what becomes of it."""
+    from orchestrator.terminal.posts import render_post
+
+    _show(context.obj, "post", render_post, is_json, post=post)
+
+
+@one_post.command()
+def resolve(
+    context: typer.Context,
+    post: PostId,
+    decision: Annotated[
+        Literal["published", "requeue", "drop"], typer.Argument(metavar="published|requeue|drop")
+    ],
+    reference: Annotated[
+        str | None, typer.Option(metavar="REFERENCE", help="The site's own name of a published post.")
+    ] = None,
+    is_json: Json = False,
+) -> None:
+    """Decide of an ambiguous post: the site has it; or it has not: try it again, or drop it."""
+    _show(context.obj, "resolve", _message, is_json, post=post, decision=decision, reference=reference)
+
+
+@ctl.command()
 def breakers(context: typer.Context, is_json: Json = False) -> None:
     """Every breaker: whether its site may be asked now, why not, and when it is looked at again."""
     from orchestrator.terminal import render_breakers
@@ -360,7 +410,11 @@ def drain(context: typer.Context, is_json: Json = False) -> None:
 
 
 def _show(
-    daemon: _Daemon, verb: str, render: "Callable[[Any], RenderableType]", is_json: bool, **args: str | None
+    daemon: _Daemon,
+    verb: str,
+    render: "Callable[[Any], RenderableType]",
+    is_json: bool,
+    **args: str | int | None,
 ) -> None:
     """The daemon's answer as JSON, or as `render` makes it."""
     answer = daemon.ask(verb, **args)

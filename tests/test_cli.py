@@ -102,6 +102,21 @@ def daemon(tmp_path: Path) -> Iterator[Daemon]:
         (["run", "plan"], {"verb": "run", "args": {"job": "plan"}}),
         (["why", "plan"], {"verb": "why", "args": {"job": "plan"}}),
         (["drain"], {"verb": "drain", "args": {}}),
+        (["posts"], {"verb": "posts", "args": {}}),
+        (
+            ["posts", "--state", "ambiguous", "--account", "ada", "--limit", "5"],
+            {"verb": "posts", "args": {"state": "ambiguous", "account": "ada", "limit": 5}},
+        ),
+        (["posts", "4711"], {"verb": "post", "args": {"post": 4711}}),
+        (["post", "show", "4711"], {"verb": "post", "args": {"post": 4711}}),
+        (
+            ["post", "resolve", "4711", "drop"],
+            {"verb": "resolve", "args": {"post": 4711, "decision": "drop"}},
+        ),
+        (
+            ["post", "resolve", "4711", "published", "--reference", "r1"],
+            {"verb": "resolve", "args": {"post": 4711, "decision": "published", "reference": "r1"}},
+        ),
     ],
 )
 def test_each_command_sends_its_verb(run: Command, daemon: Daemon, args: list[str], asked: Any) -> None:

@@ -6,12 +6,14 @@ from typing import Any
 
 from orchestrator.actors.actor import Actor, ActorState
 from orchestrator.actors.supervisor import Supervisor
+from orchestrator.control import posts
 from orchestrator.control.peers import Caller, Level
 from orchestrator.control.server import Verb
 from orchestrator.db import breakers as kept_orders
 from orchestrator.db import runs
 from orchestrator.db.pool import Database
 from orchestrator.errors import ControlError, DatabaseError
+from orchestrator.health.problems import RECONCILIATION
 from orchestrator.health.status import (
     House,
     SwitchedOff,
@@ -34,6 +36,9 @@ def verbs_of(house: House, drain: Callable[[str], None]) -> Mapping[str, Verb]:
         Verb("jobs", Level.VIEW, desk.jobs),
         Verb("queue", Level.VIEW, desk.queue),
         Verb("why", Level.VIEW, desk.why, job, required=frozenset(job)),
+        Verb("posts", Level.VIEW, desk.posts, {"state": str, "account": str, "limit": int}),
+        Verb("post", Level.VIEW, desk.post, {"post": int}, required=frozenset({"post"})),
+        Verb("resolve", Level.OPERATE, desk.resolve, _DECISION, required=frozenset({"post", "decision"})),
         Verb("breakers", Level.VIEW, desk.breakers),
         Verb("breaker", Level.OPERATE, desk.breaker, breaker, required=frozenset(breaker)),
         Verb("pause", Level.OPERATE, desk.pause, job),
@@ -45,6 +50,8 @@ def verbs_of(house: House, drain: Callable[[str], None]) -> Mapping[str, Verb]:
 
 
 Args = dict[str, Any]
+
+_DECISION = {"post": int, "decision": str, "reference": str}
 
 
 class _Desk:
@@ -70,7 +77,18 @@ class _Desk:
         lines = why(actor, self._house.allocator.snapshot())
         if reason is not None:
             lines.insert(0, f"It would be skipped now: {reason}.")
+        if actor.job.name == RECONCILIATION:
+            lines += await posts.findings(self._house)
         return {"job": actor.job.name, "lines": lines}
+
+    async def posts(self, _caller: Caller, args: Args) -> Args:
+        return await posts.listed(self._house, args)
+
+    async def post(self, _caller: Caller, args: Args) -> Args:
+        return await posts.shown(self._house, args)
+
+    async def resolve(self, caller: Caller, args: Args) -> Args:
+        return await posts.resolve(self._house, name_of(caller), args)
 
     async def breakers(self, _caller: Caller, _args: Args) -> Args:
         return breaker_rows(self._house.breakers)

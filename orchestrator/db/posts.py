@@ -16,7 +16,7 @@ from orchestrator.db.pool import Connection
 from orchestrator.errors import PostStateError
 from orchestrator.model import POST_TRANSITIONS, Arms, Draft, Post, PostState, fingerprint, storable
 
-_COLUMNS = (
+COLUMNS = (
     "id, account, text, fingerprint, state, topic, format, hour, source, due_at, attempt, reference, "
     "submitted_at, published_at, missed_at, detail"
 )
@@ -34,6 +34,12 @@ class Stamp:
 
     fence: int
     now: datetime
+    attempt_at: datetime | None = None
+    """The attempt that the change is about, by the moment of its press; None: whichever is the latest.
+
+    For who has looked at the site and did not hold the row meanwhile: a person may have queued the post
+    again, and what was seen says nothing of the next attempt.
+    """
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,9 +59,13 @@ class InDoubt:
     for_a_person: int
     reason: str
     """Why a person has to settle the first of those."""
+    first_for_a_person: int | None
+    """Its id."""
     strays: int
     """Of other accounts than those that are posted for: by nobody."""
     stray_accounts: str
+    first_stray: int | None
+    """The id of one of them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,13 +117,13 @@ async def claim_due(connection: Connection, accounts: Sequence[str], stamp: Stam
         UPDATE posts SET state = 'claimed', state_since = $3, fence = $2
         WHERE id = (SELECT id FROM posts WHERE state = 'queued' AND due_at <= $3 AND account = ANY ($1)
                     ORDER BY due_at, id LIMIT 1 FOR UPDATE SKIP LOCKED)
-        RETURNING {_COLUMNS}
+        RETURNING {COLUMNS}
         """,  # noqa: S608 - a constant
         list(accounts),
         stamp.fence,
         stamp.now,
     )
-    return None if row is None else _post(row)
+    return None if row is None else post_of(row)
 
 
 async def intend(connection: Connection, post_id: int, stamp: Stamp, day: date, limit: int) -> bool:
@@ -249,9 +259,14 @@ async def note_missed(connection: Connection, post_id: int, stamp: Stamp) -> Non
     """A full look at the account's timeline did not show the ambiguous post."""
     await lease.check(connection, stamp.fence)
     await connection.execute(
-        "UPDATE posts SET missed_at = $2 WHERE id = $1 AND state = 'ambiguous' AND missed_at IS NULL",
+        """
+        UPDATE posts SET missed_at = $2
+        WHERE id = $1 AND state = 'ambiguous' AND missed_at IS NULL
+          AND ($3::timestamptz IS NULL OR submitted_at = $3)
+        """,
         post_id,
         stamp.now,
+        stamp.attempt_at,
     )
 
 
@@ -259,7 +274,13 @@ async def note_unreadable(connection: Connection, post_id: int, stamp: Stamp, de
     """Say why reconciliation can't settle an ambiguous post: a person decides."""
     await lease.check(connection, stamp.fence)
     await connection.execute(
-        "UPDATE posts SET detail = $2 WHERE id = $1 AND state = 'ambiguous'", post_id, storable(detail)
+        """
+        UPDATE posts SET detail = $2
+        WHERE id = $1 AND state = 'ambiguous' AND ($3::timestamptz IS NULL OR submitted_at = $3)
+        """,
+        post_id,
+        storable(detail),
+        stamp.attempt_at,
     )
 
 
@@ -273,14 +294,14 @@ async def ambiguous(
     rows = await connection.fetch(
         f"""
         SELECT * FROM (
-            SELECT {_COLUMNS} FROM posts WHERE state = 'ambiguous' AND account = ANY ($1)
+            SELECT {COLUMNS} FROM posts WHERE state = 'ambiguous' AND account = ANY ($1)
             ORDER BY state_since DESC, id DESC LIMIT $2
         ) latest ORDER BY account, id
         """,  # noqa: S608 - a constant
         list(accounts),
         limit,
     )
-    return [(_post(row), row["missed_at"]) for row in rows]
+    return [(post_of(row), row["missed_at"]) for row in rows]
 
 
 async def known_references(
@@ -336,9 +357,13 @@ async def expected(
 
 
 async def used_fingerprints(connection: Connection, account: str) -> set[str]:
-    """The fingerprints of all texts that the account has posted or queued; the site's refusals aside."""
+    """The fingerprints of the texts that the account is not to post (again).
+
+    All that it has posted or queued, and those that a person has dropped; the site's refusals aside.
+    """
     rows = await connection.fetch(
-        "SELECT fingerprint FROM posts WHERE account = $1 AND state <> 'failed'", account
+        "SELECT fingerprint FROM posts WHERE account = $1 AND (state <> 'failed' OR decision = 'drop')",
+        account,
     )
     return {row["fingerprint"] for row in rows}
 
@@ -381,10 +406,12 @@ async def in_doubt(connection: Connection, accounts: Sequence[str]) -> InDoubt:
         """
         SELECT count(*) FILTER (WHERE is_ours AND NOT is_asked) AS looked_for,
                count(*) FILTER (WHERE is_ours AND is_asked) AS for_a_person,
-               min(detail) FILTER (WHERE is_ours AND is_asked) AS reason,
+               (array_agg(detail ORDER BY id) FILTER (WHERE is_ours AND is_asked))[1] AS reason,
+               min(id) FILTER (WHERE is_ours AND is_asked) AS first_for_a_person,
                count(*) FILTER (WHERE NOT is_ours) AS strays,
-               string_agg(DISTINCT account, ', ') FILTER (WHERE NOT is_ours) AS stray_accounts
-        FROM (SELECT account, detail, account = ANY ($1) AS is_ours,
+               string_agg(DISTINCT account, ', ') FILTER (WHERE NOT is_ours) AS stray_accounts,
+               min(id) FILTER (WHERE NOT is_ours) AS first_stray
+        FROM (SELECT id, account, detail, account = ANY ($1) AS is_ours,
                      right(detail, length($2)) = $2 AS is_asked
               FROM posts WHERE state = 'ambiguous') doubtful
         """,
@@ -393,11 +420,13 @@ async def in_doubt(connection: Connection, accounts: Sequence[str]) -> InDoubt:
     )
     assert row is not None  # an aggregate always has a row
     return InDoubt(
-        row["looked_for"],
-        row["for_a_person"],
-        row["reason"] or "",
-        row["strays"],
-        row["stray_accounts"] or "",
+        looked_for=row["looked_for"],
+        for_a_person=row["for_a_person"],
+        reason=row["reason"] or "",
+        first_for_a_person=row["first_for_a_person"],
+        strays=row["strays"],
+        stray_accounts=row["stray_accounts"] or "",
+        first_stray=row["first_stray"],
     )
 
 
@@ -419,7 +448,7 @@ async def recent(connection: Connection, limit: int) -> list[tuple[Post, tuple[i
     rows = await connection.fetch(
         f"""
         SELECT p.*, m.likes, m.replies, m.views
-        FROM (SELECT {_COLUMNS}, state_since FROM posts ORDER BY state_since DESC, id DESC LIMIT $1) p
+        FROM (SELECT {COLUMNS}, state_since FROM posts ORDER BY state_since DESC, id DESC LIMIT $1) p
         LEFT JOIN LATERAL (SELECT likes, replies, views FROM post_metrics
                            WHERE post_id = p.id ORDER BY read_at DESC LIMIT 1) m ON true
         ORDER BY p.state_since DESC, p.id DESC
@@ -427,7 +456,7 @@ async def recent(connection: Connection, limit: int) -> list[tuple[Post, tuple[i
         limit,
     )
     return [
-        (_post(row), None if row["likes"] is None else (row["likes"], row["replies"], row["views"]))
+        (post_of(row), None if row["likes"] is None else (row["likes"], row["replies"], row["views"]))
         for row in rows
     ]
 
@@ -448,7 +477,7 @@ async def _step(
         """
         UPDATE posts SET state = $3, state_since = $5::timestamptz, fence = $4, detail = $6, reference = $7,
                          published_at = CASE WHEN $3::text = 'published' THEN $5::timestamptz END
-        WHERE id = $1 AND state = $2
+        WHERE id = $1 AND state = $2 AND ($8::timestamptz IS NULL OR submitted_at = $8)
         """,
         post_id,
         came_from,
@@ -457,6 +486,7 @@ async def _step(
         stamp.now,
         storable(detail),
         reference,
+        stamp.attempt_at,
     )
     if done != "UPDATE 1" and not await _is_made(connection, post_id, goes_to, stamp):
         raise await _wrong_state(connection, post_id, came_from)
@@ -476,6 +506,8 @@ async def _is_made(connection: Connection, post_id: int, goes_to: PostState, sta
 
 async def _wrong_state(connection: Connection, post_id: int, wanted: PostState) -> PostStateError:
     state = await connection.fetchval("SELECT state FROM posts WHERE id = $1", post_id)
+    if state == wanted:
+        return PostStateError(f"post {post_id} was tried anew meanwhile")
     return PostStateError(f"post {post_id} is {state or 'not there'}, not {wanted}")
 
 
@@ -501,7 +533,7 @@ async def _refund(connection: Connection, post_id: int, *, attempts: int = 0) ->
     )
 
 
-def _post(row: asyncpg.Record) -> Post:
+def post_of(row: asyncpg.Record) -> Post:
     return Post(
         id=row["id"],
         account=row["account"],

@@ -6,7 +6,7 @@ from typing import Any
 
 from orchestrator.actors.actor import ActorState
 from orchestrator.clock import Clock
-from orchestrator.db import posts
+from orchestrator.db import comparison, posts
 from orchestrator.db.pool import Database
 from orchestrator.health.checks import Checks
 
@@ -71,23 +71,38 @@ async def of_posts(
     if due_at is not None and clock.real_seconds((clock.now() - due_at).total_seconds()) > OVERDUE_S:
         remedy = _standstill(by_name, POSTING) or "See: orchestrator ctl why posting"
         found.append(problem("the oldest due post is not out yet", iso(due_at), remedy))
-    return found + _of_doubt(doubt, by_name)
+    return found + _of_doubt(doubt, by_name) + await _of_comparison(database, accounts)
+
+
+async def _of_comparison(database: Database, accounts: Sequence[str]) -> list[Row]:
+    """What the daily comparison with the sites has found wrong."""
+    remedy = "Look at the site, delete what is too much, then: orchestrator ctl run reconciliation"
+    return [
+        problem(f"{found.account}: {line}", iso(found.at), remedy)
+        for found in await database.run(comparison.findings, accounts)
+        for line in found.wrong
+    ]
 
 
 def _of_doubt(doubt: posts.InDoubt, jobs: Mapping[str, Row]) -> list[Row]:
     found = []
-    by_hand = "settle it by hand: docs/operations.md, “N posts are ambiguous”"
     if doubt.for_a_person:
         what = f"{_count(doubt.for_a_person)} ambiguous, and only a person can tell: {doubt.reason}"
-        found.append(problem(what, None, f"Look at the site, then {by_hand}"))
+        found.append(problem(what, None, f"Look at the site, then: {_decide(doubt.first_for_a_person)}"))
     if doubt.strays:
         what = f"{_count(doubt.strays)} ambiguous, of accounts that the settings lack: {doubt.stray_accounts}"
-        found.append(problem(what, None, f"Put the account back and restart, or {by_hand}"))
+        remedy = f"Put the account back and restart, or: {_decide(doubt.first_stray)}"
+        found.append(problem(what, None, remedy))
     if doubt.looked_for:
         looking = "Reconciliation is looking on the site; see: orchestrator ctl why reconciliation"
         remedy = _standstill(jobs, RECONCILIATION) or looking
         found.append(problem(f"{_count(doubt.looked_for)} ambiguous", None, remedy))
     return found
+
+
+def _decide(post_id: int | None) -> str:
+    """How a person settles the first of the posts in doubt."""
+    return f"orchestrator ctl post resolve {post_id} published|requeue|drop"
 
 
 def _standstill(jobs: Mapping[str, Row], name: str) -> str:

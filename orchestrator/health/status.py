@@ -5,6 +5,7 @@ The control socket and the live view show this one document. Its keys are listed
 """
 
 import os
+from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
@@ -16,7 +17,8 @@ from orchestrator.actors.job import Job
 from orchestrator.actors.supervisor import Supervisor
 from orchestrator.allocator import Allocator
 from orchestrator.clock import Clock
-from orchestrator.db import learned, posts
+from orchestrator.db import comparison, learned, posts
+from orchestrator.db.fence import Fence
 from orchestrator.db.pool import Database
 from orchestrator.errors import DatabaseError
 from orchestrator.health import problems
@@ -61,6 +63,12 @@ class House:
     """The sites whose audiences are learned."""
     accounts: tuple[str, ...] = ()
     """The accounts that are posted for."""
+    fence: Fence | None = None
+    """By what right this daemon changes posts."""
+    settle_s: float = 0.0
+    """Real seconds for which a site may still be taking a post after the press."""
+    is_reference: Callable[[str, str], bool] = lambda _account, _text: True
+    """Whether a text can be the site's name of one of the account's posts."""
     switched_off: tuple[SwitchedOff, ...] = ()
     steps: list[tuple[str, float]] = field(default_factory=list)
     """What the start has done so far, and how long each step took in seconds."""
@@ -253,11 +261,15 @@ def _last_words(actor: Actor) -> str:
 async def _read_stored(house: House, database: Database) -> Document:
     counts = await database.run(posts.count_by_state)
     recent = await database.run(posts.recent, RECENT_POSTS)
+    findings = await database.run(comparison.findings, house.accounts)
     outcomes = await database.run(learned.count_outcomes)
     arms = [row for scope in house.scopes for row in await database.run(learned.arms, scope)]
     document: Document = {
         "posts": {state.value: count for state, count in counts.items()},
         "recent_posts": [_post_row(post, seen) for post, seen in recent],
+        "findings": [
+            {"account": one.account, "at": iso(one.at), "lines": one.notes} for one in findings if one.notes
+        ],
         "learning": {
             "outcomes": outcomes,
             "arms": [

@@ -3,9 +3,11 @@
 Found: published, with the site's reference. Not found in two looks that tell: certainly not taken, so it is
 queued again. A look tells when it reaches back beyond the attempt and shows nothing that may be the post;
 the first begins `posting.settle_s` after the attempt, the second as long after the first. Whatever else was
-seen, the post stays ambiguous, and says why, for a person to decide.
+seen, the post stays ambiguous, and says why, for a person to decide. Once a day each account is compared
+with the site as a whole (`comparison`).
 """
 
+from dataclasses import asdict, replace
 from datetime import datetime
 from itertools import groupby
 
@@ -13,7 +15,10 @@ from orchestrator import crash
 from orchestrator.actors.job import Job, Run
 from orchestrator.crash import Step
 from orchestrator.db import posts
+from orchestrator.db.posts import Stamp
+from orchestrator.errors import PostStateError
 from orchestrator.jobs.apart import Apart
+from orchestrator.jobs.comparison import Figures, compare_due
 from orchestrator.jobs.looks import Look
 from orchestrator.jobs.tools import Account, Tools
 from orchestrator.model import Outcome, Post, PostState, TimelineItem, done, nothing_to_do
@@ -35,19 +40,30 @@ def job(tools: Tools) -> Job:
 
 
 async def reconcile(run: Run, tools: Tools) -> Outcome:
-    """One look at the timeline of each account that has ambiguous posts."""
+    """One look at the timeline of each account that has ambiguous posts, or whose daily comparison is due."""
     tools.refusals.heed(run)
     since = tools.clock.now() - tools.clock.span(tools.settings.posting.stuck_s)
     await tools.database.run(posts.doubt_stuck, tools.stamp(), since)
     doubtful = await tools.database.run(posts.ambiguous, list(tools.accounts), BATCH)
-    if not doubtful:
-        return nothing_to_do("no post is ambiguous")
     settled, apart = 0, Apart(run)
     for name, group in groupby(doubtful, key=lambda x: x[0].account):
         with apart.account(name):
             settled += await _reconcile_account(run, tools, tools.accounts[name], list(group))
-    left = len(doubtful) - settled
-    return apart.end(done(f"{settled} of {len(doubtful)} settled", settled=settled, left=left))
+    compared = await compare_due(run, tools, apart)
+    return apart.end(_outcome(len(doubtful), settled, compared))
+
+
+def _outcome(doubtful: int, settled: int, compared: Figures) -> Outcome:
+    """What the run has done, of what there was to do."""
+    said: list[str] = []
+    figures: dict[str, int] = {}
+    if doubtful:
+        said.append(f"{settled} of {doubtful} settled")
+        figures |= {"settled": settled, "left": doubtful - settled}
+    if compared.compared:
+        said.append(compared.line)
+        figures |= asdict(compared)
+    return done("; ".join(said), **figures) if said else nothing_to_do("no post is ambiguous")
 
 
 async def _reconcile_account(run: Run, tools: Tools, account: Account, doubtful: list[Doubtful]) -> int:
@@ -60,26 +76,33 @@ async def _reconcile_account(run: Run, tools: Tools, account: Account, doubtful:
     found = {post.id: item for post, _ in doubtful if (item := look.take(post)) is not None}
     settled = 0
     for post, missed_at in doubtful:
-        if post.id in found:
-            await _publish(run, tools, post, found[post.id])
-            settled += 1
-        elif reason := look.why_unsure(post):
-            await tools.database.run(posts.note_unreadable, post.id, tools.stamp(), reason)
-        else:
-            settled += await _miss(run, tools, post, missed_at, looked_at)
+        stamp = replace(tools.stamp(), attempt_at=post.submitted_at)
+        try:
+            if post.id in found:
+                await _publish(run, tools, post, found[post.id], stamp)
+                settled += 1
+            elif reason := look.why_unsure(post):
+                await tools.database.run(posts.note_unreadable, post.id, stamp, reason)
+            else:
+                settled += await _miss(run, tools, post, missed_at, (looked_at, stamp))
+        except PostStateError as error:
+            seen = found[post.id].reference if post.id in found else None
+            run.log.warning("post_decided_meanwhile", post=post.id, seen_as=seen, why=str(error))
     return settled
 
 
-async def _publish(run: Run, tools: Tools, post: Post, item: TimelineItem) -> None:
-    stamp = tools.stamp()
+async def _publish(run: Run, tools: Tools, post: Post, item: TimelineItem, stamp: Stamp) -> None:
     with crash.around(Step.FOUND):
         await tools.database.run(posts.publish, post.id, PostState.AMBIGUOUS, item.reference, stamp)
     run.log.info("post_found", post=post.id, account=post.account, reference=item.reference)
 
 
-async def _miss(run: Run, tools: Tools, post: Post, missed_at: datetime | None, looked_at: datetime) -> bool:
-    """The post was not seen in a look that began at `looked_at`; True when that settles it."""
-    stamp, settle = tools.stamp(), tools.clock.span(tools.settings.posting.settle_s)
+async def _miss(
+    run: Run, tools: Tools, post: Post, missed_at: datetime | None, look: tuple[datetime, Stamp]
+) -> bool:
+    """The post was not seen in `look`, its beginning and its stamp; True when that settles it."""
+    looked_at, stamp = look
+    settle = tools.clock.span(tools.settings.posting.settle_s)
     if post.submitted_at is not None and looked_at - post.submitted_at < settle:
         return False  # the site may still be taking it
     if missed_at is None:

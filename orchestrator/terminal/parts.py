@@ -47,7 +47,7 @@ _STATE_STYLES = {
 }
 _ENDING_STYLES = {"done": "green", "nothing_to_do": "dim", "retry": "yellow", "given_up": "red"}
 _BREAKER_STYLES = {"closed": "green", "open": "bold red", "forced_open": "bold red"}
-_POST_STYLES = {"ambiguous": "yellow", "failed": "red", "published": "green"}
+POST_STYLES = {"ambiguous": "yellow", "failed": "red", "published": "green"}
 
 
 class Fitted:
@@ -253,6 +253,19 @@ def posts(status: Row) -> RenderableType | None:
     return section("Posts", line) if line else None
 
 
+def findings(status: Row) -> RenderableType | None:
+    """What the daily comparisons with the sites found that nobody has to do anything about."""
+    grid = _grid()
+    now = now_of(status)
+    for found in rows(status, "findings"):
+        lines = found.get("lines")
+        said = "\n".join(plain(str(line)) for line in lines) if isinstance(lines, list) else ""
+        line = Text(said)
+        line.append(f"  {ago(moment(found, 'at'), now)}", "dim")
+        grid.add_row(Text(text(found, "account", "?"), "bold"), line)
+    return section("Site against database", grid)
+
+
 def post_counts(status: Row) -> Text:
     """The states that have posts, in one line; empty while nothing is known."""
     counts = table(status, "posts")
@@ -260,7 +273,7 @@ def post_counts(status: Row) -> Text:
     for state in counts:
         if number(counts, state):
             said = f"{count(number(counts, state))} {plain(str(state))}"
-            line.append(" · " if line else "", "dim").append(said, _POST_STYLES.get(state, ""))
+            line.append(" · " if line else "", "dim").append(said, POST_STYLES.get(state, ""))
     return line if line or not counts else Text("none yet", "dim")
 
 

@@ -12,6 +12,7 @@ from orchestrator.terminal.parts import (
     checks,
     contexts,
     facts,
+    findings,
     headline,
     indented,
     jobs,
@@ -30,7 +31,7 @@ def render_status(status: Row) -> RenderableType:
     def make(width: int) -> RenderableType:
         top = Group(headline(status), facts(status))
         parts = [top, problems(status), contexts(status, width), waiting(status, width)]
-        return stacked([*parts, jobs(status, width), posts(status), checks(status)])
+        return stacked([*parts, jobs(status, width), posts(status), findings(status), checks(status)])
 
     return Fitted(make)
 

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Mapping
+from dataclasses import replace
 from datetime import timedelta
 from types import MappingProxyType
 from typing import Any
@@ -10,7 +11,8 @@ import pytest
 import trio
 
 from orchestrator.actors.supervisor import RestartRule
-from orchestrator.db import posts
+from orchestrator.db import comparison, posts
+from orchestrator.db.comparison import Findings
 from orchestrator.db.pool import Database
 from orchestrator.db.posts import Stamp
 from orchestrator.errors import (
@@ -595,22 +597,48 @@ async def test_a_post_that_is_long_overdue_is_a_problem(database: Database) -> N
         assert await problems_of(stage, database, accounts=("grace",)) == {}
 
 
+async def test_what_the_comparison_with_the_site_found_is_told_and_what_is_wrong_is_a_problem(
+    database: Database,
+) -> None:
+    stamp = Stamp(await rows.take_fence(database), NOON)
+    found = Findings(rows.ACCOUNT, NOON, ["gone from the site: post 7 (p7)"], ["p9 has the text of post 8"])
+    await database.run(comparison.remember, found, stamp)
+    await database.run(comparison.remember, replace(found, account="of other settings"), stamp)
+    async with a_stage([a_job("reconciliation")]) as stage:
+        house = await started(stage, database=database)
+        house.accounts = (rows.ACCOUNT,)
+        status = await read_status(house)
+    assert status["findings"] == [
+        {"account": "ada", "at": "2026-06-01T12:00:00+00:00", "lines": ["gone from the site: post 7 (p7)"]}
+    ]
+    assert status["problems"] == [
+        {
+            "what": "ada: p9 has the text of post 8",
+            "since": "2026-06-01T12:00:00+00:00",
+            "remedy": "Look at the site, delete what is too much, then: orchestrator ctl run reconciliation",
+        }
+    ]
+
+
 async def test_posts_in_doubt_are_told_by_who_can_settle_them(database: Database) -> None:
     stamp = Stamp(await rows.take_fence(database), NOON)
     await rows.in_state(database, PostState.AMBIGUOUS, stamp, "one that is looked for")
-    await rows.in_state(database, PostState.AMBIGUOUS, stamp, "one of bob", "bob")
-    for text in ("one that is hidden", "another that is hidden"):
-        hidden = await rows.in_state(database, PostState.AMBIGUOUS, stamp, text)
-        await database.run(posts.note_unreadable, hidden, stamp, f"not among the latest 100; {posts.ASK}")
-    by_hand = "settle it by hand: docs/operations.md, “N posts are ambiguous”"
+    stray = await rows.in_state(database, PostState.AMBIGUOUS, stamp, "one of bob", "bob")
+    hidden = [
+        await rows.in_state(database, PostState.AMBIGUOUS, stamp, text)
+        for text in ("one that is hidden", "another that is hidden")
+    ]
+    for post_id in hidden:
+        await database.run(posts.note_unreadable, post_id, stamp, f"not among the latest 100; {posts.ASK}")
     async with a_stage([a_job("reconciliation")]) as stage:
         found = await problems_of(stage, database)
         assert found == {
             f"2 posts are ambiguous, and only a person can tell: not among the latest 100; {posts.ASK}": (
-                f"Look at the site, then {by_hand}"
+                f"Look at the site, then: orchestrator ctl post resolve {hidden[0]} published|requeue|drop"
             ),
             "1 post is ambiguous, of accounts that the settings lack: bob": (
-                f"Put the account back and restart, or {by_hand}"
+                "Put the account back and restart, or: "
+                f"orchestrator ctl post resolve {stray} published|requeue|drop"
             ),
             "1 post is ambiguous": (
                 "Reconciliation is looking on the site; see: orchestrator ctl why reconciliation"

@@ -1,10 +1,13 @@
 """Reconciliation: what the account's own timeline says of ambiguous posts, and what follows."""
 
 from collections.abc import Callable
+from datetime import timedelta
 
 import pytest
 import trio
 
+from orchestrator.db import decisions
+from orchestrator.db.decisions import Decision
 from orchestrator.db.pool import Database
 from orchestrator.errors import (
     ContextBrokenError,
@@ -22,7 +25,7 @@ from orchestrator.jobs.posting import post_one
 from orchestrator.jobs.reconciliation import TIMELINE_ITEMS, reconcile
 from orchestrator.model import Ending, Outcome, PostState
 from orchestrator.testing.house import settings_for
-from orchestrator.testing.site import Pause, dropped
+from orchestrator.testing.site import Entry, Pause, dropped
 from tests import rows
 from tests.jobs.house import House, make_house, new_fence
 
@@ -464,6 +467,58 @@ async def test_a_daemon_that_was_overtaken_during_the_look_settles_nothing(
         await new_fence(house.database)
         pause.go_on.set()
     assert await rows.row(house.database, post_id) == before
+
+
+async def decide(house: House, post_id: int, decision: Decision) -> None:
+    await house.database.run(
+        decisions.decide, post_id, decision, "", "alice", house.stamp(), timedelta(minutes=1)
+    )
+
+
+async def test_a_look_settles_nothing_of_what_a_person_has_queued_again_meanwhile(house: House) -> None:
+    """The second look began before the person's word; the site takes the new press and drops the answer."""
+    post_id = await in_doubt(house, is_accepted=False)
+    settle(house)
+    await look(house)
+    settle(house)
+    pause = Pause()
+    house.site.trouble["own_posts"].append(pause)
+    taken: list[Entry] = []
+
+    async def press_again() -> None:
+        """While the look goes on; what it sees is older than the press."""
+        await pause.is_reached.wait()
+        await decide(house, post_id, Decision.REQUEUE)
+        house.site.trouble["accepted"].append(dropped())
+        with pytest.raises(PostUnclearError):
+            await post_one(house.run("posting"), house.tools)
+        taken.append(house.site.ledger.pop())
+        pause.go_on.set()
+
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(press_again)
+        assert (await look(house)).figures == {"settled": 0, "left": 1}
+    assert await house.state(post_id) == ("ambiguous", 1)
+    assert (await rows.row(house.database, post_id))["missed_at"] is None
+    house.site.ledger += taken
+    await look(house)
+    assert await house.state(post_id) == ("published", 1)
+
+
+async def test_a_post_that_a_person_drops_during_the_look_stays_dropped_and_the_others_are_settled(
+    house: House,
+) -> None:
+    dropped_id = await in_doubt(house, "a text", is_accepted=True)
+    other = await in_doubt(house, "another text", is_accepted=True)
+    settle(house)
+    pause = Pause()
+    house.site.trouble["own_posts"].append(pause)
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(look, house)
+        await pause.is_reached.wait()
+        await decide(house, dropped_id, Decision.DROP)
+        pause.go_on.set()
+    assert [(await house.state(number))[0] for number in (dropped_id, other)] == ["failed", "published"]
 
 
 async def test_many_posts_in_doubt_are_settled_over_several_runs(

@@ -41,6 +41,15 @@ def test_a_problem_says_what_since_when_and_what_to_do() -> None:
     assert "→ Start PostgreSQL" in output
 
 
+def test_what_the_comparison_with_the_site_found_has_its_own_section() -> None:
+    found = {"account": "ada", "at": at("14:29"), "lines": ["gone: post 7", "on the site: p9"]}
+    output = shown(render_status(busy(findings=[found])))
+    assert "Site against database" in output
+    assert "ada  gone: post 7" in output
+    assert "on the site: p9  3 min ago" in output
+    assert "Site against database" not in shown(render_status(busy()))
+
+
 def test_without_problems_there_is_no_word_of_them() -> None:
     assert "Problems" not in shown(render_status(busy()))
 

@@ -1,0 +1,194 @@
+"""What may be asked of posts on the control socket, and what a person may decide of them."""
+
+from typing import Any
+
+import structlog
+
+from orchestrator.db import comparison, decisions
+from orchestrator.db.decisions import Decision, PostRecord
+from orchestrator.db.pool import Database
+from orchestrator.db.posts import ASK, Stamp
+from orchestrator.errors import ControlError, DatabaseError
+from orchestrator.health.modes import DATABASE
+from orchestrator.health.problems import iso
+from orchestrator.health.status import House
+from orchestrator.model import PostState, storable
+
+LIMIT = 20
+"""Posts that are listed when nobody says how many."""
+MAX_LIMIT = 500
+BEGINNING = 120
+"""Characters of a text that a list shows."""
+
+log = structlog.get_logger("control.posts")
+
+Args = dict[str, Any]
+
+
+async def listed(house: House, args: Args) -> Args:
+    """Posts, those that changed last first. Raises ControlError and DatabaseError, as the others do."""
+    limit = args.get("limit", LIMIT)
+    if not 1 <= limit <= MAX_LIMIT:
+        raise ControlError(f"limit must be from 1 to {MAX_LIMIT}, not {limit}")
+    state = _one_of(PostState, args["state"], "state") if "state" in args else None
+    found = await _database(house).run(decisions.listed, state, args.get("account"), limit)
+    return {"posts": [_row(record) for record in found], "now": iso(house.clock.now())}
+
+
+async def shown(house: House, args: Args) -> Args:
+    """All that is known of one post, and what becomes of it."""
+    record = await _database(house).run(decisions.find, args["post"])
+    more = {
+        "text": record.post.text,
+        "source": record.post.source,
+        "topic": record.post.arms.topic,
+        "format": record.post.arms.format,
+        "hour": record.post.arms.hour,
+        "created_at": iso(record.created_at),
+        "submitted_at": iso(record.post.submitted_at),
+        "missed_at": iso(record.missed_at),
+        "counted_on": record.counted_on and record.counted_on.isoformat(),
+        "measured_at": iso(record.measured_at),
+        "decision": record.decision,
+        "decided_by": record.decided_by,
+        "decided_at": iso(record.decided_at),
+    }
+    return {"post": _row(record) | more, "next": _next(house, record), "now": iso(house.clock.now())}
+
+
+async def resolve(house: House, who: str, args: Args) -> Args:
+    """Carry out a person's decision on an ambiguous post."""
+    database, fence = _database(house), house.fence
+    if fence is None:
+        raise _still_starting()
+    post_id = args["post"]
+    decision = _one_of(Decision, args["decision"], "the decision")
+    reference = await _reference(house, database, post_id, decision, args.get("reference"))
+    stamp, settle = Stamp(fence.number, house.clock.now()), house.clock.span(house.settle_s)
+    record = await database.run(decisions.decide, post_id, decision, reference, who, stamp, settle)
+    log.warning("post_decided", post=post_id, account=record.post.account, decision=decision, by=who)
+    return {"message": _done(house, record)}
+
+
+async def findings(house: House) -> list[str]:
+    """What the latest comparisons with the sites found, as sentences; nothing while the database is away."""
+    if house.database is None or house.checks.is_down(DATABASE):
+        return []
+    try:
+        found = await house.database.run(comparison.findings, house.accounts)
+    except DatabaseError as error:
+        return [f"What was found on the sites can't be read: {error}."]
+    return [
+        f"{one.account} was compared with the site {iso(one.at)}: "
+        f"{'; '.join(one.wrong + one.notes) or 'nothing unknown, nothing gone'}."
+        for one in found
+    ]
+
+
+async def _reference(
+    house: House, database: Database, post_id: int, decision: Decision, given: str | None
+) -> str:
+    """The reference that the decision needs, empty when it needs none."""
+    if decision is not Decision.PUBLISHED:
+        if given is not None:
+            raise ControlError(f"{decision} takes no reference: only what is published has one")
+        return ""
+    reference = storable(given or "").strip()
+    account = (await database.run(decisions.find, post_id)).post.account
+    if not reference:
+        remedy = f"Say it: orchestrator ctl post resolve {post_id} published --reference REFERENCE"
+        raise ControlError("a published post has the reference that the site gave it", remedy=remedy)
+    if not house.is_reference(account, reference):
+        remedy = f"See those of the account: orchestrator ctl posts --state published --account {account}"
+        raise ControlError(f"{reference!r} can't be a reference on the site of {account}", remedy=remedy)
+    return reference
+
+
+def _done(house: House, record: PostRecord) -> str:
+    post = record.post
+    match record.decision:
+        case Decision.PUBLISHED:
+            return f"Post {post.id} is published as {post.reference}; it counts for {record.counted_on}."
+        case Decision.DROP:
+            return f"Post {post.id} is dropped: it is not counted, and its text is not queued again."
+        case _:
+            way = f"{_next(house, record)[0]} Its place in the day's count is free."
+            return f"Post {post.id} is queued again, with all its tries. {way}"
+
+
+def _next(house: House, record: PostRecord) -> list[str]:
+    """What becomes of the post, as sentences."""
+    post = record.post
+    is_stray = post.account not in house.accounts
+    if is_stray and post.state in (PostState.QUEUED, PostState.AMBIGUOUS):
+        lines = [f"Nothing, by itself: the settings have no account {post.account}."]
+        return lines + ([_decide(post.id)] if post.state is PostState.AMBIGUOUS else [])
+    match post.state:
+        case PostState.QUEUED if post.due_at > house.clock.now():
+            return [f"It is due {iso(post.due_at)}, and goes out at posting's next turn after that."]
+        case PostState.QUEUED:
+            return ["It goes out at posting's next turn, or now with: orchestrator ctl run posting"]
+        case PostState.CLAIMED:
+            return ["A run of posting has taken it. Nothing is pressed; if the run ends now it is queued."]
+        case PostState.SUBMITTING:
+            return ["It is being sent. It ends published, failed, queued or, if nobody knows, ambiguous."]
+        case PostState.AMBIGUOUS:
+            return [*_of_doubt(record), _decide(post.id)]
+        case PostState.DRAFT:
+            return ["Nothing: drafts are not used yet."]
+        case _:
+            return ["Nothing: that is final."]
+
+
+def _of_doubt(record: PostRecord) -> list[str]:
+    """What reconciliation has seen of an ambiguous post, and what it will do."""
+    if record.post.detail.endswith(ASK):
+        return ["Reconciliation has looked and can't tell: look at the site and decide."]
+    if record.missed_at is None:
+        seen = "Reconciliation has not missed it on the site yet."
+    else:
+        seen = f"A look at {iso(record.missed_at)} did not find it on the site."
+    rule = "A look that finds it publishes it; after two that do not it is queued again."
+    return [seen, f"{rule} See: orchestrator ctl why reconciliation"]
+
+
+def _decide(post_id: int) -> str:
+    return (
+        f"To decide by hand: orchestrator ctl post resolve {post_id} published --reference REFERENCE, "
+        "or requeue, or drop."
+    )
+
+
+def _row(record: PostRecord) -> Args:
+    post = record.post
+    return {
+        "id": post.id,
+        "account": post.account,
+        "state": post.state.value,
+        "due_at": iso(post.due_at),
+        "published_at": iso(post.published_at),
+        "attempts": post.attempt,
+        "reference": post.reference,
+        "since": iso(record.since),
+        "detail": post.detail,
+        "text": post.text[:BEGINNING],
+    }
+
+
+def _one_of(kind: Any, word: str, what: str) -> Any:
+    try:
+        return kind(word)
+    except ValueError:
+        known = ", ".join(kind)
+        raise ControlError(f"{what} must be one of: {known}") from None
+
+
+def _database(house: House) -> Database:
+    # Before the jobs are there, the tables may not be.
+    if house.database is None or house.supervisor is None:
+        raise _still_starting()
+    return house.database
+
+
+def _still_starting() -> ControlError:
+    return ControlError("the daemon is still starting", remedy="See: orchestrator ctl status")

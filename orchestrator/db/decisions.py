@@ -1,0 +1,180 @@
+"""What people look up of posts, and what they decide of those that nobody else can settle."""
+
+from dataclasses import dataclass
+from datetime import date, datetime, timedelta
+from enum import StrEnum
+
+import asyncpg
+
+from orchestrator.db import lease, posts
+from orchestrator.db.pool import Connection
+from orchestrator.db.posts import Stamp
+from orchestrator.errors import PostStateError
+from orchestrator.model import Post, PostState
+
+_COLUMNS = (
+    f"{posts.COLUMNS}, state_since, created_at, counted_on, measured_at, decision, decided_by, decided_at"
+)
+
+
+class Decision(StrEnum):
+    """What a person may say of an ambiguous post."""
+
+    PUBLISHED = "published"
+    """The site has it, under a reference."""
+    REQUEUE = "requeue"
+    """The site does not have it: it is to be tried again, with all its tries."""
+    DROP = "drop"
+    """The site does not have it, and its text is not to be posted any more."""
+
+
+@dataclass(frozen=True, slots=True)
+class PostRecord:
+    """Everything that the database knows of a post but its figures."""
+
+    post: Post
+    since: datetime
+    """When it came to its state."""
+    created_at: datetime
+    missed_at: datetime | None
+    """When a look that tells did not find it on the site; of an ambiguous one."""
+    counted_on: date | None
+    """The day, in the account's zone, whose counter holds it."""
+    measured_at: datetime | None
+    decision: Decision | None
+    decided_by: str | None
+    decided_at: datetime | None
+
+
+async def listed(
+    connection: Connection, state: PostState | None, account: str | None, limit: int
+) -> list[PostRecord]:
+    """The posts that changed last, newest first; those of one state or account only, if one is given."""
+    rows = await connection.fetch(
+        f"""
+        SELECT {_COLUMNS} FROM posts
+        WHERE ($1::text IS NULL OR state = $1) AND ($2::text IS NULL OR account = $2)
+        ORDER BY state_since DESC, id DESC LIMIT $3
+        """,  # noqa: S608 - a constant
+        state,
+        account,
+        limit,
+    )
+    return [_record(row) for row in rows]
+
+
+async def find(connection: Connection, post_id: int) -> PostRecord:
+    """One post. Raises PostStateError when there is none."""
+    return await _find(connection, post_id)
+
+
+async def decide(  # noqa: PLR0913, PLR0917 - what, by whom, when, and what is known of the site
+    connection: Connection,
+    post_id: int,
+    decision: Decision,
+    reference: str,
+    who: str,
+    stamp: Stamp,
+    settle: timedelta,
+) -> PostRecord:
+    """Carry out what `who` says of an ambiguous post, in one transaction; the post as it is then.
+
+    The row is held from the first look at it on, so of several who decide at once one does. `reference` is
+    for PUBLISHED alone. Raises PostStateError for a post that is not ambiguous, one that the site may
+    still be taking (pressed less than `settle` ago) unless it is seen there, and a reference that another
+    post has.
+    """
+    await lease.check(connection, stamp.fence)
+    found = await _find(connection, post_id, "FOR UPDATE")
+    if found.post.state is not PostState.AMBIGUOUS:
+        raise _not_ambiguous(found)
+    if decision is Decision.PUBLISHED:
+        await _check_free(connection, found.post, reference)
+        await posts.publish(connection, post_id, PostState.AMBIGUOUS, reference, stamp)
+    else:
+        _check_settled(found.post, stamp.now, settle)
+        await _take_back(connection, post_id, decision, who, stamp)
+    await connection.execute(
+        "UPDATE posts SET decision = $2, decided_by = $3, decided_at = $4 WHERE id = $1",
+        post_id,
+        decision,
+        who,
+        stamp.now,
+    )
+    return await _find(connection, post_id)
+
+
+async def _take_back(
+    connection: Connection, post_id: int, decision: Decision, who: str, stamp: Stamp
+) -> None:
+    """The site does not have it: the day's count is given back."""
+    if decision is Decision.DROP:
+        await posts.fail(connection, post_id, PostState.AMBIGUOUS, stamp, f"dropped by {who}")
+        return
+    detail = f"queued again by {who}"
+    await posts.requeue(connection, post_id, PostState.AMBIGUOUS, stamp, stamp.now, detail)
+    await connection.execute("UPDATE posts SET attempt = 0 WHERE id = $1", post_id)
+
+
+async def _find(connection: Connection, post_id: int, lock: str = "") -> PostRecord:
+    query = f"SELECT {_COLUMNS} FROM posts WHERE id = $1 {lock}"  # noqa: S608 - constants
+    row = await connection.fetchrow(query, post_id)
+    if row is None:
+        raise PostStateError(f"there is no post {post_id}", remedy="See: orchestrator ctl posts")
+    return _record(row)
+
+
+async def _check_free(connection: Connection, post: Post, reference: str) -> None:
+    other = await connection.fetchval(
+        "SELECT id FROM posts WHERE account = $1 AND reference = $2", post.account, reference
+    )
+    if other is not None:
+        raise PostStateError(
+            f"{reference} is post {other} already", remedy=f"See: orchestrator ctl post show {other}"
+        )
+
+
+def _check_settled(post: Post, now: datetime, settle: timedelta) -> None:
+    if post.submitted_at is None:
+        return
+    left = settle - max(now - post.submitted_at, timedelta())
+    if left > timedelta():
+        raise PostStateError(
+            f"the site may still be taking post {post.id}, which was pressed at {_clock(post.submitted_at)}",
+            remedy=f"Look again after {_clock(post.submitted_at + settle)}",
+        )
+
+
+def _not_ambiguous(found: PostRecord) -> PostStateError:
+    post = found.post
+    since = f"post {post.id} is {post.state} since {_clock(found.since)}"
+    if found.decided_at is not None:
+        by = f"{found.decision}, decided by {found.decided_by} at {_clock(found.decided_at)}"
+        since = f"{since} ({by})"
+    remedies = {
+        PostState.QUEUED: "It goes out when it is due",
+        PostState.CLAIMED: "It is being published; see how that ends",
+        PostState.SUBMITTING: "It is being published; when nobody can tell how that ended it is ambiguous",
+        PostState.PUBLISHED: f"The site has it as {post.reference}",
+        PostState.FAILED: "That is final",
+    }
+    return PostStateError(f"{since}: nothing is to be decided", remedy=remedies.get(post.state, ""))
+
+
+def _clock(moment: datetime) -> str:
+    return f"{moment:%Y-%m-%d %H:%M:%S} UTC"
+
+
+def _record(row: asyncpg.Record) -> PostRecord:
+    decision = row["decision"]
+    return PostRecord(
+        post=posts.post_of(row),
+        since=row["state_since"],
+        created_at=row["created_at"],
+        missed_at=row["missed_at"],
+        counted_on=row["counted_on"],
+        measured_at=row["measured_at"],
+        decision=None if decision is None else Decision(decision),
+        decided_by=row["decided_by"],
+        decided_at=row["decided_at"],
+    )
