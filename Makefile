@@ -5,11 +5,12 @@
 VENV  := .venv/bin
 STEPS := 1000000
 DAYS  := 10000
+CYCLES := 20
 PARTS := allocator breaker
 SETUP := @PYTHON='$(PYTHON)' sh tools/setup.sh
 
 .DEFAULT_GOAL := help
-.PHONY: help run test check prove simulation mutants bench format docs lock
+.PHONY: help run test check prove simulation chaos mutants bench format docs lock
 
 help:
 	@echo "make run     the whole thing: daemon, database, browser, bundled site (ARGS: see orchestrator demo --help)"
@@ -17,6 +18,7 @@ help:
 	@echo "make check   style, types, structured concurrency, layers"
 	@echo "make prove   a million random steps of each part against its model (STEPS=, SEED=, PARTS=\"$(PARTS)\")"
 	@echo "make simulation  days of the whole runtime in virtual time, each with its troubles (DAYS=, SEED=)"
+	@echo "make chaos   the real thing, with everything killed in turn (CYCLES=, FAULT=, SEED=)"
 	@echo "make mutants small faults put into the code one by one: the tests find each (ARGS=breaker for one part)"
 	@echo "make bench   figures, with the machine's description"
 	@echo "make format  put the code into shape"
@@ -46,6 +48,11 @@ prove:
 simulation:
 	$(SETUP) test
 	@exec $(VENV)/python -m tests.simulation.run --days $(DAYS) $(if $(SEED),--first $(SEED))
+
+chaos:
+	$(SETUP) test
+	@exec $(VENV)/python -m tests.chaos.campaign --cycles $(CYCLES) $(if $(SEED),--seed $(SEED)) \
+		$(if $(FAULT),--fault $(FAULT)) $(ARGS)
 
 mutants:
 	$(SETUP) test

@@ -1,0 +1,255 @@
+"""Breaks worlds, cycle by cycle, and compares after each: `make chaos`.
+
+python -m tests.chaos.campaign --cycles 100 --seed 1             whatever the seeds 1 to 100 draw
+python -m tests.chaos.campaign --cycles 10 --fault point:press:before
+python -m tests.chaos.campaign --cycles 1 --seed 17              one of them again
+
+The results are lines of JSON in a file; what stands there is not done again. Exit code 1 when anything
+was ever wrong.
+"""
+# ruff: noqa: T201 - it is a program of the terminal
+
+import argparse
+import json
+import os
+import random
+import sys
+import time
+import traceback
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+
+import psutil
+import trio
+
+from orchestrator.errors import ControlError
+from tests.chaos.comparison import COUNTERS, POSTS, Books, Footprint, in_doubt
+from tests.chaos.faults import FAULTS, POINT, Fault
+from tests.chaos.world import SETTLE_S, World, open_world
+from tests.integration.daemon import processes_of, wait_until
+from tests.rows import Row
+
+RESULTS = Path("chaos.jsonl")
+SETTLED_S = 180 + 4 * SETTLE_S
+"""How long until no post is in doubt: it may have to be called stuck first."""
+CYCLE_S = 900.0
+SETTLED = ("post_found", "post_requeued", "post_given_up")
+"""In the log: a post that was ambiguous is not any more."""
+PAUSE_S = 0.5
+
+
+@dataclass(slots=True)
+class Result:
+    """One cycle; `wrong` is empty when all was well."""
+
+    seed: int
+    fault: str
+    moment: str = ""
+    wrong: list[str] = field(default_factory=list)
+    skipped: str = ""
+    ready_s: float = 0.0
+    """From the strike's end until the daemon was ready again."""
+    seconds: float = 0.0
+    doubtful: int = 0
+    """How often a post was ambiguous, and how many of them are left to a person."""
+    left: int = 0
+    replay: str = ""
+
+
+class Cycles:
+    """The cycles that one after the other break the same world."""
+
+    def __init__(self, world: World) -> None:
+        self._world = world
+        self._books, self._footprint = Books(), Footprint()
+
+    async def live(self, fault: Fault, rng: random.Random, result: Result) -> None:
+        """One cycle; what is wrong is said in its result."""
+        begin = time.monotonic()
+        try:
+            with trio.fail_after(CYCLE_S):
+                await self._world.be_ready()
+                await self._strike(self._world, fault, rng, result)
+        except Exception as error:  # noqa: BLE001 - whatever ended the cycle is its result
+            result.wrong.append(_told(error))
+        if result.wrong:
+            result.wrong.append(f"its files: {self._world.place}")
+        result.seconds = round(time.monotonic() - begin, 1)
+
+    async def _strike(self, world: World, fault: Fault, rng: random.Random, result: Result) -> None:
+        before = world.said_times(*SETTLED)
+        await world.has_posted(len(await world.site.ledger()))
+        result.moment = await fault.strike(world, rng)
+        struck_at = time.monotonic()
+        await world.be_ready()
+        result.ready_s = round(time.monotonic() - struck_at, 1)
+        await world.has_posted(len(await world.site.ledger()))
+        posts = await self._settle(world)
+        result.left = len([post for post in posts if post["state"] == "ambiguous"])
+        result.doubtful = world.said_times(*SETTLED) - before + result.left
+        assert world.daemon is not None
+        result.wrong += [
+            *self._books.compare(await world.site.ledger(), posts, await world.query(COUNTERS)),
+            *self._footprint.compare(world.daemon.process.pid),
+            *_strays(world),
+        ]
+
+    async def _settle(self, world: World) -> list[Row]:
+        """Wait until nothing is under way or in doubt; the posts then."""
+        daemon = world.daemon
+        assert daemon is not None
+        deadline = trio.current_time() + SETTLED_S
+        await self._pause(world)
+        while True:
+            posts = await world.query(POSTS)
+            states = Counter(post["state"] for post in posts)
+            if not states["claimed"] and not states["submitting"] and not in_doubt(posts):
+                return posts
+            assert trio.current_time() < deadline, f"not settled: {states}. {daemon.said()}"
+            if states["claimed"]:  # only the next run puts back what one could not
+                await daemon.ask("resume", job="posting")
+                await trio.sleep(PAUSE_S)
+                await self._pause(world)
+            await trio.sleep(PAUSE_S)
+
+    async def _pause(self, world: World) -> None:
+        daemon = world.daemon
+        assert daemon is not None
+        await daemon.ask("pause", job="posting")
+
+        async def is_paused() -> bool:
+            try:
+                return (await daemon.job("posting")).get("state") == "paused"
+            except ControlError:
+                return False
+
+        await wait_until(is_paused, "posting is paused", daemon.said, SETTLED_S)
+
+
+def draw(rng: random.Random, wanted: str) -> Fault:
+    """A fault by the dice, among those whose name begins with `wanted`."""
+    among = [fault for fault in FAULTS.values() if fault.name.startswith(wanted)]
+    return rng.choices(among, [fault.weight for fault in among])[0]
+
+
+def _strays(world: World) -> list[str]:
+    """Processes that belong to the daemon and do not descend from it, and those of another daemon."""
+    assert world.daemon is not None
+    family = {process.pid for process in world.daemon.family()} | {world.daemon.process.pid}
+    found = [
+        process
+        for name in ("daemon", "standby")
+        for process in processes_of(world.place / name)
+        if process.pid not in family
+    ]
+    return [f"left over: {process}" for process in found if psutil.pid_exists(process.pid)]
+
+
+def _told(error: BaseException) -> str:
+    return "".join(traceback.format_exception(error))[-6000:]
+
+
+# ── results ─────────────────────────────────────────────────────────────────────────────────────
+
+
+def read_results(path: Path) -> list[Result]:
+    if not path.exists():
+        return []
+    return [Result(**json.loads(line)) for line in path.read_text().splitlines()]
+
+
+def keep(path: Path, result: Result) -> None:
+    with path.open("a") as file:
+        file.write(json.dumps(asdict(result)) + "\n")
+
+
+def table(results: list[Result]) -> list[str]:
+    """One line for each fault, all points of the daemon's death in one."""
+    lines = ["| fault | cycles | wrong | ambiguous | left to a person | longest until ready |"]
+    lines.append("|---|---|---|---|---|---|")
+    kinds = sorted({_kind(result) for result in results})
+    for kind in [*kinds, "all"]:
+        some = [one for one in results if kind in (_kind(one), "all") and not one.skipped]
+        wrong, doubtful = sum(bool(one.wrong) for one in some), sum(one.doubtful for one in some)
+        longest_s = max((one.ready_s for one in some), default=0.0)
+        left = sum(one.left for one in some)
+        lines.append(f"| {kind} | {len(some)} | {wrong} | {doubtful} | {left} | {longest_s:.1f} s |")
+    return lines
+
+
+def _kind(result: Result) -> str:
+    return "point" if result.fault.startswith(POINT) else result.fault
+
+
+async def run(plan: Sequence[tuple[int, str]], path: Path) -> list[Result]:
+    """Live a cycle for each seed and beginning of a fault's name; keep each result as it comes.
+
+    After a wrong one the world is a new one.
+    """
+    results: list[Result] = []
+    while len(results) < len(plan):
+        seed, wanted = plan[len(results)]
+        first = draw(random.Random(seed), wanted)
+        if first.is_small and os.geteuid() != 0:
+            why = "only root can mount a small disk"
+            skipped = Result(seed, first.name, skipped=why, replay=replay(seed, wanted))
+            results.append(skipped)
+            keep(path, skipped)
+            continue
+        async with open_world(is_shared=first.is_shared, is_small=first.is_small) as world:
+            cycles = Cycles(world)
+            for seed, wanted in plan[len(results) :]:
+                rng = random.Random(seed)
+                fault = draw(rng, wanted)
+                if (fault.is_shared, fault.is_small) != (first.is_shared, first.is_small):
+                    break
+                result = Result(seed, fault.name, replay=replay(seed, wanted))
+                await cycles.live(fault, rng, result)
+                results.append(result)
+                keep(path, result)
+                _tell(result, f"{len(results)}/{len(plan)}")
+                if result.wrong:
+                    world.is_kept = True
+                    break
+    return results
+
+
+def replay(seed: int, wanted: str) -> str:
+    return f"make chaos CYCLES=1 SEED={seed}{f' FAULT={wanted}' if wanted else ''}"
+
+
+def _tell(result: Result, progress: str) -> None:
+    state = "WRONG" if result.wrong else "well"
+    print(
+        f"{progress} seed {result.seed} {result.fault} ({result.moment}): {state}, "
+        f"{result.doubtful} ambiguous, ready after {result.ready_s} s, {result.seconds} s",
+        flush=True,
+    )
+    for line in result.wrong:
+        print(f"    {line}")
+    if result.wrong:
+        print(f"    again: {result.replay}", flush=True)
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(prog="python -m tests.chaos.campaign", description="Break things.")
+    parser.add_argument("--cycles", type=int, default=20)
+    parser.add_argument("--seed", type=int, default=1, help="of the first cycle; the next ones follow it")
+    parser.add_argument("--fault", default="", help=f"only those that begin so: {', '.join(FAULTS)}")
+    parser.add_argument("--results", type=Path, default=RESULTS, help="goes on from there")
+    given = parser.parse_args(arguments)
+    if not any(name.startswith(given.fault) for name in FAULTS):
+        parser.error(f"no fault begins with {given.fault!r}")
+    wanted = {replay(seed, given.fault): seed for seed in range(given.seed, given.seed + given.cycles)}
+    # One cycle alone is asked for to see it again.
+    before = [one for one in read_results(given.results) if one.replay in wanted and given.cycles > 1]
+    plan = [(seed, given.fault) for seed in sorted(set(wanted.values()) - {one.seed for one in before})]
+    results = before + trio.run(run, plan, given.results)
+    print("\n".join(table(results)))
+    return 1 if any(result.wrong for result in results) else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

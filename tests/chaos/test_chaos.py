@@ -1,0 +1,130 @@
+"""A short campaign. `make chaos` is the long one: every point, every fault, as many cycles as one likes."""
+
+from pathlib import Path
+
+import pytest
+import trio
+
+from orchestrator.crash import POINTS
+from tests.chaos import campaign
+from tests.chaos.campaign import RESULTS, Result, keep, main, read_results, replay, run, table
+from tests.chaos.comparison import Books
+from tests.chaos.faults import FAULTS, POINT
+from tests.chaos.site import Document
+from tests.rows import TODAY, Row
+
+ON_SITE: Document = {"reference": "r1", "account": "ada", "fingerprint": "f1"}
+PUBLISHED: Row = {
+    "id": 1,
+    "account": "ada",
+    "fingerprint": "f1",
+    "state": "published",
+    "reference": "r1",
+    "counted_on": TODAY,
+    "detail": "",
+}
+COUNTED: Row = {"account": "ada", "day": TODAY, "posts": 1}
+QUEUED: Row = {**PUBLISHED, "state": "queued", "reference": None, "counted_on": None}
+
+
+@pytest.mark.timeout(600)
+@pytest.mark.parametrize(
+    "faults",
+    [
+        ["point:claim:after", "point:press:after", "point:send:after", "point:record:after", "browser"],
+        ["standby"],
+    ],
+    ids=["one daemon", "two daemons"],
+)
+async def test_what_is_killed_at_a_point_costs_no_post_and_doubles_none(
+    faults: list[str], tmp_path: Path
+) -> None:
+    results = await run([(seed, fault) for seed, fault in enumerate(faults, 1)], tmp_path / RESULTS)
+    assert [result.wrong for result in results] == [[] for _ in faults]
+    assert [result.fault for result in results] == faults
+    assert read_results(tmp_path / RESULTS) == results
+    assert table(results)[-1].startswith(f"| all | {len(faults)} | 0 |")
+
+
+def test_every_point_is_a_fault_of_its_own() -> None:
+    assert [name.removeprefix(POINT) for name in FAULTS if name.startswith(POINT)] == list(POINTS)
+
+
+def test_a_fault_that_is_not_there_is_refused(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as ended:
+        main(["--fault", "nonsense"])
+    assert ended.value.code == 2
+    assert "no fault begins with 'nonsense'" in capsys.readouterr().err
+
+
+# ── the comparison finds what it is for ─────────────────────────────────────────────────────────
+
+
+def test_a_post_that_both_have_once_is_well() -> None:
+    assert Books().compare([ON_SITE], [PUBLISHED], [COUNTED]) == []
+
+
+@pytest.mark.parametrize(
+    ("ledger", "posts", "counters", "words"),
+    [
+        ([ON_SITE, {**ON_SITE, "reference": "r2"}], [PUBLISHED], [COUNTED], "double on the site"),
+        ([ON_SITE], [], [], "not published in the database"),
+        ([ON_SITE], [QUEUED], [], "not published in the database"),
+        ([], [PUBLISHED], [COUNTED], "which the site does not have"),
+        ([{**ON_SITE, "fingerprint": "f2"}], [PUBLISHED], [COUNTED], "which the site does not have"),
+        ([], [{**QUEUED, "state": "submitting", "counted_on": TODAY}], [COUNTED], "is left submitting"),
+        ([], [{**QUEUED, "state": "claimed"}], [], "is left claimed"),
+        ([ON_SITE], [PUBLISHED], [{**COUNTED, "posts": 2}], "counter of ada"),
+        ([ON_SITE], [PUBLISHED], [], "counter of ada"),
+        ([], [QUEUED], [COUNTED], "counter of ada"),
+        ([], [{**QUEUED, "counted_on": TODAY}], [COUNTED], "is queued, and is counted"),
+    ],
+)
+def test_whatever_does_not_agree_is_found(
+    ledger: list[Document], posts: list[Row], counters: list[Row], words: str
+) -> None:
+    assert words in " ".join(Books().compare(ledger, posts, counters))
+
+
+@pytest.mark.parametrize(
+    ("posts", "words"),
+    [([], "gone from the database"), ([{**PUBLISHED, "reference": "r2"}], "was r1, and is r2")],
+)
+def test_what_was_there_before_must_stay(posts: list[Row], words: str) -> None:
+    books = Books()
+    books.compare([ON_SITE], [PUBLISHED], [COUNTED])
+    assert words in " ".join(books.compare([ON_SITE], posts, [COUNTED]))
+
+
+def test_an_ambiguous_post_may_be_on_the_site_or_not() -> None:
+    doubtful = {**PUBLISHED, "state": "ambiguous", "reference": None}
+    for ledger in ([], [ON_SITE]):
+        assert Books().compare(ledger, [doubtful], [COUNTED]) == []
+
+
+# ── a campaign that was broken off ──────────────────────────────────────────────────────────────
+
+
+def test_what_stands_in_the_results_is_not_done_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    lived: list[tuple[int, str]] = []
+
+    async def live(plan: list[tuple[int, str]], path: Path) -> list[Result]:
+        await trio.lowlevel.checkpoint()
+        lived[:] = plan
+        results = [Result(seed, "daemon", replay=replay(seed, wanted)) for seed, wanted in plan]
+        for result in results:
+            keep(path, result)
+        return results
+
+    monkeypatch.setattr(campaign, "run", live)
+    options = ["--fault", "daemon", "--results", str(tmp_path / RESULTS)]
+    assert main(["--cycles", "3", *options]) == 0
+    assert main(["--cycles", "5", *options]) == 0
+    assert lived == [(4, "daemon"), (5, "daemon")]
+    assert "| all | 5 | 0 |" in capsys.readouterr().out
+    assert main(["--cycles", "1", "--seed", "3", *options]) == 0
+    assert lived == [(3, "daemon")]
+    keep(tmp_path / RESULTS, Result(6, "daemon", wrong=["a double"], replay=replay(6, "daemon")))
+    assert main(["--cycles", "7", *options]) == 1

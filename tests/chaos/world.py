@@ -1,0 +1,245 @@
+"""A world to break: the real daemon with its browser and database, a site, and what starts them again."""
+
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager, suppress
+from dataclasses import dataclass, field, replace
+from functools import partial
+from pathlib import Path
+
+import psutil
+import trio
+
+from orchestrator import aio, crash
+from orchestrator.clock import Clock
+from orchestrator.db.pool import open_database
+from orchestrator.errors import ControlError
+from orchestrator.settings import DatabaseSettings
+from tests import rows
+from tests.chaos.site import Site
+from tests.fixtures_db import start_server_process
+from tests.integration.daemon import Daemon, processes_of, wait_until
+
+SPEED = 1200.0
+"""A shown hour takes three real seconds."""
+SETTLE_S = 45.0
+LEASE_TTL_S = 4.0
+READY_S, GONE_S = 120.0, 20.0
+"""How long a start, and the end of everything after a kill, may take on a busy machine."""
+SMALL_DISK_MB = 300
+
+
+@dataclass(slots=True)
+class World:
+    """Invariant: `daemon` is the one that works; it is None, or its process may have ended."""
+
+    place: Path
+    nursery: trio.Nursery
+    dsn: str | None = None
+    """Of a server beside the daemons; None: the daemon's own."""
+    site: Site = field(init=False)
+    clock: Clock = field(default_factory=lambda: Clock(SPEED, time.time(), time.time()))
+    daemon: Daemon | None = None
+    is_kept: bool = False
+    """Its files stay, to be looked into."""
+
+    def __post_init__(self) -> None:
+        self.site = Site(self.place / "site")
+
+    # ── the daemon ──────────────────────────────────────────────────────────────────────────────
+
+    async def start(self, crash_at: str = "", by: str = "kill", name: str = "daemon") -> Daemon:
+        """Start a daemon, and the site if it does not run; it may die at `crash_at`."""
+        if not self.site.is_running:
+            await self.site.start(self.clock)
+        config, state_dir = self.place / "settings.toml", self.place / name
+        config.write_text(self._settings())
+        state_dir.mkdir(exist_ok=True)
+        environ = {**os.environ, "ORCHESTRATOR_STATE_DIR": str(state_dir)}
+        if crash_at:
+            environ |= {crash.AT: crash_at, crash.BY: by}
+        with (state_dir / "daemon.log").open("a") as file:
+            process: trio.Process = await self.nursery.start(
+                partial(
+                    trio.run_process,
+                    [sys.executable, "-m", "orchestrator", "run", "--config", str(config)],
+                    stdout=file,
+                    stderr=file,
+                    check=False,
+                    env=environ,
+                    start_new_session=True,
+                )
+            )
+        return Daemon(process, state_dir, state_dir / "daemon.log")
+
+    def _settings(self) -> str:
+        accounts = "".join(
+            f'[[accounts]]\nname = "{name}"\nsite = "murmur"\nusername = "{name}"\n'
+            f'password = "{password}"\nposts_per_day = 500\n'
+            for name, password in self.site.passwords.items()
+        )
+        dsn = f'dsn = "{self.dsn}"\n' if self.dsn is not None else ""
+        return (
+            f"{accounts}"
+            f'[sites.murmur]\nprofile = "microblog"\nbase_url = "{self.site.url}"\n'
+            f"[http]\nport = 0\n"
+            f"[clock]\nspeed = {self.clock.speed}\nreal_epoch = {self.clock.real_epoch!r}\n"
+            f"shown_epoch = {self.clock.shown_epoch!r}\n"
+            f"[database]\nlease_ttl_s = {LEASE_TTL_S}\n{dsn}"
+            f"[posting]\nsettle_s = {SETTLE_S}\nstuck_s = 180\n"
+            f"[content]\nhorizon_h = 1\nqueue_target = 4\n"
+            f"[learning]\nsettle_h = 3\n"
+            f"[jobs.plan]\nevery_s = {SPEED}\n"
+            f"[jobs.reconciliation]\nevery_s = {SPEED}\n"
+            f"[jobs.metrics_scraper]\nevery_s = {20 * SPEED}\n"
+            f"[jobs.health_monitor]\nevery_s = {5 * SPEED}\n"
+        )
+
+    async def be_ready(self) -> Daemon:
+        """Start whatever does not run, wait until it is ready, and post."""
+        if not self.site.is_running:
+            await self.site.start(self.clock)
+        if self.daemon is None or self.daemon.process.returncode is not None:
+            self.daemon = await self.start()
+        daemon = self.daemon
+
+        async def is_ready() -> bool:
+            assert daemon.process.returncode is None, f"the daemon has ended: {daemon.said()}"
+            return await daemon.mode() == "ready"
+
+        await wait_until(is_ready, "the daemon is ready", daemon.said, READY_S)
+        await daemon.ask("resume", job="posting")
+        return daemon
+
+    async def end(self) -> None:
+        """Drain the daemon, if there is one."""
+        daemon, self.daemon = self.daemon, None
+        if daemon is not None and daemon.process.returncode is None:
+            daemon.signal(signal.SIGTERM)
+            with trio.fail_after(READY_S):
+                await daemon.process.wait()
+            await self.nothing_left(daemon)
+
+    async def kill(self) -> None:
+        """`kill -9` the daemon; whatever belongs to it must end by itself."""
+        daemon, self.daemon = self.daemon, None
+        assert daemon is not None
+        daemon.signal(signal.SIGKILL)
+        await self.dead(daemon)
+
+    async def dead(self, daemon: Daemon, patience_s: float = GONE_S) -> int:
+        """Wait until the daemon has ended, and everything with it; its exit code."""
+
+        async def has_ended() -> bool:
+            return daemon.process.returncode is not None
+
+        await wait_until(has_ended, "the daemon has ended", daemon.said, patience_s)
+        await self.nothing_left(daemon)
+        assert daemon.process.returncode is not None
+        return daemon.process.returncode
+
+    async def nothing_left(self, daemon: Daemon) -> None:
+        async def is_gone() -> bool:
+            return not processes_of(daemon.state_dir)
+
+        await wait_until(is_gone, "nothing is left", lambda: processes_of(daemon.state_dir), GONE_S)
+
+    async def stopped(self, daemon: Daemon, patience_s: float) -> None:
+        """Wait until the daemon has stopped itself."""
+
+        async def has_stopped() -> bool:
+            assert daemon.process.returncode is None, f"the daemon has ended: {daemon.said()}"
+            return psutil.Process(daemon.process.pid).status() == psutil.STATUS_STOPPED
+
+        await wait_until(has_stopped, "the daemon has stopped itself", daemon.said, patience_s)
+
+    # ── what is asked of it ─────────────────────────────────────────────────────────────────────
+
+    async def query(self, query: str) -> list[rows.Row]:
+        state_dir = self.place / "daemon"
+        dsn = self.dsn or f"postgresql://orchestrator@/orchestrator?host={state_dir / 'postgres' / 'run'}"
+        async with open_database(dsn, DatabaseSettings()) as database:
+            return await rows.fetch(database, query)
+
+    def said_times(self, *events: str) -> int:
+        """How often the logs of all daemons of this world have had these events."""
+        logs = self.place.glob("*/daemon.log")
+        return sum(log.read_text().count(f'"event": "{event}"') for log in logs for event in events)
+
+    async def is_posting(self) -> bool:
+        assert self.daemon is not None
+        with suppress(ControlError):
+            return (await self.daemon.job("posting")).get("state") == "running"
+        return False
+
+    async def has_posted(self, count: int) -> None:
+        """Wait until the site has more than `count` posts."""
+
+        async def has_more() -> bool:
+            return len(await self.site.ledger()) > count
+
+        assert self.daemon is not None
+        await wait_until(has_more, "a further post is out", self.daemon.said, READY_S)
+
+    # ── its clock ───────────────────────────────────────────────────────────────────────────────
+
+    def step_clock(self, hours: float) -> None:
+        """For site and daemon alike, from their next start on."""
+        self.clock = replace(self.clock, shown_epoch=self.clock.shown_epoch + hours * 3600)
+
+    def kill_everything(self) -> None:
+        for process in processes_of(self.place):
+            if process.pid != os.getpid():
+                with suppress(psutil.NoSuchProcess):
+                    process.kill()
+        self.site.kill()
+
+
+@asynccontextmanager
+async def open_world(*, is_shared: bool = False, is_small: bool = False) -> AsyncIterator[World]:
+    """A new world below the directory for temporary files.
+
+    `is_shared`: the database is a server of its own, for more than one daemon. `is_small`: on a disk of
+    SMALL_DISK_MB, which only root can make.
+    """
+    place = Path(tempfile.mkdtemp(prefix="orchestrator-chaos-"))
+    place.chmod(0o755)
+    with _disk(place, is_small), _server(place, is_shared) as dsn:
+        async with trio.open_nursery() as nursery, aio.open_bridge():
+            world = World(place, nursery, dsn)
+            try:
+                yield world
+            finally:
+                world.kill_everything()
+                nursery.cancel_scope.cancel()
+    if not (is_small or world.is_kept):
+        shutil.rmtree(place)
+
+
+@contextmanager
+def _server(place: Path, is_shared: bool) -> Iterator[str | None]:
+    if not is_shared:
+        yield None
+        return
+    with start_server_process(place / "server") as (_, dsn):
+        yield dsn
+
+
+@contextmanager
+def _disk(place: Path, is_small: bool) -> Iterator[None]:
+    if not is_small:
+        yield
+        return
+    options = f"size={SMALL_DISK_MB}m,mode=0755"
+    subprocess.run(["mount", "-t", "tmpfs", "-o", options, "none", str(place)], check=True)
+    try:
+        yield
+    finally:
+        subprocess.run(["umount", "--lazy", str(place)], check=True)
+        place.rmdir()
