@@ -161,3 +161,32 @@ async def test_a_post_is_counted_once_for_each_attempt_that_the_site_took(
     await database.run(posts.publish, post_id, PostState.SUBMITTING, "abcd", stamp)
     assert await rows.counted(database) == 1
     assert (await rows.row(database, post_id))["attempt"] == 2
+
+
+async def test_64_at_once_who_take_places_and_give_them_back_leave_an_exact_count(migrated_dsn: str) -> None:
+    """B4: each takes a place, if there is one, gives it back after a "not now", and asks for one again."""
+    limit = 20
+    taken: list[int] = []
+
+    async def take_and_give(db: Database, stamp: Stamp, post_id: int) -> None:
+        if not await db.run(posts.intend, post_id, stamp, TODAY, limit):
+            return
+        taken.append(await rows.counted(db))
+        if post_id % 2:
+            await db.run(posts.doubt, post_id, stamp, "no answer")
+        came_from = PostState.AMBIGUOUS if post_id % 2 else PostState.SUBMITTING
+        await db.run(posts.requeue, post_id, came_from, stamp, NOON, "not now")
+        await rows.execute(db, "UPDATE posts SET state = 'claimed' WHERE id = $1", post_id)
+        await db.run(posts.intend, post_id, stamp, TODAY, limit)
+
+    async with aio.open_bridge(), open_database(migrated_dsn, DatabaseSettings(pool_size=64)) as db:
+        stamp = Stamp(await rows.take_fence(db), NOON)
+        claimed = await claimed_many(db, stamp, 64)
+        async with trio.open_nursery() as nursery:
+            for post_id in claimed:
+                nursery.start_soon(take_and_give, db, stamp, post_id)
+        held = [found for found in await rows.all_rows(db) if found["counted_on"] is not None]
+        assert await rows.counted(db) == len(held) <= limit
+    assert {found["state"] for found in held} == {"submitting"}
+    assert max(taken) <= limit
+    assert len(taken) >= limit

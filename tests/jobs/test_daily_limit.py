@@ -1,0 +1,90 @@
+"""The limit of posts a day holds by each account's own calendar: its zone, its midnight, its summer time."""
+
+from datetime import UTC, date, datetime
+
+import pytest
+
+from orchestrator.db.pool import Database
+from orchestrator.jobs.posting import post_one
+from orchestrator.model import Ending, Outcome
+from orchestrator.testing.house import PASSWORD, settings_for
+from tests import rows
+from tests.jobs.house import House, make_house, new_fence
+
+
+async def house_in(database: Database, zones: dict[str, str], limit: int = 1) -> House:
+    """An account in each of the zones."""
+    accounts = [
+        {
+            "name": name,
+            "site": "murmur",
+            "username": name,
+            "password": PASSWORD,
+            "time_zone": zone,
+            "posts_per_day": limit,
+        }
+        for name, zone in zones.items()
+    ]
+    return make_house(database, await new_fence(database), settings_for(accounts=accounts))
+
+
+async def post_at(house: House, moment: str, text: str, account: str = "ada") -> Outcome:
+    """A run of posting at a moment of UTC, with one post due."""
+    house.moment.now = datetime.fromisoformat(moment).replace(tzinfo=UTC)
+    await house.queued(text, account)
+    return await post_one(house.run("posting"), house.tools)
+
+
+async def counters(database: Database) -> dict[tuple[str, date], int]:
+    found = await rows.fetch(database, "SELECT account, day, posts FROM daily_counters")
+    return {(row["account"], row["day"]): row["posts"] for row in found}
+
+
+async def test_one_moment_is_another_day_in_another_zone(database: Database) -> None:
+    zones = {
+        "ada": "Pacific/Auckland",
+        "grace": "UTC",
+        "linus": "America/Los_Angeles",
+        "ken": "Asia/Kathmandu",
+    }
+    house = await house_in(database, zones)
+    for account in zones:
+        await post_at(house, "2026-05-04T18:14:59", "a text", account)
+    assert await counters(database) == {
+        ("ada", date(2026, 5, 5)): 1,
+        ("grace", date(2026, 5, 4)): 1,
+        ("linus", date(2026, 5, 4)): 1,
+        ("ken", date(2026, 5, 4)): 1,
+    }
+    assert (await post_at(house, "2026-05-04T18:15:00", "another text", "ken")).ending is Ending.DONE
+    assert (await post_at(house, "2026-05-04T18:15:00", "another text", "grace")).ending is Ending.OVER_BUDGET
+    assert (await counters(database))["ken", date(2026, 5, 5)] == 1
+
+
+@pytest.mark.parametrize(
+    ("zone", "moments", "day"),
+    [
+        # 25 hours: from 22:00 to 23:00 of the next day, with the hour from 00:00 on twice as 02:00 to 03:00
+        ("Europe/Berlin", ("2026-10-24T22:00", "2026-10-25T00:30", "2026-10-25T01:30", "2026-10-25T22:59:59"),
+         date(2026, 10, 25)),
+        # 23 hours: from 23:00 to 22:00
+        ("Europe/Berlin", ("2026-03-28T23:00", "2026-03-29T00:59", "2026-03-29T01:00", "2026-03-29T21:59:59"),
+         date(2026, 3, 29)),
+        # summer time begins at midnight there: the day begins at 01:00
+        ("America/Santiago", ("2026-09-06T04:00", "2026-09-06T12:00", "2026-09-06T20:00", "2026-09-07T02:59"),
+         date(2026, 9, 6)),
+    ],
+    ids=["25 hours", "23 hours", "no midnight"],
+)  # fmt: skip
+async def test_a_day_that_summer_time_makes_longer_or_shorter_is_one_day(
+    database: Database, zone: str, moments: tuple[str, ...], day: date
+) -> None:
+    house = await house_in(database, {"ada": zone}, limit=3)
+    endings = [(await post_at(house, moment, f"at {moment}")).ending for moment in moments]
+    assert endings == [Ending.DONE, Ending.DONE, Ending.DONE, Ending.OVER_BUDGET]
+    assert await counters(database) == {("ada", day): 3}
+    [waits] = [row for row in await rows.all_rows(database) if row["state"] == "queued"]
+    house.moment.now = waits["due_at"]
+    await post_one(house.run("posting"), house.tools)
+    assert len(house.site.presses) == 4
+    assert sorted((await counters(database)).values()) == [1, 3]
