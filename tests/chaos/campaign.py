@@ -49,8 +49,8 @@ class Result:
     moment: str = ""
     wrong: list[str] = field(default_factory=list)
     skipped: str = ""
-    ready_s: float = 0.0
-    """From the strike's end until the daemon was ready again."""
+    back_s: float = 0.0
+    """From the strike's end until a further post was out."""
     seconds: float = 0.0
     doubtful: int = 0
     """How often a post was ambiguous, and how many of them are left to a person."""
@@ -84,8 +84,8 @@ class Cycles:
         result.moment = await fault.strike(world, rng)
         struck_at = time.monotonic()
         await world.be_ready()
-        result.ready_s = round(time.monotonic() - struck_at, 1)
         await world.has_posted(len(await world.site.ledger()))
+        result.back_s = round(time.monotonic() - struck_at, 1)
         posts = await self._settle(world)
         result.left = len([post for post in posts if post["state"] == "ambiguous"])
         result.doubtful = world.said_times(*SETTLED) - before + result.left
@@ -109,7 +109,7 @@ class Cycles:
                 return posts
             assert trio.current_time() < deadline, f"not settled: {states}. {daemon.said()}"
             if states["claimed"]:  # only the next run puts back what one could not
-                await daemon.ask("resume", job="posting")
+                await world.ask_posting("resume")
                 await trio.sleep(PAUSE_S)
                 await self._pause(world)
             await trio.sleep(PAUSE_S)
@@ -117,7 +117,7 @@ class Cycles:
     async def _pause(self, world: World) -> None:
         daemon = world.daemon
         assert daemon is not None
-        await daemon.ask("pause", job="posting")
+        await world.ask_posting("pause")
 
         async def is_paused() -> bool:
             try:
@@ -167,13 +167,13 @@ def keep(path: Path, result: Result) -> None:
 
 def table(results: list[Result]) -> list[str]:
     """One line for each fault, all points of the daemon's death in one."""
-    lines = ["| fault | cycles | wrong | ambiguous | left to a person | longest until ready |"]
+    lines = ["| fault | cycles | wrong | ambiguous | left to a person | longest until the next post |"]
     lines.append("|---|---|---|---|---|---|")
     kinds = sorted({_kind(result) for result in results})
     for kind in [*kinds, "all"]:
         some = [one for one in results if kind in (_kind(one), "all") and not one.skipped]
         wrong, doubtful = sum(bool(one.wrong) for one in some), sum(one.doubtful for one in some)
-        longest_s = max((one.ready_s for one in some), default=0.0)
+        longest_s = max((one.back_s for one in some), default=0.0)
         left = sum(one.left for one in some)
         lines.append(f"| {kind} | {len(some)} | {wrong} | {doubtful} | {left} | {longest_s:.1f} s |")
     return lines
@@ -224,7 +224,7 @@ def _tell(result: Result, progress: str) -> None:
     state = "WRONG" if result.wrong else "well"
     print(
         f"{progress} seed {result.seed} {result.fault} ({result.moment}): {state}, "
-        f"{result.doubtful} ambiguous, ready after {result.ready_s} s, {result.seconds} s",
+        f"{result.doubtful} ambiguous, a post after {result.back_s} s, {result.seconds} s",
         flush=True,
     )
     for line in result.wrong:

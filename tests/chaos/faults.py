@@ -129,32 +129,47 @@ def kill_one(find: Callable[[Daemon], list[psutil.Process]]) -> Strike:
     """`kill -9` a process of the daemon's: at a random moment, or while the daemon stands at a point."""
 
     async def strike(world: World, rng: Random) -> str:
-        return await _at_some_moment(world, rng, lambda daemon: _kill_any(find(daemon), rng))
+        def act(daemon: Daemon) -> bool:
+            return _kill_any(find(daemon), rng)
+
+        return await _at_some_moment(world, rng, act)
 
     return strike
 
 
 async def kill_site(world: World, rng: Random) -> str:
-    return await _at_some_moment(world, rng, lambda _daemon: world.site.kill())
+    def act(_daemon: Daemon) -> bool:
+        world.site.kill()
+        return True
+
+    return await _at_some_moment(world, rng, act)
 
 
-async def _at_some_moment(world: World, rng: Random, act: Callable[[Daemon], None]) -> str:
+async def _at_some_moment(world: World, rng: Random, act: Callable[[Daemon], bool]) -> str:
+    """`act` is false when there is nothing to act on just then: it has another moment, until there is."""
     if rng.random() < 0.5:
+        point = rng.choice(OF_A_POST)
+        daemon = await _stopped_at(world, point)
+        has_acted = act(daemon)
+        daemon.signal(signal.SIGCONT)
+        if has_acted:
+            return point
+        await world.be_ready()
+    assert world.daemon is not None
+    while True:
         moment = await _random_moment(world, rng)
-        assert world.daemon is not None
-        act(world.daemon)
-        return moment
-    point = rng.choice(OF_A_POST)
-    daemon = await _stopped_at(world, point)
-    act(daemon)
-    daemon.signal(signal.SIGCONT)
-    return point
+        if act(world.daemon):
+            return moment
 
 
-def _kill_any(processes: list[psutil.Process], rng: Random) -> None:
-    assert processes, "there is no such process to kill"
-    with suppress(psutil.NoSuchProcess):  # a renderer may have ended just now
+def _kill_any(processes: list[psutil.Process], rng: Random) -> bool:
+    if not processes:
+        return False
+    try:
         rng.choice(processes).kill()
+    except psutil.NoSuchProcess:  # a renderer ends with its page
+        return False
+    return True
 
 
 def _with(daemon: Daemon, name: str, argument: str = "", parent: str = "") -> list[psutil.Process]:

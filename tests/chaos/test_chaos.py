@@ -31,14 +31,13 @@ QUEUED: Row = {**PUBLISHED, "state": "queued", "reference": None, "counted_on": 
 @pytest.mark.parametrize(
     "faults",
     [
-        ["point:claim:after", "point:press:after", "point:send:after", "point:record:after", "browser"],
+        ["point:claim:after", "point:press:after", "point:send:after", "point:record:after"],
+        ["point:settle_past:before", "browser", "driver", "postgres"],
         ["standby"],
     ],
-    ids=["one daemon", "two daemons"],
+    ids=["the daemon", "its family", "two daemons"],
 )
-async def test_what_is_killed_at_a_point_costs_no_post_and_doubles_none(
-    faults: list[str], tmp_path: Path
-) -> None:
+async def test_what_is_killed_costs_no_post_and_doubles_none(faults: list[str], tmp_path: Path) -> None:
     results = await run([(seed, fault) for seed, fault in enumerate(faults, 1)], tmp_path / RESULTS)
     assert [result.wrong for result in results] == [[] for _ in faults]
     assert [result.fault for result in results] == faults

@@ -114,8 +114,21 @@ class World:
             return await daemon.mode() == "ready"
 
         await wait_until(is_ready, "the daemon is ready", daemon.said, READY_S)
-        await daemon.ask("resume", job="posting")
+        await self.ask_posting("resume")
         return daemon
+
+    async def ask_posting(self, verb: str) -> None:
+        """Pause or resume the job, as soon as that can be written down."""
+        daemon = self.daemon
+        assert daemon is not None
+
+        async def is_done() -> bool:
+            with suppress(ControlError):  # the database is away for the moment
+                await daemon.ask(verb, job="posting")
+                return True
+            return False
+
+        await wait_until(is_done, f"{verb} of posting", daemon.said, READY_S)
 
     async def end(self) -> None:
         """Drain the daemon, if there is one."""
@@ -210,16 +223,20 @@ async def open_world(*, is_shared: bool = False, is_small: bool = False) -> Asyn
     """
     place = Path(tempfile.mkdtemp(prefix="orchestrator-chaos-"))
     place.chmod(0o755)
-    with _disk(place, is_small), _server(place, is_shared) as dsn:
-        async with trio.open_nursery() as nursery, aio.open_bridge():
-            world = World(place, nursery, dsn)
-            try:
-                yield world
-            finally:
-                world.kill_everything()
-                nursery.cancel_scope.cancel()
-    if not (is_small or world.is_kept):
-        shutil.rmtree(place)
+    is_kept = False
+    try:
+        with _disk(place, is_small), _server(place, is_shared) as dsn:
+            async with trio.open_nursery() as nursery, aio.open_bridge():
+                world = World(place, nursery, dsn)
+                try:
+                    yield world
+                finally:
+                    world.kill_everything()
+                    is_kept = world.is_kept and not is_small
+                    nursery.cancel_scope.cancel()
+    finally:
+        if not is_kept:
+            shutil.rmtree(place)
 
 
 @contextmanager
@@ -242,4 +259,3 @@ def _disk(place: Path, is_small: bool) -> Iterator[None]:
         yield
     finally:
         subprocess.run(["umount", "--lazy", str(place)], check=True)
-        place.rmdir()
