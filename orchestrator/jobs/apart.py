@@ -7,7 +7,9 @@ from dataclasses import replace
 from orchestrator.actors.job import Run
 from orchestrator.errors import (
     BreakerOpenError,
+    BrowserError,
     HostRefusedError,
+    LeaseEndedError,
     OrchestratorError,
     ProfileError,
     SiteError,
@@ -15,7 +17,8 @@ from orchestrator.errors import (
 from orchestrator.model import Ending, Outcome, skipped
 from orchestrator.retry import root_of
 
-OF_ONE_ACCOUNT = (SiteError, HostRefusedError, ProfileError)
+OF_ONE_ACCOUNT = (SiteError, HostRefusedError, ProfileError, BrowserError, LeaseEndedError)
+"""A browser that fails, or a visit that takes too long, may be the doing of the account's pages."""
 
 
 class Apart:

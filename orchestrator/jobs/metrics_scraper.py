@@ -6,6 +6,7 @@ from orchestrator.actors.job import Job, Run
 from orchestrator.db import measurements
 from orchestrator.db.measurements import DuePost
 from orchestrator.errors import (
+    BrowserError,
     PostMissingError,
     SignedOutError,
     SignInRefusedError,
@@ -94,6 +95,9 @@ class _Batch:
                 self.gone.append(post.id)
                 in_a_row = 0
             except OF_ALL_PAGES:
+                raise
+            except BrowserError:
+                self.failed.append(post.id)  # else a page that kills its context would always come first
                 raise
             except SiteError as error:
                 self._run.log.warning("page_not_read", post=post.id, error=str(error))

@@ -7,6 +7,7 @@ import trio
 import trio.testing
 
 from orchestrator.errors import (
+    BrowserError,
     ContextBrokenError,
     DatabaseUnavailableError,
     FenceLostError,
@@ -153,7 +154,7 @@ async def test_the_account_that_was_looked_at_longest_ago_comes_first(house: Hou
 
 @pytest.mark.parametrize(
     "error",
-    [SiteRateLimitedError("429"), ContextBrokenError("died"), KeyError("bug")],
+    [SiteRateLimitedError("429"), KeyError("bug")],
     ids=lambda e: type(e).__name__,
 )
 async def test_what_was_read_before_a_failure_is_kept(house: House, error: Exception) -> None:
@@ -166,6 +167,27 @@ async def test_what_was_read_before_a_failure_is_kept(house: House, error: Excep
     assert await kept(house) == [first, second]
     await scrape(house)
     assert await kept(house) == [first, second, third]
+
+
+@pytest.mark.parametrize(
+    "error",
+    [BrowserError("the execution context was destroyed"), ContextBrokenError("the page crashed")],
+    ids=lambda e: type(e).__name__,
+)
+async def test_a_page_that_the_browser_fails_on_holds_up_neither_the_posts_beside_it_nor_other_accounts(
+    house: House, error: Exception
+) -> None:
+    poison, fine = await publish(house, "one", "two")
+    his = await publish(house, "three", account="grace")
+    house.site.trouble["read_metrics"].append(error)
+    with pytest.raises(type(error)):
+        await scrape(house)
+    assert await kept(house) == his
+    await scrape(house)
+    assert await kept(house) == [fine, *his]
+    house.moment.go(minutes=20)
+    await scrape(house)
+    assert poison in await kept(house)
 
 
 async def test_what_was_read_before_a_cancellation_is_kept(house: House) -> None:

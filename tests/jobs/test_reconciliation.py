@@ -10,9 +10,11 @@ from orchestrator.db import decisions
 from orchestrator.db.decisions import Decision
 from orchestrator.db.pool import Database
 from orchestrator.errors import (
+    BrowserError,
     ContextBrokenError,
     FenceLostError,
     HostRefusedError,
+    LeaseEndedError,
     OrchestratorError,
     PageUnexpectedError,
     PostUnclearError,
@@ -409,6 +411,9 @@ async def test_a_text_that_resembles_ours_but_is_older_does_not_matter(house: Ho
         PageUnexpectedError("half a timeline"),
         HostRefusedError("leads elsewhere"),
         ProfileError("a selector that the browser refuses"),
+        BrowserError("the execution context was destroyed"),
+        ContextBrokenError("the page crashed"),
+        LeaseEndedError("held too long"),
     ],
     ids=lambda e: type(e).__name__,
 )
