@@ -197,6 +197,7 @@ async def run(plan: Sequence[tuple[int, str]], path: Path) -> list[Result]:
             skipped = Result(seed, first.name, skipped=why, replay=replay(seed, wanted))
             results.append(skipped)
             keep(path, skipped)
+            print(f"{len(results)}/{len(plan)} seed {seed} {first.name}: skipped, {why}", flush=True)
             continue
         async with open_world(is_shared=first.is_shared, is_small=first.is_small) as world:
             cycles = Cycles(world)
