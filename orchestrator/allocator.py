@@ -31,7 +31,7 @@ Rules; each has a function of its own below
        them by rule 4's key alone                                       `add_slot` …, `_first`
     12 explainable                                                      `snapshot`, `explain`
 
-Critical leases are never called back: what is cut off in the middle of a post is worse than a wait.
+Critical leases are never called back for others: a post cut off in its middle is worse than a wait.
 
 Every change of state is one synchronous step on the trio thread, so there is no lock. Times are
 seconds of `trio.current_time()`.
@@ -50,7 +50,7 @@ import heapq
 import itertools
 import math
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from types import TracebackType
 
 import trio
@@ -58,12 +58,14 @@ import trio
 from orchestrator.errors import LeaseEndedError, QueueFullError, WaitTooLongError
 from orchestrator.leases import LANES, Lane, Lease, LeaseEnd, Request, Waiter
 from orchestrator.settings import AllocatorSettings
-from orchestrator.snapshot import LeaseView, SlotView, Snapshot, WaiterView, why_waiting
+from orchestrator.snapshot import NAMED, LeaseView, SlotView, Snapshot, WaiterView, why_waiting
 
 __all__ = ["LANES", "Allocator", "Lane", "Lease", "LeaseEnd", "LeaseRequest", "why_no_promise"]
 
 MEMORY = 0.1
 """Weight of the latest lease in what a lease of its lane is expected to take."""
+SLACK = 16
+"""So many who have left may stay in a heap, besides one for each who waits."""
 
 
 LENDERS = (Lane.BACKGROUND, Lane.HIGH)
@@ -107,9 +109,11 @@ class LeaseRequest(Request):
         try:
             is_swallowed = lease.scope.__exit__(kind, error, trace)
         finally:
-            if lease.scope.cancel_called:
-                is_expired = trio.current_time() >= lease.expires_at
-                end = LeaseEnd.EXPIRED if is_expired else LeaseEnd.REVOKED
+            late_s = trio.current_time() - lease.deadline
+            if late_s >= 0:
+                is_told = lease.is_called_back and not lease.is_leaving
+                in_time = is_told and late_s <= self._allocator.settings.cleanup_s
+                end = LeaseEnd.REVOKED if in_time else LeaseEnd.EXPIRED
             elif error is not None and trio.current_effective_deadline() == -math.inf:
                 end = LeaseEnd.CANCELLED
             self._allocator._end(lease, end)
@@ -191,7 +195,7 @@ class Allocator:
         elif slot not in self._broken:
             self._take_from_free(slot)
             self._set_broken(slot)
-            self._settle()
+        self._settle()
 
     def withdraw(self, slot: int) -> None:
         """Take the slot away as soon as nobody has it: its lease is called back, but not cut short.
@@ -209,8 +213,9 @@ class Allocator:
             )
         if lease is not None:
             lease.is_leaving = True
-            lease.call_back(trio.current_time(), lease.expires_at)
-            self._on_call_back(lease)
+            if not lease.scope.cancel_called:
+                lease.call_back(trio.current_time(), lease.expires_at)
+                self._on_call_back(lease)
         else:
             if slot in self._broken:
                 self._broken.remove(slot)
@@ -225,12 +230,12 @@ class Allocator:
         """Who holds what and who waits why, at this moment."""
         now = trio.current_time()
         order = self._order()
-        needy = next((w.request.holder for w in order if self._has_right_to_more(w)), None)
+        needy = self._called_back_for(order)
         slots = tuple(
             self._slot_view(slot, needy, now) for slot in sorted({*self._free, *self._broken, *self._leases})
         )
-        names = [waiter.request.holder for waiter in order]
-        queue = tuple(self._waiter_view(w, names[:ahead], slots, now) for ahead, w in enumerate(order))
+        first = [waiter.request.holder for waiter in order[:NAMED]]
+        queue = tuple(self._waiter_view(w, ahead, first, slots, now) for ahead, w in enumerate(order))
         return Snapshot(slots, queue)
 
     def explain(self, holder: str) -> list[str]:
@@ -246,9 +251,6 @@ class Allocator:
     def _unused(self, lane: Lane) -> int:
         """What the lane lacks of its guarantee."""
         return max(0, self._guarantee[lane] - self._leased[lane])
-
-    def _has_right_to_more(self, waiter: Waiter) -> bool:
-        return waiter.is_urgent or self._unused(waiter.lane) > 0
 
     def _next_waiter(self) -> Waiter | None:
         """Who gets the next free slot; None when nobody may."""
@@ -279,8 +281,8 @@ class Allocator:
         self._is_calling_back = bool(counts)
         for lane in LENDERS:
             count = counts.get(lane, 0)
-            leases = [x for x in self._leases.values() if x.lane is lane and not x.is_leaving]
-            called = sorted((x for x in leases if x.is_called_back), key=lambda x: (x.called_back_at, x.id))
+            leases = [x for x in self._leases.values() if x.lane is lane and x.comes_back]
+            called = sorted((x for x in leases if x.is_called_back), key=lambda x: (x.called_back_at, -x.id))
             others = [x for x in leases if not x.is_called_back]
             now = trio.current_time()
             for lease in others[::-1][: max(0, count - len(called))]:
@@ -293,28 +295,26 @@ class Allocator:
     def _to_call_back(self) -> dict[Lane, int]:
         """How many leases of each lane must be called back; empty when none.
 
-        Borrowed ones for what waiting lanes lack of their guarantees, the reserve included, for without it
-        they get nothing; any for the urgent.
+        So many slots must still come free that the rules would serve all who are urgent or within the
+        guarantee of their lane. By rule 2 high and background get nothing before the reserve is whole, so it
+        counts as soon as one of them lacks something. Borrowed leases are called back for all of these;
+        leases within a guarantee for the urgent alone.
         """
         lacking = sum(min(self._waiting[lane], self._unused(lane)) for lane in LENDERS)
         reserve = self._unused(Lane.CRITICAL)
-        if not lacking:
-            reserve = min(reserve, self._waiting[Lane.CRITICAL])
-        urgent = self._urgent - len(self._free)
-        wanted = max(reserve, self._urgent) + lacking - len(self._free)
-        if wanted <= 0:
+        critical = reserve if lacking else min(reserve, self._waiting[Lane.CRITICAL])
+        for_all = max(critical, self._urgent) + lacking - len(self._free)
+        for_urgent = self._urgent - len(self._free)
+        if for_all <= 0:
             return {}
-        staying = [lease.lane for lease in self._leases.values() if not lease.is_leaving]
-        held_by = {lane: staying.count(lane) for lane in LENDERS}
-        counts = {}
-        for lane, held in held_by.items():
-            counts[lane] = min(max(0, held - self._guarantee[lane]), max(0, wanted))
-            wanted -= counts[lane]
-            urgent -= counts[lane]
-        for lane, held in held_by.items():
-            more = min(held - counts[lane], max(0, urgent))
-            counts[lane] += more
-            urgent -= more
+        lanes = [lease.lane for lease in self._leases.values() if lease.comes_back]
+        counts = dict.fromkeys(LENDERS, 0)
+        for lane in LENDERS:
+            borrowed = max(0, lanes.count(lane) - self._guarantee[lane])
+            counts[lane] = min(borrowed, for_all - sum(counts.values()))
+        for lane in LENDERS:
+            still = max(0, for_urgent - sum(counts.values()))
+            counts[lane] += min(lanes.count(lane) - counts[lane], still)
         return counts
 
     def _hurry(self, waiter: Waiter) -> None:
@@ -368,27 +368,28 @@ class Allocator:
         return waiter
 
     def _predict_wait_s(self, waiter: Waiter) -> float:
-        """Rule 10. How long it will wait if each lease takes as long as those of its lane did of late."""
-        now, lane = trio.current_time(), waiter.lane
-        ends = [now] * len(self._free)
-        for lease in self._leases.values():
-            if not lease.is_leaving:
-                ends.append(max(now, min(lease.deadline, lease.granted_at + self._typical_hold(lease.lane))))
+        """Rule 10. How long it will wait if each lease takes as long as those of its lane did of late, and
+        what would be called back comes after `grace_s`.
+        """
+        now, ends = trio.current_time(), [trio.current_time()] * len(self._free)
+        called_back = self._to_call_back()
+        for lane in LANES:
+            leases = [x for x in self._leases.values() if x.lane is lane and x.comes_back]
+            for place, lease in enumerate(reversed(leases)):
+                usual_s = self._typical_hold(lane)
+                end = now + usual_s - (now - lease.granted_at) % usual_s  # overdue: as long again
+                grace_s = self.settings.grace_s if place < called_back.get(lane, 0) else math.inf
+                ends.append(min(end, lease.deadline, now + grace_s))
         ends.sort()  # and so a heap
-        if lane is not Lane.CRITICAL:
+        if waiter.lane is not Lane.CRITICAL:
             del ends[: self._unused(Lane.CRITICAL)]
+        if not ends:
+            return math.inf
         order = self._order()
-        ahead = order[: order.index(waiter)]
-        for other in ahead if ends else ():
+        for other in order[: order.index(waiter)]:
             heapq.heapreplace(ends, ends[0] + self._typical_hold(other.lane))
-        bounds = [ends[0] - now if ends else math.inf]
-        if lane is Lane.CRITICAL:
-            bounds.append(self.settings.critical_wait_s)
-        elif sum(other.lane is lane for other in ahead) < self._unused(lane) and any(
-            self._leased[lender] > self._guarantee[lender] for lender in LENDERS
-        ):
-            bounds.append(self.settings.grace_s)
-        return min(bounds)
+        wait_s = max(0.0, ends[0] - now)
+        return min(wait_s, self.settings.critical_wait_s) if waiter.lane is Lane.CRITICAL else wait_s
 
     def _typical_hold(self, lane: Lane) -> float:
         """Seconds that a lease of the lane takes; the limit while none has ended yet."""
@@ -406,6 +407,10 @@ class Allocator:
         waiter.is_gone = True
         self._waiting[waiter.lane] -= 1
         self._urgent -= waiter.is_urgent
+        heap = self._heaps[waiter.lane]
+        if len(heap) > 2 * self._waiting[waiter.lane] + SLACK:
+            heap[:] = [other for other in heap if not other.is_gone]
+            heapq.heapify(heap)
 
     def _head(self, lane: Lane) -> Waiter | None:
         heap = self._heaps[lane]
@@ -436,9 +441,10 @@ class Allocator:
         lane, slot = lease.lane, lease.slot
         del self._leases[slot]
         self._leased[lane] -= 1
-        held_s = trio.current_time() - lease.granted_at
-        usual_s = self._typical_hold_s[lane]
-        self._typical_hold_s[lane] = held_s if usual_s is None else usual_s + MEMORY * (held_s - usual_s)
+        if how is LeaseEnd.RELEASED:
+            held_s = trio.current_time() - lease.granted_at
+            usual_s = self._typical_hold_s[lane]
+            self._typical_hold_s[lane] = held_s if usual_s is None else usual_s + MEMORY * (held_s - usual_s)
         self._on_end(lease, LeaseEnd.BROKEN if lease.is_broken else how)
         if lease.is_leaving:
             self._on_gone(slot)
@@ -473,16 +479,28 @@ class Allocator:
             leased[first.lane] += 1
         return order
 
-    def _slot_view(self, slot: int, needy: str | None, now: float) -> SlotView:
+    def _called_back_for(self, order: Sequence[Waiter]) -> dict[int, str]:
+        """For whom each lease was called back, by its id: the first called back for the first in need."""
+        called = [x for x in self._leases.values() if x.is_called_back and x.comes_back]
+        called.sort(key=lambda x: (x.called_back_at, -x.id))
+        lacks = [self._unused(lane) for lane in LANES]
+        needy = []
+        for waiter in order:
+            if waiter.is_urgent or lacks[waiter.lane] > 0:
+                needy.append(waiter.request.holder)
+                lacks[waiter.lane] -= 1
+        return {lease.id: name for lease, name in zip(called, needy, strict=False)}
+
+    def _slot_view(self, slot: int, needy: Mapping[int, str], now: float) -> SlotView:
         lease = self._leases.get(slot)
         if lease is not None:
-            return SlotView(slot, "leased", None, self._lease_view(lease, needy, now))
+            return SlotView(slot, "leased", None, self._lease_view(lease, needy.get(lease.id), now))
         if slot in self._broken:
             return SlotView(slot, "broken", None, None)
         is_reserved = slot in heapq.nlargest(self._unused(Lane.CRITICAL), self._free)
         return SlotView(slot, "free", Lane.CRITICAL.label if is_reserved else None, None)
 
-    def _lease_view(self, lease: Lease, needy: str | None, now: float) -> LeaseView:
+    def _lease_view(self, lease: Lease, called_back_for: str | None, now: float) -> LeaseView:
         of_lane = [x.id for x in self._leases.values() if x.lane is lease.lane]
         return LeaseView(
             id=lease.id,
@@ -494,11 +512,12 @@ class Allocator:
             max_hold_s=lease.deadline - lease.granted_at,
             is_borrowed=lease.id in of_lane[self._guarantee[lease.lane] :],
             is_called_back=lease.is_called_back,
-            called_back_for=needy if lease.is_called_back and not lease.is_leaving else None,
+            called_back_for=called_back_for,
+            is_leaving=lease.is_leaving,
         )
 
     def _waiter_view(
-        self, waiter: Waiter, ahead: Sequence[str], slots: Sequence[SlotView], now: float
+        self, waiter: Waiter, ahead: int, first: Sequence[str], slots: Sequence[SlotView], now: float
     ) -> WaiterView:
         request, waited_s = waiter.request, now - waiter.enqueued_at
         patience_s = self.settings.patience_s - waited_s if waiter.lane is Lane.CRITICAL else None
@@ -507,9 +526,9 @@ class Allocator:
             lane=waiter.lane.label,
             priority=request.priority,
             waited_s=waited_s,
-            ahead=len(ahead),
+            ahead=ahead,
             is_urgent=waiter.is_urgent,
-            why=why_waiting(waiter.lane.label, ahead, slots, patience_s),
+            why=why_waiting(waiter.lane.label, ahead, first[:ahead], slots, patience_s),
         )
 
 
@@ -520,14 +539,11 @@ def why_no_promise(settings: AllocatorSettings, critical_jobs: Sequence[str]) ->
     `patience_s + grace_s + cleanup_s`, which is `critical_wait_s`; one in critical hands only after
     `max_hold_s`, and so they must not be more than the slots.
     """
-    rounds = math.ceil(len(critical_jobs) / settings.capacity) - 1
-    hold_s = settings.max_hold_s + settings.cleanup_s
-    if rounds * hold_s <= settings.critical_wait_s:
+    if len(critical_jobs) <= settings.capacity:
         return None
-    who = (
-        f"{len(critical_jobs)} critical jobs ({', '.join(critical_jobs)}) share {settings.capacity} contexts"
-    )
+    hold_s, names = settings.max_hold_s + settings.cleanup_s, ", ".join(critical_jobs)
     return (
-        f"{who}: the last waits up to {rounds} × (max_hold_s {settings.max_hold_s:g} + cleanup_s "
-        f"{settings.cleanup_s:g}) = {rounds * hold_s:g} s, above critical_wait_s {settings.critical_wait_s:g}"
+        f"{len(critical_jobs)} critical jobs ({names}) share {settings.capacity} contexts: "
+        f"one waits until another has ended, up to max_hold_s {settings.max_hold_s:g} + cleanup_s "
+        f"{settings.cleanup_s:g} = {hold_s:g} s, besides the {settings.critical_wait_s:g} s that are promised"
     )

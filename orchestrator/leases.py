@@ -57,7 +57,6 @@ class Lease:
     __slots__ = (
         "_called_back_event",
         "called_back_at",
-        "deadline",
         "expires_at",
         "granted_at",
         "holder",
@@ -79,12 +78,23 @@ class Lease:
         self.lane = request.lane
         self.granted_at = now
         self.waited_s = waited_s
-        self.expires_at = self.deadline = now + request.max_hold_s
-        self.scope = trio.CancelScope(deadline=self.deadline)
+        self.expires_at = now + request.max_hold_s
+        self.scope = trio.CancelScope(deadline=self.expires_at)
         self.called_back_at: float | None = None
         self.is_broken = False
         self.is_leaving = False
         self._called_back_event: trio.Event | None = None
+
+    @property
+    def deadline(self) -> float:
+        """When the holder is cancelled."""
+        return self.scope.deadline
+
+    @property
+    def comes_back(self) -> bool:
+        """Whether the slot is free when the lease ends: neither leaving nor broken nor held too long."""
+        is_expired = self.scope.cancel_called and not self.is_called_back
+        return not (self.is_leaving or self.is_broken or is_expired)
 
     @property
     def is_called_back(self) -> bool:
@@ -106,14 +116,14 @@ class Lease:
     def call_back(self, now: float, deadline: float) -> None:
         """Somebody needs the slot; the holder is cancelled at `deadline`."""
         self.called_back_at = now
-        self.deadline = self.scope.deadline = min(self.expires_at, deadline)
+        self.scope.deadline = min(self.expires_at, deadline)
         if self._called_back_event is not None:
             self._called_back_event.set()
 
     def call_off(self) -> None:
         """Nobody needs the slot any more."""
         self.called_back_at = self._called_back_event = None
-        self.deadline = self.scope.deadline = self.expires_at
+        self.scope.deadline = self.expires_at
 
 
 class Waiter:

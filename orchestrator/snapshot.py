@@ -24,7 +24,9 @@ class LeaseView:
     is_borrowed: bool
     is_called_back: bool
     called_back_for: str | None
-    """Who has more right to the slot and waits for it; None when the slot itself is withdrawn."""
+    """Who has more right to the slot and waits for it."""
+    is_leaving: bool
+    """Whether the slot is being withdrawn."""
 
     def __str__(self) -> str:
         state = f"{self.lane}, borrowed" if self.is_borrowed else self.lane
@@ -76,33 +78,38 @@ class Snapshot:
             lease = slot.lease
             if lease is None or lease.holder != holder:
                 continue
-            lines.append(
-                f"It has held slot {slot.slot} for {lease.held_s:.1f} s "
-                f"and must give it back in {max(0.0, lease.left_s):.0f} s."
-            )
-            if lease.is_called_back:
-                cause = "the slot is being withdrawn"
-                if lease.called_back_for is not None:
-                    cause = f"{lease.called_back_for} has more right to it and waits"
-                lines.append(f"Slot {slot.slot} was called back: {cause}.")
+            must = f"must give it back in {lease.left_s:.0f} s" if lease.left_s > 0 else "is being cancelled"
+            lines.append(f"It has held slot {slot.slot} for {lease.held_s:.1f} s and {must}.")
+            if lease.is_leaving:
+                lines.append(f"Slot {slot.slot} was called back: it is being withdrawn.")
+            elif lease.called_back_for is not None:
+                who = f"{lease.called_back_for} has more right to it and waits"
+                lines.append(f"Slot {slot.slot} was called back: {who}.")
         return lines
 
 
-def why_waiting(lane: str, ahead: Sequence[str], slots: Sequence[SlotView], urgent_in_s: float | None) -> str:
-    """Why a request waits, behind `ahead`; `urgent_in_s` is what a critical one still has of patience."""
+def why_waiting(
+    lane: str, ahead: int, first: Sequence[str], slots: Sequence[SlotView], urgent_in_s: float | None
+) -> str:
+    """Why a request waits, behind so many others, the `first` of which are named.
+
+    `urgent_in_s` is what a critical one still has of patience.
+    """
     parts = []
     free = sum(slot.state == "free" for slot in slots)
     if free and lane != "critical":
         parts.append(f"{free} free {'slot is' if free == 1 else 'slots are'} kept for critical work")
     if ahead:
-        names = ", ".join(ahead[:NAMED]) + (" …" if len(ahead) > NAMED else "")
-        parts.append(f"{len(ahead)} in the queue {'goes' if len(ahead) == 1 else 'go'} first ({names})")
+        names = ", ".join(first) + (" …" if ahead > len(first) else "")
+        parts.append(f"{ahead} in the queue {'goes' if ahead == 1 else 'go'} first ({names})")
     held = [(slot.slot, slot.lease) for slot in slots if slot.lease is not None]
     for number, lease in sorted(held, key=lambda pair: pair[1].left_s):
-        left_s = max(0.0, lease.left_s)
-        parts.append(f"{lease} holds slot {number} for {lease.held_s:.0f} s, {left_s:.0f} s at most to go")
+        left = f"{lease.left_s:.0f} s at most to go" if lease.left_s > 0 else "being cancelled"
+        parts.append(f"{lease} holds slot {number} for {lease.held_s:.0f} s, {left}")
     parts += [f"slot {slot.slot} is broken and being rebuilt" for slot in slots if slot.state == "broken"]
-    if urgent_in_s is not None:
+    if held and all(lease.lane == "critical" for _, lease in held):
+        parts.append("critical work is never interrupted")
+    elif urgent_in_s is not None:
         when = "now" if urgent_in_s <= 0 else f"in {urgent_in_s:.0f} s"
         parts.append(f"{when} it takes a slot from the lowest lane")
     return "; ".join(parts)

@@ -43,6 +43,6 @@ def test_more_critical_jobs_than_contexts_are_refused_with_the_arithmetic(
     critical = [replace(a_job(f"post {n}", priority=0), uses_browser=True) for n in range(4)]
     monkeypatch.setattr(jobs, "declared", lambda *_: critical)
     with pytest.raises(
-        SettingsError, match=r"4 critical jobs .* share 3 contexts: the last waits up to 1 × "
+        SettingsError, match=r"4 critical jobs .* share 3 contexts: one waits until another has ended"
     ):
         wiring.check_jobs(Settings.load(environ={}))

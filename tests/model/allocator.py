@@ -70,7 +70,15 @@ class Life:
     def __init__(self, rng: Random, nursery: trio.Nursery, clock: trio.testing.MockClock) -> None:
         self.rng = rng
         self.settings = settings = random_settings(rng)
-        self.allocator = Allocator(settings, on_grant=self._granted, on_end=self._ended)
+        self._told: list[str] = []
+        self.allocator = Allocator(
+            settings,
+            on_grant=self._granted,
+            on_end=self._ended,
+            on_call_back=lambda lease: self._told.append(f"{lease.holder} called back"),
+            on_broken=lambda slot: self._told.append(f"slot {slot} broken"),
+            on_gone=lambda slot: self._told.append(f"slot {slot} gone"),
+        )
         self.reference = Reference(settings, self._slot_of)
         self.holders: dict[str, Holder] = {}
         self.expected_ends: dict[str, LeaseEnd] = {}
@@ -251,8 +259,10 @@ class Life:
             self._end(lease, self._how_late(lease))
 
     def _how_late(self, lease: Held) -> LeaseEnd:
-        is_expired = trio.current_time() >= lease.expires_at
-        return LeaseEnd.EXPIRED if is_expired else LeaseEnd.REVOKED
+        """Who was asked for the slot has `cleanup_s` to end; others have had all the time there is."""
+        late_s = trio.current_time() - lease.deadline
+        was_asked = lease.called_back is not None and not lease.is_leaving
+        return LeaseEnd.REVOKED if was_asked and late_s <= self.settings.cleanup_s else LeaseEnd.EXPIRED
 
     def _end(self, lease: Held, how: LeaseEnd) -> None:
         self.expected_ends[lease.name] = self.reference.end(trio.current_time(), lease, how)
@@ -277,6 +287,9 @@ class Life:
             assert lease.is_cut or abs(real.deadline - lease.deadline) < 3 * TICK_S
         assert [w.request.holder for w in allocator._order()] == reference.order()
         assert allocator._urgent == sum(w.is_urgent for w in reference.waiting)
+        assert sorted(self._told) == sorted(reference.told)
+        self._told.clear()
+        reference.told.clear()
         for name, how in self.expected_ends.items():
             assert self.holders[name].end is how, f"{name} ended {self.holders[name].end}, not {how}"
         self.expected_ends.clear()
@@ -297,7 +310,7 @@ def check_invariants(allocator: Allocator) -> None:
     counts = allocator._to_call_back()
     for lane in LANES:
         count = counts.get(lane, 0)
-        called = [x for x in leases.values() if x.lane is lane and x.is_called_back and not x.is_leaving]
+        called = [x for x in leases.values() if x.lane is lane and x.is_called_back and x.comes_back]
         ending = sum(x.scope.cancel_called for x in called)  # no call-off saves these
         assert 0 <= len(called) - count <= ending, "I5"
 

@@ -22,8 +22,8 @@ class Held:
     order: int
     expires_at: float
     deadline: float
-    called_back: tuple[float, int] | None = None
-    """When, and in what order; None while not called back."""
+    called_back: int | None = None
+    """Its number among all call-backs; None while not called back."""
     is_leaving: bool = False
     is_broken: bool = False
     is_cut: bool = False
@@ -54,6 +54,8 @@ class Reference:
     held: list[Held] = field(default_factory=list)
     waiting: list[Waiting] = field(default_factory=list)
     number: int = 0
+    told: list[str] = field(default_factory=list)
+    """What the owner of the slots and the holders are told, since it was last looked at."""
 
     def __post_init__(self) -> None:
         self.free = set(range(self.settings.capacity))
@@ -83,8 +85,13 @@ class Reference:
 
     def end(self, now: float, lease: Held, how: LeaseEnd) -> LeaseEnd:
         self.held.remove(lease)
-        if not lease.is_leaving:
-            (self.broken if lease.is_broken or how is LeaseEnd.EXPIRED else self.free).add(lease.slot)
+        if lease.is_leaving:
+            self.told.append(f"slot {lease.slot} gone")
+        elif lease.is_broken or how is LeaseEnd.EXPIRED:
+            self.broken.add(lease.slot)
+            self.told.append(f"slot {lease.slot} broken")
+        else:
+            self.free.add(lease.slot)
         self.settle(now)
         return LeaseEnd.BROKEN if lease.is_broken else how
 
@@ -100,6 +107,7 @@ class Reference:
         if slot in self.free:
             self.free.remove(slot)
             self.broken.add(slot)
+            self.told.append(f"slot {slot} broken")
         self.settle(now)
 
     def may_withdraw(self, slot: int) -> bool:
@@ -109,12 +117,16 @@ class Reference:
         )
 
     def withdraw(self, now: float, slot: int) -> None:
+        if slot in self.free or slot in self.broken:
+            self.told.append(f"slot {slot} gone")
         self.free.discard(slot)
         self.broken.discard(slot)
         for lease in self.held:
             if lease.slot == slot and not lease.is_leaving:
-                lease.is_leaving, lease.called_back = True, (now, self._next())
-                lease.deadline = lease.expires_at
+                lease.is_leaving = True
+                if not lease.is_cut:
+                    lease.called_back, lease.deadline = self._next(), lease.expires_at
+                    self.told.append(f"{lease.name} called back")
         self.settle(now)
 
     # ── rules ───────────────────────────────────────────────────────────────────────────────────
@@ -153,7 +165,7 @@ class Reference:
         """Rules 5 and 6."""
         wanted, urgent = self._slots_to_come(self._entitled()), self._slots_to_come(self._urgent())
         lanes = {
-            lane: [lease for lease in self.held if lease.lane == lane and not lease.is_leaving]
+            lane: [lease for lease in self.held if lease.lane == lane and self._comes_back(lease)]
             for lane in (BACKGROUND, HIGH)
         }
         goal = dict.fromkeys(lanes, 0)
@@ -174,14 +186,17 @@ class Reference:
             lease = max(rest, key=lambda x: x.order)
             rest.remove(lease)
             called.append(lease)
-            lease.called_back = (now, self._next())
+            lease.called_back = self._next()
+            self.told.append(f"{lease.name} called back")
             lease.deadline = min(lease.expires_at, now + self.settings.grace_s)
-        surplus = sorted(called, key=lambda x: (x.called_back[0], x.order) if x.called_back else (0, 0))[
-            goal:
-        ]
-        for lease in surplus:
+        for lease in sorted(called, key=lambda x: x.called_back or 0)[goal:]:
             if not lease.is_cut:
                 lease.called_back, lease.deadline = None, lease.expires_at
+
+    def _comes_back(self, lease: Held) -> bool:
+        """Whether its end brings a free slot."""
+        is_held_too_long = lease.is_cut and lease.called_back is None
+        return not lease.is_leaving and not lease.is_broken and not is_held_too_long
 
     def _urgent(self) -> set[str]:
         return {w.name for w in self.waiting if w.is_urgent}
