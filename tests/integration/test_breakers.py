@@ -72,6 +72,15 @@ async def wait_for_posts(daemon: Daemon, more: int) -> None:
     await wait_until(are_there, f"the site has {more} more posts", daemon.said)
 
 
+async def wait_until_a_queued_post_is_due(daemon: Daemon) -> None:
+    async def is_due() -> bool:
+        now = (await daemon.status())["clock"]["now"]
+        overdue = f"due_at < timestamptz '{now}' - interval '15 min'"
+        return bool(await daemon.query(f"SELECT 1 FROM posts WHERE state = 'queued' AND {overdue}"))
+
+    await wait_until(is_due, "a post is overdue", daemon.said)
+
+
 async def check_that_nothing_is_lost_or_doubled(daemon: Daemon) -> None:
     await daemon.ask("pause", job="plan")
 
@@ -119,6 +128,38 @@ async def test_a_site_that_does_not_answer_is_left_alone_and_posting_goes_on_by_
         await check_that_nothing_is_lost_or_doubled(daemon)
 
 
+async def test_a_job_that_gave_up_before_the_breaker_opened_comes_back_when_it_closes(
+    state_dir: Path,
+) -> None:
+    environment = {
+        **QUICK,
+        "ORCHESTRATOR_BREAKERS__FAILURES": "4",  # as many as `posting` has tries
+        "ORCHESTRATOR_JOBS__POSTING__EVERY_S": str(RARELY_S),
+    }
+    async with running(state_dir, environment=environment) as daemon:
+        await daemon.wait_for_mode("ready")
+        await wait_for_posts(daemon, 1)
+
+        async def is_queued() -> bool:
+            return bool(await daemon.query("SELECT 1 FROM posts WHERE state = 'queued'"))
+
+        await wait_until(is_queued, "a post is queued", daemon.said)
+        await daemon.ask("pause")
+        await wait_until_a_queued_post_is_due(daemon)
+        await daemon.set_faults(error_500={})
+        await daemon.ask("resume", job="posting")
+        await daemon.ask("run", job="posting")
+
+        async def has_given_up() -> bool:
+            return (await daemon.job("posting")).get("gave_up") is not None
+
+        await wait_until(has_given_up, "posting has given up", daemon.said)
+        await wait_for_probes(daemon, 1)
+        await daemon.set_faults()
+        await wait_for_posts(daemon, 1)
+        await check_that_nothing_is_lost_or_doubled(daemon)
+
+
 async def test_a_breaker_forced_open_holds_over_a_restart_until_it_decides_again(state_dir: Path) -> None:
     async with running(state_dir, environment=QUICK) as daemon:
         await daemon.wait_for_mode("ready")
@@ -137,12 +178,7 @@ async def test_a_breaker_forced_open_holds_over_a_restart_until_it_decides_again
         assert f"orchestrator ctl breaker {name} auto" in problem["remedy"]
         before = await daemon.ledger()
 
-        async def is_due() -> bool:
-            now = (await daemon.status())["clock"]["now"]
-            overdue = f"due_at < timestamptz '{now}' - interval '15 min'"  # posting runs every 5
-            return bool(await daemon.query(f"SELECT 1 FROM posts WHERE state = 'queued' AND {overdue}"))
-
-        await wait_until(is_due, "a post is overdue", daemon.said)
+        await wait_until_a_queued_post_is_due(daemon)
         assert await figure(daemon, "orchestrator_leases_total") == 0
         assert await daemon.ledger() == before
 
