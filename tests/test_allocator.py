@@ -11,6 +11,7 @@ import trio
 import trio.testing
 
 from orchestrator.allocator import Allocator, Lease, LeaseEnd, LeaseRequest, why_no_promise
+from orchestrator.browser import pool
 from orchestrator.errors import LeaseEndedError, QueueFullError, WaitTooLongError
 from orchestrator.settings import AllocatorSettings
 
@@ -824,3 +825,8 @@ async def test_one_borrowed_lease_is_promised_once(autojump_clock: object) -> No
         await bench.ask("harvest", HIGH)
         assert called_back(bench) == ["news 1"]
         assert await predicted_s(bench, HIGH) > 15
+
+
+def test_the_end_of_a_use_of_a_context_is_within_what_a_cancelled_holder_has() -> None:
+    """At worst the state is read twice, and the context closed."""
+    assert AllocatorSettings().cleanup_s >= 2 * pool.SAVE_S + pool.CLOSE_S

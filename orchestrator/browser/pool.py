@@ -32,7 +32,7 @@ T = TypeVar("T")
 log = structlog.get_logger("browser.pool")
 
 DIRECTORY = "browser"
-SAVE_S = 8
+SAVE_S = 5
 """Looking at a context's cookies and saving them; the lease is held for as long after a use."""
 CLOSE_S = 10
 PROBE_ACCOUNT = "(probe)"
