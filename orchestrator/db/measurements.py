@@ -47,7 +47,10 @@ async def turns(connection: Connection, accounts: Sequence[str]) -> list[str]:
 
 
 async def due(connection: Connection, account: str, now: datetime, limit: int) -> list[DuePost]:
-    """Published posts of `account` to look at now: never measured ones first, then the most overdue."""
+    """Published posts of `account` to look at now: never measured ones first, then the most overdue.
+
+    A moment that lies ahead, noted while the clock was ahead, counts as one of a post that is new and due.
+    """
     fresh = await connection.fetch(
         """
         SELECT id, reference FROM posts
@@ -72,8 +75,8 @@ async def _due_in(
     rows = await connection.fetch(
         """
         SELECT id, reference FROM posts
-        WHERE state = 'published' AND account = $1 AND measured_at <= $2
-          AND published_at > $3 AND published_at <= $4
+        WHERE state = 'published' AND account = $1 AND (measured_at <= $2 OR measured_at > $6)
+          AND least(published_at, $6) > $3 AND least(published_at, $6) <= $4
         ORDER BY measured_at LIMIT $5
         """,
         account,
@@ -81,6 +84,7 @@ async def _due_in(
         now - tier.max_age,
         now - min_age,
         limit,
+        now,
     )
     return [DuePost(row["id"], row["reference"]) for row in rows]
 

@@ -7,7 +7,7 @@ A step that is made again with the same stamp is no error: the answer of the fir
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import date, datetime
+from datetime import date, datetime, timedelta
 
 import asyncpg
 
@@ -26,6 +26,8 @@ ASK = "a person has to look"
 """How the detail of an ambiguous post ends that reconciliation can't settle."""
 PUT_OFF = "put off: "
 """How the detail of a post begins that waits for its account to be mended."""
+BELIEVED = timedelta(days=2)
+"""No post is planned or put off for longer."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,9 +102,12 @@ async def add(connection: Connection, draft: Draft, stamp: Stamp) -> int | None:
     return post_id
 
 
-async def claim_due(connection: Connection, accounts: Sequence[str], stamp: Stamp) -> Post | None:
+async def claim_due(
+    connection: Connection, accounts: Sequence[str], stamp: Stamp, believed: timedelta = BELIEVED
+) -> Post | None:
     """The oldest due post of `accounts`, now claimed; None when nothing is due.
 
+    A due time further ahead than `believed` was noted by a clock that was ahead: it counts as now.
     One task at a time claims, so a post that is claimed already was left by a run whose end could not
     be recorded: nothing was pressed, and it goes back first.
     """
@@ -115,13 +120,14 @@ async def claim_due(connection: Connection, accounts: Sequence[str], stamp: Stam
     row = await connection.fetchrow(
         f"""
         UPDATE posts SET state = 'claimed', state_since = $3, fence = $2
-        WHERE id = (SELECT id FROM posts WHERE state = 'queued' AND due_at <= $3 AND account = ANY ($1)
+        WHERE id = (SELECT id FROM posts WHERE state = 'queued' AND (due_at <= $3 OR due_at > $4) AND account = ANY ($1)
                     ORDER BY due_at, id LIMIT 1 FOR UPDATE SKIP LOCKED)
         RETURNING {COLUMNS}
         """,  # noqa: S608 - a constant
         list(accounts),
         stamp.fence,
         stamp.now,
+        stamp.now + believed,
     )
     return None if row is None else post_of(row)
 

@@ -64,11 +64,12 @@ async def post_one(run: Run, tools: Tools) -> Outcome:
     tools.refusals.heed(run)
     if run.is_asked:
         await tools.database.run(posts.hasten, tools.stamp())
+    believed = max(posts.BELIEVED, tools.clock.span(posts.BELIEVED.total_seconds()))  # pauses are real time
     while True:
         not_asked = tools.not_asked(run)
         asked = [name for name in tools.accounts if name not in not_asked]
         with crash.around(Step.CLAIM):
-            post = await tools.database.run(posts.claim_due, asked, tools.stamp())
+            post = await tools.database.run(posts.claim_due, asked, tools.stamp(), believed)
         if post is None:
             break
         try:
