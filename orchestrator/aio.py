@@ -32,6 +32,9 @@ log = structlog.get_logger("aio")
 timeout = asyncio.timeout
 """`async with timeout(seconds)` for code that runs inside a call; raises TimeoutError."""
 
+Lock = asyncio.Lock
+"""`async with lock` for code that runs inside a call: one after the other, in the order of coming."""
+
 sleep = asyncio.sleep
 """`await sleep(seconds)` for code that runs inside a call."""
 

@@ -3,9 +3,11 @@
 Chromium sends a request again, a POST too, when a connection that it kept from an earlier request ends
 without an answer. A site that took the first one and dropped the answer then takes it twice. So while an
 effect is on its way such requests are handed to the driver, which sends each on a new connection, once.
-Scripts of a page may try again as well: what was lost once is refused from then on.
+Scripts of a page may try again as well: what was lost once is refused from then on, and to one address they
+are sent one after the other.
 """
 
+from collections import defaultdict
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from itertools import groupby
@@ -40,6 +42,10 @@ SEND_TIMEOUT_S = 30
 """How long a request may be on its way. Only later is it certain that a site will not get it any more."""
 DISPOSE_TIMEOUT_S = 2
 
+Address = tuple[str, str]
+"""Of a request: its method, and its URL without the query."""
+Content = tuple[Address, bytes | None]
+
 
 @asynccontextmanager
 async def sent_once(playwright: Playwright, context: BrowserContext, rules: HostRules) -> AsyncIterator[None]:
@@ -66,9 +72,10 @@ class _Sending:
         self._rules = rules
         self._is_over = False
         self._senders: set[APIRequestContext] = set()
-        self._under_way: set[tuple[str, str, bytes | None]] = set()
-        self._lost: set[tuple[str, str]] = set()
-        """Method and address, without its query, of requests whose answer the page did not get."""
+        self._under_way: set[Content] = set()
+        self._turns: defaultdict[Address, aio.Lock] = defaultdict(aio.Lock)
+        self._lost: set[Address] = set()
+        """Where requests were sent whose answer the page did not get."""
 
     async def forward(self, route: Route, request: Request) -> None:
         """Playwright calls it with each request."""
@@ -88,12 +95,23 @@ class _Sending:
 
     async def _forward_once(self, route: Route, request: Request) -> None:
         address = (request.method, urlsplit(request.url)._replace(query="", fragment="").geturl())
-        content = (*address, request.post_data_buffer)
-        if self._is_over or address in self._lost or content in self._under_way:
-            log.warning("request_not_sent_again", method=request.method, url=address[1])
-            await route.abort("blockedbyclient")
+        content = (address, request.post_data_buffer)
+        if content in self._under_way:
+            await _refuse(route, address)
             return
         self._under_way.add(content)
+        try:
+            # One at a time: a script that gives up waiting may count its tries in what it sends instead, and
+            # only when the first one has ended is it certain that Playwright has told of its being given up.
+            async with self._turns[address]:
+                if self._is_over or address in self._lost:
+                    await _refuse(route, address)
+                else:
+                    await self._hand_on(route, request, address)
+        finally:
+            self._under_way.discard(content)
+
+    async def _hand_on(self, route: Route, request: Request, address: Address) -> None:
         try:
             with crash.around(Step.SEND):
                 response, body = await self._send(request)
@@ -104,8 +122,6 @@ class _Sending:
                 log.warning("answer_lost", method=request.method, error=reason)
             await route.abort("connectionclosed")
             return
-        finally:
-            self._under_way.discard(content)
         # Before the page hears of the answer, since it may react at once. It may also have given up waiting.
         if response.status >= 500 or request.failure is not None:
             self._lost.add(address)
@@ -133,6 +149,11 @@ class _Sending:
         finally:
             self._senders.discard(sender)
             await sender.dispose()
+
+
+async def _refuse(route: Route, address: Address) -> None:
+    log.warning("request_not_sent_again", method=address[0], url=address[1])
+    await route.abort("blockedbyclient")
 
 
 def _is_to_be_sent_on(method: str, status: int) -> bool:

@@ -150,21 +150,30 @@ async def test_a_script_that_tries_again_is_not_let_through(
     assert site.seen.count(("POST", "/submit")) == 1 + 3
 
 
-GIVE_UP = """async () => {
-  const send = options => fetch('/submit', {method: 'POST', ...options}).then(a => a.status, () => 0);
+GIVE_UP = """async kind => {
+  const bodies = {
+    none: () => undefined,
+    json: number => JSON.stringify({text: 'a b', attempt: number}),
+    form: () => { const form = new FormData(); form.set('text', 'a b'); return form; },
+  };
+  const send = (number, options) =>
+    fetch('/submit', {method: 'POST', body: bodies[kind](number), ...options}).then(a => a.status, () => 0);
   const impatience = new AbortController();
-  const first = send({signal: impatience.signal});
+  const first = send(1, {signal: impatience.signal});
   await fetch('/arrived');
-  const meanwhile = await send({});
+  const tries = kind === 'none' ? [await send(1, {})] : [];
   impatience.abort();
   await first;
+  const next = send(2, {});
   await fetch('/given-up');
-  const later = await send({});
-  return [meanwhile, later];
+  return [...tries, await next, await send(3, {})];
 }"""
 
 
-async def test_a_script_that_gives_up_waiting_does_not_send_again(pool: ContextPool, site: Site) -> None:
+@pytest.mark.parametrize(("kind", "tries"), [("none", [0, 0, 0]), ("json", [0, 0]), ("form", [0, 0])])
+async def test_a_script_that_gives_up_waiting_does_not_send_again(
+    pool: ContextPool, site: Site, kind: str, tries: list[int]
+) -> None:
     arrived, given_up = threading.Event(), threading.Event()
 
     def submit(_request: BaseHTTPRequestHandler) -> Reply:
@@ -184,11 +193,11 @@ async def test_a_script_that_gives_up_waiting_does_not_send_again(pool: ContextP
 
     async def run(page: Page) -> list[int]:
         await site.open(page)
-        found: list[int] = await page.evaluate(GIVE_UP)
+        found: list[int] = await page.evaluate(GIVE_UP, kind)
         return found
 
     async with pool.use(0, "ada", site.hosts) as browser:
-        assert await browser.visit_with_effect(run) == [0, 0]
+        assert await browser.visit_with_effect(run) == tries
     assert site.seen.count(("POST", "/submit")) == 1
 
 
