@@ -1,7 +1,5 @@
 """Job `metrics_scraper`: reads likes, replies and views of published posts, by age tier (A8.1)."""
 
-import trio
-
 from orchestrator.actors.job import Job, Run
 from orchestrator.db import measurements
 from orchestrator.db.measurements import DuePost
@@ -14,6 +12,7 @@ from orchestrator.errors import (
     SiteRateLimitedError,
 )
 from orchestrator.jobs.apart import Apart
+from orchestrator.jobs.lasting import lasting
 from orchestrator.jobs.tools import Account, Tools, Visit
 from orchestrator.model import Outcome, PostMetrics, done, nothing_to_do
 
@@ -25,7 +24,7 @@ MAX_FAILED_IN_A_ROW = 3
 OF_ALL_PAGES = (SignInRefusedError, SignedOutError, SiteRateLimitedError)
 """What every other page of the account would meet too."""
 STORE_PATIENCE_S = 10.0
-"""How long storing what was read may take, also after the run was cancelled."""
+"""How long storing what was read may take after the run was cancelled."""
 
 
 def job(tools: Tools) -> Job:
@@ -66,8 +65,8 @@ async def _measure_account(run: Run, tools: Tools, account: Account, batch: "_Ba
         async with tools.visit(run, account) as visit:
             await batch.read(visit, due)
     finally:
-        with trio.move_on_after(STORE_PATIENCE_S, shield=True):
-            await batch.store()
+        with lasting(f"what was read of {account.name}", STORE_PATIENCE_S, run.log):
+            await batch.store()  # noqa: ASYNC102 - it shields and bounds itself
 
 
 class _Batch:

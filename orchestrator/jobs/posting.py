@@ -26,6 +26,7 @@ from orchestrator.errors import (
     SiteRateLimitedError,
 )
 from orchestrator.jobs import reconciliation
+from orchestrator.jobs.lasting import lasting
 from orchestrator.jobs.tools import Account, Site, Tools
 from orchestrator.model import Outcome, Post, PostState, done, nothing_to_do, over_budget, skipped
 from orchestrator.retry import RetryRule
@@ -97,8 +98,8 @@ async def _try(run: Run, tools: Tools, post: Post) -> Outcome:
             attempt.setback, attempt.reason = SETBACK, f"{posts.PUT_OFF}{error}"
         raise
     finally:
-        with trio.move_on_after(RECORD_PATIENCE_S, shield=True):
-            await attempt.settle()
+        with lasting(f"how the attempt at post {post.id} ended", RECORD_PATIENCE_S, run.log):
+            await attempt.settle()  # noqa: ASYNC102 - it shields and bounds itself
 
 
 class _Attempt:

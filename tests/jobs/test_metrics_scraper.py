@@ -250,6 +250,14 @@ async def test_a_record_that_fails_is_made_up_by_the_next_look(house: House) -> 
     assert await kept(house) == [reference]
 
 
+async def test_a_record_that_takes_long_is_waited_for(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(metrics_scraper, "STORE_PATIENCE_S", 0.0)
+    [reference] = await publish(house, "one")
+    house.database.before("record", trio.testing.wait_all_tasks_blocked)
+    await scrape(house)
+    assert await kept(house) == [reference]
+
+
 async def test_a_daemon_that_was_overtaken_records_nothing(house: House) -> None:
     await publish(house, "one")
     await new_fence(house.database)

@@ -6,6 +6,7 @@ from datetime import timedelta
 import pytest
 import trio
 import trio.testing
+from structlog.testing import capture_logs
 
 from orchestrator.db import posts
 from orchestrator.errors import (
@@ -14,7 +15,9 @@ from orchestrator.errors import (
     PostRefusedError,
     PostStateError,
     SiteRateLimitedError,
+    SiteUnavailableError,
 )
+from orchestrator.jobs import posting
 from orchestrator.model import Ending
 from orchestrator.testing.site import Pause
 from tests import rows
@@ -89,6 +92,30 @@ async def test_cancelled_during_the_press_the_post_is_ambiguous(house: House, mo
         scope.cancel()
     assert await house.state(post_id) == ("ambiguous", 1)
     assert house.woken == ["reconciliation"]
+
+
+async def test_a_settlement_that_takes_long_is_waited_for(
+    house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(posting, "RECORD_PATIENCE_S", 0.0)
+    post_id = await house.queued()
+    house.site.trouble["write_post"].append(SiteUnavailableError("down"))
+    house.database.before("put_back", trio.testing.wait_all_tasks_blocked)
+    await post_in_vain(house, SiteUnavailableError)
+    assert await house.state(post_id) == ("queued", 0)
+
+
+async def test_a_settlement_that_is_cut_off_is_told(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(posting, "RECORD_PATIENCE_S", 0.0)
+    await house.queued()
+    pause, scope = Pause(), trio.CancelScope()
+    house.site.trouble["submit_post"].append(pause)
+    with capture_logs() as logs:
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(post_until_cancelled, house, scope)
+            await pause.is_reached.wait()
+            scope.cancel()
+    assert "not_recorded" in [line["event"] for line in logs]
 
 
 @pytest.mark.parametrize(("place", "state"), [("before", "ambiguous"), ("after", "published")])
