@@ -489,7 +489,8 @@ class Allocator:
             if waiter.is_urgent or lacks[waiter.lane] > 0:
                 needy.append(waiter.request.holder)
                 lacks[waiter.lane] -= 1
-        return {lease.id: name for lease, name in zip(called, needy, strict=False)}
+        # There may be more of the former: the reserve has to be made whole first.
+        return {lease.id: needy[min(place, len(needy) - 1)] for place, lease in enumerate(called) if needy}
 
     def _slot_view(self, slot: int, needy: Mapping[int, str], now: float) -> SlotView:
         lease = self._leases.get(slot)

@@ -608,6 +608,20 @@ async def test_each_of_two_call_backs_says_for_whom_it_is(autojump_clock: object
         assert called_back(bench) == ["news 3"], "the last that was called back is let off first"
 
 
+async def test_a_call_back_that_makes_the_reserve_whole_is_for_the_one_who_needs_it(
+    autojump_clock: object,
+) -> None:
+    async with a_bench(capacity=4) as bench:
+        for number in range(3):
+            await bench.ask(f"news {number}", BACKGROUND)
+        bench.allocator.break_slot(3)
+        await bench.ask("metrics", HIGH)
+        await bench.ask("peers", BACKGROUND)
+        assert called_back(bench) == ["news 1", "news 2"]
+        for holder in called_back(bench):
+            assert "metrics has more right" in bench.allocator.explain(holder)[1]
+
+
 async def test_the_urgent_have_more_right_than_what_is_held_within_a_guarantee(
     autojump_clock: object,
 ) -> None:

@@ -67,7 +67,7 @@ STARTS = (
     datetime(2026, 6, 1, tzinfo=UTC),
 )
 """Days begin before either change of the clocks, or on an ordinary midnight."""
-LOOK_S = 120.0
+LOOK_S = 300.0
 """Between two looks at checks, clock and service: slower than in the house, so that a day is short."""
 OFTEN_S = 600.0
 """Shorter intervals are made so long, for the same reason."""
