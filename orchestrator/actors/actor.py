@@ -235,30 +235,34 @@ class Actor:
 
     async def _run_with_retries(self, trigger: str) -> None:
         was_paused = self.is_paused
-        tries = Tries(self.job.retry_rule)
+        tries, is_retry = Tries(self.job.retry_rule), False
         while True:
-            outcome = await self._run_once(trigger, tries)
+            outcome = await self._run_once(trigger, tries, is_retry=is_retry)
             if outcome.ending is not Ending.RETRY:
                 return
             delay_s = tries.delay_s(self._house.rng)
             detail = f"{outcome.detail}; again in {delay_s:.0f} s"
             self.set_state(ActorState.BACKING_OFF, detail, lasts_s=delay_s)
-            if not await self._may_retry_after(delay_s, was_paused) or self._is_in_window(trigger):
+            wake = await self._wait_for_retry(delay_s, was_paused)
+            is_retry = wake.kind is Kind.EVENT
+            trigger = wake.reason or trigger
+            if wake.kind is Kind.POKE or self._is_in_window(trigger):
                 self.mailbox.put(Wake(Kind.EVENT, trigger))  # the retry is made up for, with fresh tries
                 return
 
-    async def _may_retry_after(self, delay_s: float, was_paused: bool) -> bool:
-        """Wait out the delay; an operator's `run` ends it early. False when drain or a new pause does.
+    async def _wait_for_retry(self, delay_s: float, was_paused: bool) -> Wake:
+        """Wait out the delay; an operator's `run` ends it early, and is what is returned then.
 
-        Events are dropped: the retry answers them.
+        An event without a reason stands for the retry, a poke for none: drain or a new pause came before.
+        Events that come meanwhile are dropped: the retry answers them.
         """
         with trio.move_on_after(delay_s):
             while not self.is_draining and (was_paused or not self.is_paused):
                 wake = await self.mailbox.take()
-                if wake is not None and wake.kind is Kind.ASKED:
-                    return not self.is_draining
-            return False
-        return True
+                if wake is not None and wake.kind is Kind.ASKED and not self.is_draining:
+                    return wake
+            return Wake(Kind.POKE)
+        return Wake(Kind.EVENT)
 
     def _is_in_window(self, trigger: str) -> bool:
         """Whether a retry must not start now."""
@@ -266,12 +270,12 @@ class Actor:
         window = self._gate.window(now, self.history.last_start or now)
         return window is not None and not trigger.startswith(ASKED_BY)
 
-    async def _run_once(self, trigger: str, tries: Tries) -> Outcome:
+    async def _run_once(self, trigger: str, tries: Tries, *, is_retry: bool) -> Outcome:
         house = self._house
         started_at = house.clock.now()
         self.history.begin(started_at)
         logger = log.bind(job=self.job.name)
-        run = Run(self.job.name, self.job.priority, trigger, tries.attempt, logger, self._hear)
+        run = Run(self.job.name, self.job.priority, trigger, tries.attempt, logger, self._hear, is_retry)
         reason = house.why_not(self.job)
         if reason is not None:
             return await self._skip(run, started_at, reason)

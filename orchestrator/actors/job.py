@@ -36,6 +36,8 @@ class Run:
     log: structlog.stdlib.BoundLogger
     beat: Callable[[str], None] = _unheard
     """Says how far the run has come, such as "14 of 80 read"; people see it with its age."""
+    is_retry: bool = False
+    """Whether it was begun by the failure of the try before, and not by its trigger."""
 
     @property
     def is_asked(self) -> bool:

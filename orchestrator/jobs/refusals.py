@@ -14,8 +14,8 @@ class Refusals:
         """By account, what the site said."""
 
     def heed(self, run: Run) -> None:
-        """To be called at the start of a run: one that was asked for forgets all refusals."""
-        if run.is_asked:
+        """At the start of a run: one that was asked for forgets all refusals, not so its retries."""
+        if run.is_asked and not run.is_retry:
             self._words.clear()
 
     def check(self, account: str) -> None:

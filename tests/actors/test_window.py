@@ -212,3 +212,22 @@ async def test_a_clock_put_forward_past_a_window_ends_the_wait(autojump_clock: o
         stage.wall.jump(20 * MINUTE_S)
         await trio.sleep(15)
     assert work.at == [10.0]
+
+
+async def test_a_run_that_an_operator_wants_during_a_back_off_is_one_that_was_asked_for(
+    autojump_clock: object,
+) -> None:
+    """So no window holds it up; its retries are asked for too, but begun by its own failure."""
+    work = Work([SiteUnavailableError("no answer")] * 2)
+    job = a_job(work=work, not_in_window=True, retry=RetryRule(3, 300.0))
+    async with a_stage([job], rng=Highest()) as stage:
+        event(stage)
+        await settle()
+        await trio.sleep(1)
+        stage.windows.expect([stage.clock.now()])
+        stage.supervisor.run_now("plan", "alice")
+        await trio.sleep(MINUTE_S)
+        assert work.triggers[1:] == ["asked by alice"]
+        await trio.sleep(10 * MINUTE_S)
+    assert [run.is_asked for run in work.runs] == [False, True, True]
+    assert [run.is_retry for run in work.runs] == [False, False, True]

@@ -81,6 +81,13 @@ async def test_any_run_that_is_asked_for_forgets_all_refusals(house: House, work
     house.tools.refusals.check("ada")
 
 
+async def test_a_retry_of_a_run_that_was_asked_for_does_not_sign_in_again(house: House) -> None:
+    house.tools.refusals.note("ada", REFUSED)
+    await measure(replace(run(house, f"{ASKED_BY}alice"), is_retry=True), house.tools)
+    with pytest.raises(SignInRefusedError):
+        house.tools.refusals.check("ada")
+
+
 async def test_a_restart_forgets(house: House) -> None:
     post_id = await refuse(house)
     house.site.refuses.clear()
