@@ -395,7 +395,7 @@ class _Daemon:
             nursery.start_soon(breaker.keep, partial(look_at_site, self._pool, profile))
 
     async def _follow_breakers(self) -> None:
-        """Whatever follows from a breaker's change: mode, problem, and jobs that may have their turn again."""
+        """What follows from a breaker's change: mode, problem, jobs that may have their turn again."""
         async for change, turned_away in self._changes:
             await self.house.checks.look(change.breaker)
             if change.new in ADMITTING:

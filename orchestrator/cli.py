@@ -147,7 +147,7 @@ def run(config: Config = None) -> None:
 
 
 @cli.command()
-def demo(
+def demo(  # noqa: PLR0913, PLR0917 - as many as it has options
     state_dir: Annotated[
         Path | None,
         typer.Option(

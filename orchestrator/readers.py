@@ -1,7 +1,7 @@
 """Jobs that make contexts scarce in the demo, so that the allocator can be watched: `demo --load N`.
 
-Each reads the pages of published posts, slowly, and keeps its context until it has read them all or the context is
-called back.
+Each reads the pages of published posts, slowly, and keeps its context until it has read them all or the
+context is called back.
 """
 
 import trio
