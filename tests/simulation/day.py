@@ -6,6 +6,7 @@ while that
 
     starve     every job gets to work at least once in twice its interval, unless it is paused, failed or
                what it needs is down
+    reserve    nobody else is given a context that is kept for critical work
     critical   critical work waits for a context no longer than `critical_wait_s`, rebuilt contexts excepted
     overlap    no two runs of a job are under way at once
     crashes    a job that has used up its restarts stands still until an operator starts it again
@@ -374,6 +375,12 @@ class Day:
     def _granted(self, lease: Lease) -> None:
         if lease.lane is Lane.CRITICAL:
             self._check_wait(lease.holder, lease.waited_s)
+            return
+        slots = self.allocator.snapshot().slots
+        critical = sum(slot.lease is not None and slot.lease.lane == Lane.CRITICAL.label for slot in slots)
+        free = sum(slot.state == "free" for slot in slots)
+        kept = self.allocator_settings.critical_guarantee
+        assert critical + free >= kept, f"reserve: {lease.holder} was given what is kept for critical work"
 
     def _check_wait(self, holder: str, waited_s: float) -> None:
         """The promise of critical work; on ordinary days slots break, which it does not cover."""

@@ -1,5 +1,7 @@
 """Days of the whole runtime; `make simulation` lives ten thousand of them."""
 
+from collections.abc import Callable
+
 import pytest
 
 from orchestrator.allocator import Allocator
@@ -22,6 +24,25 @@ def test_the_same_seed_gives_the_same_day() -> None:
     first, second = live(3), live(3)
     assert first.told() == second.told()
     assert first.told() != live(4).told()
+
+
+@pytest.mark.parametrize(
+    ("method", "fault", "seen"),
+    [
+        ("_hurry", lambda _self, _waiter: None, "starve|critical"),
+        ("_call_back", lambda _self: None, "starve|critical"),
+        ("_may_take", lambda self, _lane: bool(self._free), "reserve|critical"),
+    ],
+    ids=["nobody is urgent", "nothing is called back", "the reserve is lent"],
+)
+def test_a_fault_of_the_allocator_is_seen_within_a_scarce_day(
+    method: str, fault: Callable[..., object], seen: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Allocator, method, fault)
+    with pytest.RaisesGroup(
+        pytest.RaisesExc(AssertionError, match=f"^({seen}): "), flatten_subgroups=True, allow_unwrapped=True
+    ):
+        live(2)
 
 
 def test_a_day_with_a_fault_is_told_with_the_command_that_shows_it_again(
