@@ -120,7 +120,8 @@ async def claim_due(
     row = await connection.fetchrow(
         f"""
         UPDATE posts SET state = 'claimed', state_since = $3, fence = $2
-        WHERE id = (SELECT id FROM posts WHERE state = 'queued' AND (due_at <= $3 OR due_at > $4) AND account = ANY ($1)
+        WHERE id = (SELECT id FROM posts
+                    WHERE state = 'queued' AND (due_at <= $3 OR due_at > $4) AND account = ANY ($1)
                     ORDER BY due_at, id LIMIT 1 FOR UPDATE SKIP LOCKED)
         RETURNING {COLUMNS}
         """,  # noqa: S608 - a constant
@@ -262,11 +263,11 @@ async def doubt_stuck(connection: Connection, stamp: Stamp, since: datetime) -> 
 
 
 async def note_missed(connection: Connection, post_id: int, stamp: Stamp) -> None:
-    """A full look at the account's timeline did not show the ambiguous post."""
+    """A full look at the account's timeline did not show the ambiguous post: no person has to look."""
     await lease.check(connection, stamp.fence)
     await connection.execute(
         """
-        UPDATE posts SET missed_at = $2
+        UPDATE posts SET missed_at = $2, detail = 'not on the site in one look'
         WHERE id = $1 AND state = 'ambiguous' AND missed_at IS NULL
           AND ($3::timestamptz IS NULL OR submitted_at = $3)
         """,
@@ -295,14 +296,15 @@ async def ambiguous(
 ) -> list[tuple[Post, datetime | None]]:
     """Ambiguous posts of `accounts`, account by account, each with the moment when the site first lacked it.
 
-    At the limit the latest ones: of those that only a person can settle there may be any number.
+    Of each account the latest `limit`: of those that only a person can settle there may be any number.
     """
     rows = await connection.fetch(
         f"""
         SELECT * FROM (
-            SELECT {COLUMNS} FROM posts WHERE state = 'ambiguous' AND account = ANY ($1)
-            ORDER BY state_since DESC, id DESC LIMIT $2
-        ) latest ORDER BY account, id
+            SELECT {COLUMNS}, row_number() OVER latest AS place
+            FROM posts WHERE state = 'ambiguous' AND account = ANY ($1)
+            WINDOW latest AS (PARTITION BY account ORDER BY state_since DESC, id DESC)
+        ) ranked WHERE place <= $2 ORDER BY account, id
         """,  # noqa: S608 - a constant
         list(accounts),
         limit,
@@ -393,14 +395,15 @@ async def hasten(connection: Connection, stamp: Stamp) -> None:
     )
 
 
-async def put_off(connection: Connection) -> tuple[int, str]:
-    """How many posts wait because their account can't be used, and why the first of them does."""
+async def put_off(connection: Connection, accounts: Sequence[str]) -> tuple[int, str]:
+    """How many posts of `accounts` wait because their account can't be used, and why the first does."""
     row = await connection.fetchrow(
         """
         SELECT count(*) AS n, min(detail) AS detail FROM posts
-        WHERE state = 'queued' AND starts_with(detail, $1)
+        WHERE state = 'queued' AND starts_with(detail, $1) AND account = ANY ($2)
         """,
         PUT_OFF,
+        list(accounts),
     )
     assert row is not None  # an aggregate always has a row
     return row["n"], (row["detail"] or "").removeprefix(PUT_OFF)

@@ -61,7 +61,7 @@ async def of_posts(
 ) -> list[Row]:
     """Posts that do not get on. Raises DatabaseError."""
     by_name = {job["name"]: job for job in jobs}
-    put_off, reason = await database.run(posts.put_off)
+    put_off, reason = await database.run(posts.put_off, accounts)
     doubt = await database.run(posts.in_doubt, accounts)
     due_at = await database.run(posts.oldest_due, accounts, clock.now())
     found = []

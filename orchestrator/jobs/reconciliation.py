@@ -25,7 +25,7 @@ from orchestrator.model import Outcome, Post, PostState, TimelineItem, done, not
 
 NAME = "reconciliation"
 BATCH = 50
-"""Ambiguous posts settled in one run."""
+"""Ambiguous posts of one account settled in one run."""
 TIMELINE_ITEMS = 100
 """How much of the account's own timeline is read."""
 

@@ -163,12 +163,13 @@ async def put_back(database: Database, stamp: Stamp, text: str, detail: str) -> 
 async def test_posts_that_are_put_off_are_counted_with_the_reason_of_the_first(
     database: Database, stamp: Stamp
 ) -> None:
-    assert await database.run(posts.put_off) == (0, "")
+    assert await database.run(posts.put_off, [ACCOUNT]) == (0, "")
     await put_back(database, stamp, "one", f"{posts.PUT_OFF}wrong password")
     await put_back(database, stamp, "two", f"{posts.PUT_OFF}wrong password")
     await put_back(database, stamp, "three", "the browser died")
     await rows.in_state(database, PostState.FAILED, stamp, "four")
-    assert await database.run(posts.put_off) == (2, "wrong password")
+    assert await database.run(posts.put_off, [ACCOUNT]) == (2, "wrong password")
+    assert await database.run(posts.put_off, ["others"]) == (0, "")  # of accounts that are posted for alone
 
 
 async def test_a_post_that_is_claimed_again_is_put_off_no_more(database: Database, stamp: Stamp) -> None:
@@ -176,10 +177,10 @@ async def test_a_post_that_is_claimed_again_is_put_off_no_more(database: Databas
     assert await database.run(posts.claim_due, [ACCOUNT], stamp) is None
     later = Stamp(stamp.fence, LATER)
     assert await database.run(posts.claim_due, [ACCOUNT], later) is not None
-    assert await database.run(posts.put_off) == (0, "")
+    assert await database.run(posts.put_off, [ACCOUNT]) == (0, "")
     await database.run(posts.intend, post_id, later, LATER.date(), rows.UNLIMITED)
     await database.run(posts.publish, post_id, PostState.SUBMITTING, "abcd", later)
-    assert await database.run(posts.put_off) == (0, "")
+    assert await database.run(posts.put_off, [ACCOUNT]) == (0, "")
 
 
 async def test_only_posts_that_are_put_off_can_be_hastened(database: Database, stamp: Stamp) -> None:

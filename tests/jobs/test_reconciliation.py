@@ -6,7 +6,7 @@ from datetime import timedelta
 import pytest
 import trio
 
-from orchestrator.db import decisions
+from orchestrator.db import decisions, posts
 from orchestrator.db.decisions import Decision
 from orchestrator.db.pool import Database
 from orchestrator.errors import (
@@ -227,6 +227,19 @@ async def test_a_timeline_that_is_too_long_leaves_the_post_to_a_person_and_says_
         await look_twice(house)
     assert await house.state(post_id) == ("ambiguous", 1)
     assert "a person has to look" in (await rows.row(house.database, post_id))["detail"]
+
+
+async def test_once_the_timeline_tells_no_person_is_asked_any_more(house: House) -> None:
+    post_id = await in_doubt(house, is_accepted=False)
+    house.site.is_timeline_whole = False
+    await look_twice(house)
+    doubt = await house.database.run(posts.in_doubt, ["ada"])
+    assert (doubt.looked_for, doubt.for_a_person) == (0, 1)
+    house.site.is_timeline_whole = True
+    await look(house)
+    doubt = await house.database.run(posts.in_doubt, ["ada"])
+    assert (doubt.looked_for, doubt.for_a_person) == (1, 0)
+    assert (await house.state(post_id))[0] == "ambiguous"
 
 
 async def fill_timeline(house: House, count: int) -> None:
@@ -535,3 +548,17 @@ async def test_many_posts_in_doubt_are_settled_over_several_runs(
         house.moment.go(seconds=1)
     figures = [(await look(house)).figures.get("settled") for _ in range(4)]
     assert figures == [2, 2, 1, None]
+
+
+async def test_many_posts_in_doubt_of_one_account_do_not_hold_up_those_of_another(
+    house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(reconciliation, "BATCH", 2)
+    his = await in_doubt(house, "his", "grace", is_accepted=True)
+    house.moment.go(minutes=1)
+    for number in range(3):
+        await in_doubt(house, f"text {number}", "ada", is_accepted=True)
+    house.site.refuses["ada"] = SignInRefusedError("wrong password")
+    with pytest.raises(SignInRefusedError):
+        await look(house)
+    assert (await house.state(his))[0] == "published"
