@@ -169,6 +169,14 @@ async def intend(connection: Connection, post_id: int, stamp: Stamp, day: date, 
     return True
 
 
+async def counted(connection: Connection, account: str, day: date) -> int:
+    """How many posts the account's counter of `day` holds."""
+    count: int | None = await connection.fetchval(
+        "SELECT posts FROM daily_counters WHERE account = $1 AND day = $2", account, day
+    )
+    return count or 0
+
+
 async def publish(
     connection: Connection, post_id: int, came_from: PostState, reference: str, stamp: Stamp
 ) -> None:

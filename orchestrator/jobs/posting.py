@@ -7,8 +7,8 @@ ambiguous, and only reconciliation moves it on.
 """
 
 import itertools
-from collections.abc import Awaitable, Callable
-from datetime import datetime, time, timedelta
+from collections.abc import Awaitable, Callable, Collection
+from datetime import date, datetime, time, timedelta
 
 import trio
 
@@ -61,11 +61,16 @@ def job(tools: Tools) -> Job:
 
 
 async def post_one(run: Run, tools: Tools) -> Outcome:
-    """Publish the oldest due post, if there is one; posts of a site that is not to be asked stay queued."""
+    """Publish the oldest due post, if there is one.
+
+    Posts of a site that is not to be asked stay queued; those of an account that has reached the posts of
+    its day are put back to the next one, without a visit.
+    """
     tools.refusals.heed(run)
     if run.is_asked:
         await tools.database.run(posts.hasten, tools.stamp())
     believed = max(posts.BELIEVED, tools.clock.span(posts.BELIEVED.total_seconds()))  # pauses are real time
+    full: set[str] = set()
     while True:
         not_asked = tools.not_asked(run)
         asked = [name for name in tools.accounts if name not in not_asked]
@@ -74,20 +79,30 @@ async def post_one(run: Run, tools: Tools) -> Outcome:
         if post is None:
             break
         try:
-            return await _try(run, tools, post)
+            if (outcome := await _try(run, tools, post)) is not None:
+                return outcome
+            full.add(post.account)
         except BreakerOpenError as error:
             # It opened while we waited for a context: nothing was pressed, and another site has its turn.
             run.log.info("account_passed_over", account=post.account, why=str(error))
+    if full:
+        return over_budget(_limit_reached(full))
     if not_asked:
         return skipped("; ".join(sorted(set(not_asked.values()))))
     return nothing_to_do("no post is due")
 
 
-async def _try(run: Run, tools: Tools, post: Post) -> Outcome:
-    """Publish a claimed post."""
+def _limit_reached(accounts: Collection[str]) -> str:
+    return "; ".join(f"{name} has reached its posts for the day" for name in sorted(accounts))
+
+
+async def _try(run: Run, tools: Tools, post: Post) -> Outcome | None:
+    """Publish a claimed post; None, and put back, when its account has reached the posts of the day."""
     account = tools.accounts[post.account]
     attempt = _Attempt(run, tools, account, post)
     try:
+        if await attempt.is_over_limit():
+            return None
         async with tools.visit(run, account) as visit:
             return await attempt.make(visit.site)
     except SiteRateLimitedError as error:
@@ -126,7 +141,7 @@ class _Attempt:
         with crash.around(Step.INTENT):
             is_intended = await self._intend()
         if not is_intended:
-            return over_budget(f"{post.account} has reached its posts for the day")
+            return over_budget(_limit_reached([post.account]))
         with crash.around(Step.FENCE_CHECK):
             self._tools.fence.check()
         self._is_pressed = True
@@ -158,17 +173,31 @@ class _Attempt:
             # The row still says claimed or submitting, which recovery and reconciliation settle.
             self._run.log.error("post_not_settled", post=self._post.id, error=str(error))
 
+    async def is_over_limit(self) -> bool:
+        """Whether the account has reached the posts of its day; then the post is put back to the next one."""
+        day, limit = self._day(self._tools.clock.now()), self._account.settings.posts_per_day
+        if await self._tools.database.run(posts.counted, self._post.account, day) < limit:
+            return False
+        await self._put_back_beyond(day)
+        return True
+
     async def _intend(self) -> bool:
         """Commit the intent; False, with the post put back to the next day, at the daily limit."""
-        stamp, zone = self._tools.stamp(), self._account.zone
-        local = stamp.now.astimezone(zone)
-        limit = self._account.settings.posts_per_day
-        if await self._tools.database.run(posts.intend, self._post.id, stamp, local.date(), limit):
+        stamp = self._tools.stamp()
+        day, limit = self._day(stamp.now), self._account.settings.posts_per_day
+        if await self._tools.database.run(posts.intend, self._post.id, stamp, day, limit):
             self.state = PostState.SUBMITTING
             return True
-        tomorrow = datetime.combine(local.date() + timedelta(days=1), time.min, zone)
-        await self._put_back(tomorrow, f"the limit of {limit} posts a day is reached")
+        await self._put_back_beyond(day)
         return False
+
+    def _day(self, moment: datetime) -> date:
+        return moment.astimezone(self._account.zone).date()
+
+    async def _put_back_beyond(self, day: date) -> None:
+        tomorrow = datetime.combine(day + timedelta(days=1), time.min, self._account.zone)
+        limit = self._account.settings.posts_per_day
+        await self._put_back(tomorrow, f"the limit of {limit} posts a day is reached")
 
     async def _publish(self, reference: str) -> None:
         stamp = self._tools.stamp()

@@ -88,3 +88,16 @@ async def test_a_day_that_summer_time_makes_longer_or_shorter_is_one_day(
     await post_one(house.run("posting"), house.tools)
     assert len(house.site.presses) == 4
     assert sorted((await counters(database)).values()) == [1, 3]
+
+
+async def test_an_account_at_its_limit_costs_no_visit_and_holds_up_no_other(database: Database) -> None:
+    house = await house_in(database, {"ada": "UTC", "grace": "UTC"})
+    await post_at(house, "2026-05-04T12:00", "one")
+    hers = [await house.queued(f"text {number}") for number in range(3)]
+    his = await house.queued("his", "grace")
+    house.site.visits.clear()
+    assert (await post_one(house.run("posting"), house.tools)).ending is Ending.DONE
+    assert (await house.state(his))[0] == "published"
+    assert [account for account, _ in house.site.visits] == ["grace"]
+    midnight = datetime(2026, 5, 5, tzinfo=UTC)
+    assert [(await rows.row(database, number))["due_at"] for number in hers] == [midnight] * 3
