@@ -185,7 +185,6 @@ async def run_visit(opened: OpenContext, visit: Visit[T]) -> T:
         async with aio.timeout(visit.timeout_s) as scope:
             opened.interrupt = partial(end_soon, scope)
             result = await _carry_out(opened, visit)
-        _check_place(opened)
     except (PlaywrightError, OrchestratorError, TimeoutError) as error:
         opened.is_page_spent = True
         opened.is_worn |= visit.has_effect
@@ -208,9 +207,20 @@ async def _carry_out(opened: OpenContext, visit: Visit[T]) -> T:
     if opened.is_page_spent:
         await renew_page(opened)
     if not visit.has_effect:
-        return await visit.fn(opened.page, *visit.args)
-    async with sent_once(opened.engine.playwright, opened.context, opened.rules):
-        return await visit.fn(opened.page, *visit.args)
+        return await _go(opened, visit)
+
+    async def leave() -> None:
+        opened.is_page_spent = True
+        await renew_page(opened)
+
+    async with sent_once(opened.engine.playwright, opened.context, opened.rules, leave):
+        return await _go(opened, visit)
+
+
+async def _go(opened: OpenContext, visit: Visit[T]) -> T:
+    result = await visit.fn(opened.page, *visit.args)
+    _check_place(opened)
+    return result
 
 
 def _translate(error: Exception, opened: OpenContext, timeout_s: float) -> OrchestratorError:

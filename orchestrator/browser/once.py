@@ -8,7 +8,7 @@ are sent one after the other.
 """
 
 from collections import defaultdict
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
 from itertools import groupby
 from typing import cast
@@ -48,10 +48,13 @@ Content = tuple[Address, bytes | None]
 
 
 @asynccontextmanager
-async def sent_once(playwright: Playwright, context: BrowserContext, rules: HostRules) -> AsyncIterator[None]:
+async def sent_once(
+    playwright: Playwright, context: BrowserContext, rules: HostRules, leave: Callable[[], Awaitable[None]]
+) -> AsyncIterator[None]:
     """In the block, requests of all pages that may have an effect are sent at most once each.
 
-    When the block fails, none is sent any more for as long as the context lives.
+    With the block it is over with them: what is under way is broken off. Then, after success, `leave` closes
+    the pages. When the block fails, they stay refused for as long as the context lives.
     """
     sending = _Sending(playwright, context, rules)
     await context.route("**/*", sending.forward)
@@ -60,7 +63,9 @@ async def sent_once(playwright: Playwright, context: BrowserContext, rules: Host
     finally:
         await sending.end()
     # Only after success: a visit that fails costs the context, and its routes with it.
-    await context.unroute_all(behavior="ignoreErrors")
+    await leave()  # the pages' scripts must not go on without the routes
+    # A request that is still held when its route goes is sent by Chromium, so each is answered before.
+    await context.unroute_all(behavior="wait")
 
 
 class _Sending:

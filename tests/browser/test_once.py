@@ -1,6 +1,7 @@
 """Requests with an effect: the site gets each at most once, whatever becomes of the answer."""
 
 import threading
+from contextlib import nullcontext
 from http.server import BaseHTTPRequestHandler
 
 import pytest
@@ -241,8 +242,80 @@ async def test_an_answer_without_end_is_broken_off_with_the_visit(
                 with pytest.raises(PageUnexpectedError):
                     await browser.visit_with_effect(submit)
             assert await trio.to_thread.run_sync(broken_off.wait, 20)
+            await browser.visit(site.open)
     finally:
         broken_off.set()
+    assert site.seen.count(("POST", "/submit")) == 1
+
+
+@pytest.mark.parametrize("ends_well", [True, False])
+async def test_what_is_under_way_when_a_visit_ends_is_not_sent_again(
+    pool: ContextPool, site: Site, ends_well: bool
+) -> None:
+    arrived, is_over = threading.Event(), threading.Event()
+    answers: list[str] = []
+
+    def submit(request: BaseHTTPRequestHandler) -> Reply:
+        answers.append(request.path)
+        arrived.set()
+        is_over.wait(20)
+        return Reply()
+
+    def wait_for_arrival(_request: BaseHTTPRequestHandler) -> Reply:
+        arrived.wait(20)
+        return Reply()
+
+    site.pages |= {"/submit": submit, "/arrived": wait_for_arrival}
+
+    async def leave_under_way(page: Page) -> None:
+        await site.open(page)
+        await page.evaluate("void fetch('/submit', {method: 'POST', body: 'x'}).catch(() => 0)")
+        await page.evaluate("fetch('/arrived').then(() => 0)")
+        if not ends_well:
+            raise PageUnexpectedError("no mark")
+
+    try:
+        async with pool.use(0, "ada", site.hosts) as browser:
+            with nullcontext() if ends_well else pytest.raises(PageUnexpectedError):
+                await browser.visit_with_effect(leave_under_way)
+            # What Chromium sends by itself it has sent before the answers to these.
+            for _ in range(3):
+                assert (await browser.visit(site.open)).status == 200
+    finally:
+        is_over.set()
+    assert len(answers) == 1
+
+
+async def test_after_a_submit_that_went_well_its_page_sends_nothing_more(
+    pool: ContextPool, site: Site
+) -> None:
+    go_on = threading.Event()
+
+    def wait(_request: BaseHTTPRequestHandler) -> Reply:
+        go_on.wait(20)
+        return Reply()
+
+    site.pages["/wait"] = wait
+
+    async def submit(page: Page) -> None:
+        await site.open(page)
+        await page.evaluate("() => void fetch('/wait').then(() => fetch('/submit', {method: 'POST'}))")
+
+    try:
+        async with pool.use(0, "ada", site.hosts) as browser:
+            await browser.visit_with_effect(submit)
+            go_on.set()
+            place: str = await browser.visit(where)
+            for _ in range(3):
+                assert (await browser.visit(site.open)).status == 200
+    finally:
+        go_on.set()
+    assert place == "about:blank"
+    assert ("POST", "/submit") not in site.seen
+
+
+async def where(page: Page) -> str:
+    return page.url
 
 
 async def test_after_a_submit_that_failed_its_page_sends_nothing_more(pool: ContextPool, site: Site) -> None:
