@@ -22,9 +22,13 @@ class Look:
         self._free = [item for item in timeline.items if item.reference not in known]
 
     def take(self, post: Post) -> TimelineItem | None:
-        """The newest item with the post's text, which then belongs to it; None when there is none."""
+        """The newest item with the post's text, which then belongs to it; None when there is none.
+
+        An item below one that is surely older than the attempt is somebody else's, from before it.
+        """
         text = _squeezed(post.text)
-        found = next((item for item in self._free if _squeezed(item.text) == text), None)
+        newer = [item for item in self._timeline.items[: self._count_newer(post)] if item in self._free]
+        found = next((item for item in newer if _squeezed(item.text) == text), None)
         if found is not None:
             self._free.remove(found)
         return found

@@ -371,6 +371,16 @@ async def test_moments_of_a_clock_that_was_ahead_do_not_hold_up_a_post(house: Ho
     assert (await rows.row(house.database, stuck))["state"] == "queued"
 
 
+async def test_a_text_that_was_posted_by_hand_before_an_older_post_of_ours_is_not_taken_for_ours(
+    house: House,
+) -> None:
+    house.site.accept("ada", "a text")
+    await fill_timeline(house, 2)  # of which the newest might be pinned
+    post_id = await in_doubt(house, "a text", is_accepted=False)
+    await look_twice(house)
+    assert await house.state(post_id) == ("queued", 2)
+
+
 # ── texts that look different on the site ───────────────────────────────────────────────────────
 
 
