@@ -139,6 +139,12 @@ def test_a_duration_is_a_finite_number_above_zero(text: str) -> None:
     assert line.endswith("must be a number above 0")
 
 
+def test_the_start_of_a_browser_may_not_take_longer_than_the_job_that_looks_whether_it_is_up() -> None:
+    [line] = refusal(environ={"ORCHESTRATOR_BROWSER__LAUNCH_TIMEOUT_S": "110"})
+    assert "browser.launch_timeout_s" in line
+    assert "100" in line
+
+
 @pytest.mark.parametrize(
     ("key", "meant"), [("prot", "http.port"), ("hosts", "http.host")], ids=["swapped", "one too many"]
 )

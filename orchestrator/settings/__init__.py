@@ -100,7 +100,9 @@ class BrowserSettings(Section):
 
     executable: Path | None = Field(None, description="default: the best one found on this machine")
     visit_timeout_s: Seconds = Field(30, description="one whole page visit")
-    launch_timeout_s: Seconds = Field(30, description="start of the browser")
+    launch_timeout_s: Seconds = Field(
+        30, le=100, description="start of the browser; a run of health_monitor waits for it"
+    )
     session_key: SecretStr | None = Field(
         None,
         description="Fernet keys for stored sign-ins, newest first, separated by commas; "
