@@ -1,6 +1,5 @@
 """What a job declares, and what a run of it gets."""
 
-import math
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, replace
 from datetime import time
@@ -16,6 +15,8 @@ from orchestrator.settings import JobSettings
 MAX_RUN_S = 1800.0
 """No job may declare a longer run (A2.5)."""
 DAY_S = 86_400.0
+MAX_INTERVAL_S = 3650 * DAY_S
+"""No interval is longer: ten years from now is a moment that can be reckoned."""
 ASKED_BY = "asked by "
 """How the trigger of a run begins that an operator wants."""
 
@@ -77,8 +78,9 @@ class Job:
     def __post_init__(self) -> None:
         if (self.every_s is None) == (self.daily_at is None):
             raise SettingsError(f"job {self.name}: exactly one of every_s and daily_at must be given")
-        if self.every_s is not None and not 0 < self.every_s < math.inf:
-            raise SettingsError(f"job {self.name}: every_s must be above 0 and finite, not {self.every_s:g}")
+        if self.every_s is not None and not 0 < self.every_s <= MAX_INTERVAL_S:
+            allowed = "above 0 and at most ten years"
+            raise SettingsError(f"job {self.name}: every_s must be {allowed}, not {self.every_s:g}")
         if not 0 < self.max_run_s <= MAX_RUN_S:
             allowed = f"above 0 and at most {MAX_RUN_S:g}"
             raise SettingsError(f"job {self.name}: max_run_s must be {allowed}, not {self.max_run_s:g}")

@@ -16,7 +16,7 @@ def test_a_job_needs_exactly_one_of_interval_and_time_of_day(timing: dict[str, o
         a_job("plan", **timing)  # type: ignore[arg-type]
 
 
-@pytest.mark.parametrize("every_s", [0.0, -1.0, math.inf, math.nan])
+@pytest.mark.parametrize("every_s", [0.0, -1.0, 1e12, math.inf, math.nan])
 def test_an_interval_that_makes_no_sense_is_refused_by_name(every_s: float) -> None:
     with pytest.raises(SettingsError, match="job plan: every_s must be above 0"):
         a_job("plan", every_s=every_s)
