@@ -154,6 +154,10 @@ class PageUnexpectedError(SiteError):
     failure = Failure.TRANSIENT
 
 
+class PostNotPressedError(PageUnexpectedError):
+    """Submit was not pressed: nothing was published, and the site was not asked."""
+
+
 class SignedOutError(SiteError):
     """The site wants a sign-in."""
 

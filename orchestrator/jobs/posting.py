@@ -22,6 +22,7 @@ from orchestrator.errors import (
     DatabaseUnavailableError,
     Failure,
     OrchestratorError,
+    PostNotPressedError,
     PostRefusedError,
     SiteRateLimitedError,
 )
@@ -153,6 +154,9 @@ class _Attempt:
         except SiteRateLimitedError as error:
             await self._requeue(self.pause(error), str(error))
             return over_budget(str(error))
+        except PostNotPressedError:
+            self._is_pressed = False
+            raise
         await self._publish(reference)
         return done(f"post {post.id} is {reference}", published=1)
 

@@ -22,12 +22,13 @@ from orchestrator.errors import (
 )
 from orchestrator.model import PostMetrics, TimelineItem
 from orchestrator.sites.answers import check_status, rate_limited
-from orchestrator.sites.pressing import Pressed, Submission, press
+from orchestrator.sites.pressing import Pressed, Submission, check_button, press
 from orchestrator.sites.profile import Profile
 from orchestrator.sites.reading import Seen, Wanted, read_page
 from orchestrator.sites.sections import DEFAULT_PORTS, Value
 
 SIGN_IN_WITHIN_S = 15
+BUTTON_WITHIN_S = 10
 MISSING = (404, 410)
 
 
@@ -157,7 +158,7 @@ def _judge_sign_in(profile: Profile, username: str, pressed: Pressed) -> None:
 
 
 async def write_post(page: Page, profile: Profile, text: str) -> None:
-    """Open the compose page and fill in the text; nothing is submitted."""
+    """Open the compose page, fill in the text, and wait until it could be submitted; nothing is."""
     section = profile.compose
     if len(text) > section.max_chars:
         raise PostRefusedError(
@@ -168,6 +169,7 @@ async def write_post(page: Page, profile: Profile, text: str) -> None:
     await _fill(page, section.text, text)
     if (await page.input_value(section.text)).split() != text.split():
         raise PageUnexpectedError(f"{profile.site.name} does not take the text as it is into its form")
+    await check_button(page, section.submit, BUTTON_WITHIN_S)
 
 
 async def submit_post(page: Page, profile: Profile, submission: Submission) -> str:

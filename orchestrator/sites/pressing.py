@@ -17,6 +17,9 @@ from orchestrator.errors import PageUnexpectedError
 from orchestrator.sites.reading import Seen, Wanted, read_page
 
 LOOK_TIMEOUT_S = 5
+READY_WITHIN_S = 2
+CLICK_WITHIN_S = 2
+"""A press takes no longer than these two together: the daemon has made sure just before that it may press."""
 MARKS_WITHIN_S = 3
 """After a document has loaded: how long its scripts may take to show what became of the press."""
 
@@ -53,21 +56,37 @@ class Pressed:
 async def press(page: Page, button: str, wanted: Wanted, within_s: float, submission: Submission) -> Pressed:
     """Press `button`, then wait until a wanted mark shows, the site answers with an error, or time is up.
 
-    Raises PageUnexpectedError, with nothing pressed, when the button is not there or a mark shows before.
+    Raises PageUnexpectedError, with nothing pressed, when a mark shows before, or when the button is not
+    there or can't be pressed. Whoever wants to know early that it can be asks `check_button`.
     """
-    before = await read_page(page, wanted)
-    if any(before.marks.values()) or not await page.locator(button).count():
-        raise PageUnexpectedError(f"{before.url} is not in the state that {button!r} can be pressed in")
+    try:
+        async with aio.timeout(READY_WITHIN_S):
+            before = await read_page(page, wanted)
+            if any(before.marks.values()):
+                raise PageUnexpectedError(f"{before.url} says what became of {button!r} before it is pressed")
+            await check_button(page, button, READY_WITHIN_S)
+    except TimeoutError as error:
+        raise PageUnexpectedError(f"the page does not react within {READY_WITHIN_S} s") from error
     marks = ", ".join(wanted.marks.values())
     answers = _Answers(page)
     submission.is_pressed = True
     with suppress(TimeoutError, PlaywrightTimeoutError):
         async with aio.timeout(within_s) as scope:
             with answers.watched(scope, within_s):
-                await page.locator(button).first.click(no_wait_after=True, timeout=within_s * 1000)
+                await page.locator(button).first.click(no_wait_after=True, timeout=CLICK_WITHIN_S * 1000)
                 await page.wait_for_selector(marks, state="attached", timeout=within_s * 1000)
                 await page.wait_for_load_state("domcontentloaded", timeout=within_s * 1000)
     return await _look(page, wanted, answers)
+
+
+async def check_button(page: Page, button: str, within_s: float) -> None:
+    """Wait until `button` can be pressed, without pressing it. Raises PageUnexpectedError."""
+    if not await page.locator(button).count():
+        raise PageUnexpectedError(f"{page.url} is not in the state that {button!r} can be pressed in")
+    try:
+        await page.locator(button).first.click(trial=True, timeout=within_s * 1000)
+    except PlaywrightTimeoutError as error:
+        raise PageUnexpectedError(f"{page.url}: {button!r} can't be pressed within {within_s:g} s") from error
 
 
 class _Answers:

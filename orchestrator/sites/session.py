@@ -18,6 +18,7 @@ from orchestrator.errors import (
     HostRefusedError,
     OrchestratorError,
     PageUnexpectedError,
+    PostNotPressedError,
     PostRefusedError,
     PostUnclearError,
     SignedOutError,
@@ -74,8 +75,8 @@ class SiteSession:
         """Press submit on what `write_post` filled in; returns the site's reference of the new post.
 
         PostRefusedError and SiteRateLimitedError mean that nothing was published. PostUnclearError
-        means that it may have been: only the account's timeline tells. Any other error, also one that
-        says to try again, means that submit was not pressed.
+        means that it may have been: only the account's timeline tells. PostNotPressedError means that
+        submit was not pressed.
         """
         submission = Submission()
         try:
@@ -87,7 +88,7 @@ class SiteSession:
         except OrchestratorError as error:
             if submission.is_pressed:
                 raise PostUnclearError(f"submit was pressed, then: {error}") from error
-            raise
+            raise PostNotPressedError(f"submit was not pressed: {error}") from error
 
     async def read_metrics(self, reference: str) -> PostMetrics:
         """Raises PostMissingError when the post is gone."""

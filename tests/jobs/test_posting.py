@@ -9,6 +9,7 @@ import trio.testing
 from orchestrator.db import posts
 from orchestrator.errors import (
     PageUnexpectedError,
+    PostNotPressedError,
     PostRefusedError,
     PostUnclearError,
     SiteRateLimitedError,
@@ -111,6 +112,17 @@ async def test_what_the_site_has_not_looked_at_uses_up_no_try(house: House) -> N
         await post(house)
         house.moment.go(seconds=1)
     assert (await rows.row(house.database, post_id))["attempt"] == 0
+
+
+async def test_a_post_that_could_not_be_pressed_is_put_back_and_uses_up_no_try(house: House) -> None:
+    post_id = await house.queued()
+    for _ in range(house.tools.settings.posting.attempts + 1):
+        house.site.trouble["submit_post"].append(PostNotPressedError("submit was not pressed"))
+        await post_in_vain(house, PostNotPressedError)
+        assert await house.state(post_id) == ("queued", 0)
+    assert house.woken == []
+    await post(house)
+    assert (await rows.row(house.database, post_id))["state"] == "published"
 
 
 # ── what nobody knows ───────────────────────────────────────────────────────────────────────────

@@ -4,13 +4,19 @@ from collections.abc import Callable, Iterator
 from http.server import BaseHTTPRequestHandler
 
 import pytest
+from playwright.async_api import Page
 from pydantic import SecretStr
 
 from orchestrator.browser.page import Answer
 from orchestrator.browser.pool import ContextPool
-from orchestrator.errors import PostUnclearError, SiteRateLimitedError
+from orchestrator.errors import (
+    PageUnexpectedError,
+    PostNotPressedError,
+    PostUnclearError,
+    SiteRateLimitedError,
+)
 from orchestrator.model import Timeline, TimelineItem
-from orchestrator.sites import Profile, SiteAccount, load_profile, open_site
+from orchestrator.sites import Profile, SiteAccount, SiteSession, driver, load_profile, open_site
 from orchestrator.sites.answers import rate_limited
 from tests.browser.harness import Reply, Site, serve
 
@@ -89,6 +95,42 @@ async def test_a_page_that_both_accepts_and_refuses_is_unclear(
     site.pages["/compose"] = answering(page(ACCEPTED + REFUSED))
     with pytest.raises(PostUnclearError):
         await publish(pool, profile)
+
+
+DISABLED = COMPOSE.replace("<button", "<button disabled")
+
+
+async def test_a_button_that_stays_disabled_is_found_out_before_the_press(
+    pool: ContextPool, site: Site, profile: Profile, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(driver, "BUTTON_WITHIN_S", 0.3)
+    site.pages["/compose"] = page(DISABLED)
+    async with open_site(pool, 0, ada(profile)) as session:
+        with pytest.raises(PageUnexpectedError, match="can't be pressed"):
+            await session.write_post("some text")
+    assert ("POST", "/compose") not in site.seen
+
+
+@pytest.mark.parametrize("does", ["disable", "hang"])
+async def test_a_button_that_can_no_longer_be_pressed_is_not_waited_for(
+    pool: ContextPool, site: Site, profile: Profile, does: str
+) -> None:
+    """The daemon has made sure that it may press just before: a late press would be one without that."""
+    site.pages["/compose"] = page(COMPOSE)
+
+    async def spoil(page: Page) -> None:
+        if does == "disable":
+            await page.evaluate("() => { document.querySelector('button').disabled = true }")
+        else:
+            await page.evaluate("() => { setTimeout(() => { for (;;); }) }")
+
+    async with pool.use(0, ada(profile).identity, profile.hosts) as browser:
+        session = SiteSession(browser, ada(profile))
+        await session.write_post("some text")
+        await browser.visit(spoil)
+        with pytest.raises(PostNotPressedError):
+            await session.submit_post()
+    assert ("POST", "/compose") not in site.seen
 
 
 # ── timelines ───────────────────────────────────────────────────────────────────────────────────
