@@ -71,9 +71,13 @@ class Tries:
             self._free += 1
         return self.attempt <= self._rule.retries + 1
 
+    def is_too_long(self, error: OrchestratorError) -> bool:
+        """Whether the other side asks for more patience than the rule has: a retry would come too early."""
+        return (error.retry_in_s or 0.0) > self._rule.cap_s
+
     def delay_s(self, rng: Random) -> float:
-        """How long to wait after a failed try: no less than the other side asked for, up to the cap."""
-        return max(self._rule.delay_s(self._failed, rng), min(self._wish_s, self._rule.cap_s))
+        """How long to wait after a failed try: no less than the other side asked for."""
+        return max(self._rule.delay_s(self._failed, rng), self._wish_s)
 
 
 def failure_of(error: BaseException) -> Failure | None:

@@ -94,7 +94,7 @@ def _ending_of(error: Exception, run: Run, tries: Tries) -> tuple[Outcome, Excep
     if isinstance(error, BreakerOpenError):
         return skipped(error.line()), None  # it is woken when the other side may be asked again
     run.log.warning("run_failed", kind=error.failure, error=error.line(), attempt=run.attempt)
-    if error.failure is Failure.BUDGET:
+    if error.failure is Failure.BUDGET or tries.is_too_long(error):
         return Outcome(Ending.OVER_BUDGET, error.line()), None
     if error.failure is Failure.TRANSIENT and tries.fail(error):
         return Outcome(Ending.RETRY, error.line()), None

@@ -3,6 +3,7 @@
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass, field
+from datetime import datetime
 from random import Random
 from typing import Any, Protocol
 from zoneinfo import ZoneInfo
@@ -24,11 +25,13 @@ from orchestrator.errors import (
     DatabaseError,
     OrchestratorError,
     SignInRefusedError,
+    SiteRateLimitedError,
 )
 from orchestrator.jobs.refusals import Refusals
 from orchestrator.metrics import Metrics
 from orchestrator.model import PostMetrics, Timeline
 from orchestrator.settings import AccountSettings, Settings
+from orchestrator.sites.answers import MAX_RETRY_IN_S
 from orchestrator.sites.breakers import SiteBreakers
 from orchestrator.sites.driver import AccountFigures
 from orchestrator.sites.session import SiteAccount
@@ -92,6 +95,8 @@ class Tools:
     wake: Callable[[str, str], None]
     """`wake(job, reason)` makes another job run soon."""
     refusals: Refusals = field(default_factory=Refusals)
+    patience: dict[str, datetime] = field(default_factory=dict)
+    """By account, until when its site does not want to be asked (429 with a time)."""
     windows: PostingWindows = field(default_factory=PostingWindows)
 
     @asynccontextmanager
@@ -99,10 +104,12 @@ class Tools:
         """Wait for a slot and open the account's context in it.
 
         A context that breaks under the visit breaks its slot, which is then rebuilt. An account whose sign-in
-        was refused is not visited: SignInRefusedError. Nor is a site whose breaker is open: BreakerOpenError,
-        and the job is woken when the site may be asked again.
+        was refused is not visited: SignInRefusedError; nor one whose site asked for patience, for so long:
+        SiteRateLimitedError. Nor is a site whose breaker is open: BreakerOpenError, and the job is woken when
+        the site may be asked again.
         """
         self.refusals.check(account.name)
+        self._check_patience(account.name)
         site_name = account.settings.site
         self.breakers.check(site_name, run.job)  # before the wait, so that an open breaker costs no slot
         async with self.allocator.lease(run.job, priority=run.priority) as lease:
@@ -114,11 +121,22 @@ class Tools:
             except SignInRefusedError as error:
                 self.refusals.note(account.name, error)
                 raise
+            except SiteRateLimitedError as error:
+                if error.retry_in_s is not None:
+                    self.patience[account.name] = self.clock.now() + self.clock.span(error.retry_in_s)
+                raise
             except OrchestratorError as error:
                 # It may be what lies behind an unclear answer.
                 if isinstance(error, ContextBrokenError) or isinstance(error.__cause__, ContextBrokenError):
                     lease.mark_broken()
                 raise
+
+    def _check_patience(self, name: str) -> None:
+        until = self.patience.get(name)
+        left_s = 0.0 if until is None else self.clock.real_seconds((until - self.clock.now()).total_seconds())
+        if 0.0 < left_s <= MAX_RETRY_IN_S:  # what is longer was noted by a clock that was ahead
+            text = f"the site asked for patience with {name}, for {left_s:.0f} s more"
+            raise SiteRateLimitedError(text, retry_in_s=left_s)
 
     def not_asked(self, run: Run) -> dict[str, str]:
         """The accounts whose site is not to be asked now, and why; the job is woken when it may be."""

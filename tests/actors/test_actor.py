@@ -523,6 +523,16 @@ async def test_a_site_that_asks_for_patience_gets_it(autojump_clock: object) -> 
     assert work.gaps_s == [45]
 
 
+async def test_a_site_that_asks_for_more_patience_than_a_retry_has_gets_it_until_the_next_turn(
+    autojump_clock: object,
+) -> None:
+    work = Work([SiteRateLimitedError("slower, please", retry_in_s=3000)])
+    async with a_stage([a_job(work=work, every_s=HOUR_S)]) as stage:
+        event(stage)
+        await trio.sleep(3000)
+        assert stage.endings == [Ending.OVER_BUDGET]
+
+
 async def test_a_group_of_failures_is_judged_by_the_gravest(autojump_clock: object) -> None:
     passing, final = PageUnexpectedError("no button"), PostRefusedError("the site says no")
     work = Work(

@@ -136,8 +136,29 @@ async def test_what_every_page_would_meet_ends_the_visit_and_costs_no_post_its_t
     with pytest.raises(type(error)):
         await scrape(house)
     assert house.site.looks == []
+    house.moment.go(seconds=40)
     await scrape(house)
     assert await kept(house) == references
+
+
+async def test_a_site_that_asks_for_patience_is_not_asked_before_that_in_no_job_and_other_accounts_are(
+    house: House,
+) -> None:
+    hers, his = await publish(house, "one"), await publish(house, "two", account="grace")
+    house.site.trouble["read_metrics"].append(SiteRateLimitedError("429", retry_in_s=3600.0))
+    with pytest.raises(SiteRateLimitedError):
+        await scrape(house)
+    house.moment.go(seconds=3599)
+    house.site.visits.clear()
+    await house.queued("three")
+    with pytest.raises(SiteRateLimitedError, match="for 1 s more"):
+        await scrape(house)
+    assert (await post_one(house.run("posting"), house.tools)).ending is Ending.OVER_BUDGET
+    assert [account for account, _ in house.site.visits] == ["grace"]
+    house.moment.go(seconds=1)
+    assert (await post_one(house.run("posting"), house.tools)).ending is Ending.DONE
+    await scrape(house)
+    assert set(hers + his) <= set(await kept(house))
 
 
 async def test_the_account_that_was_looked_at_longest_ago_comes_first(house: House) -> None:
