@@ -41,7 +41,8 @@ Invariants, true whenever no method of this module is running
     I2  `_leased[lane]` = number of leases of the lane, `_waiting[lane]` = its waiters not gone
     I3  a waiter has a lease implies it is gone from the queue; not gone implies it is in its heap
     I4  a slot is free and somebody waits implies that `_next_waiter` is None
-    I5  of each lane so many leases are called back as `_to_call_back` says
+    I5  of each lane so many leases are called back as `_to_call_back` says; when a lease's time is over
+        while its holder goes on, that is noticed at the next step
 """
 
 from __future__ import annotations
