@@ -146,6 +146,8 @@ def _judge_sign_in(profile: Profile, username: str, pressed: Pressed) -> None:
         raise SiteUnavailableError(f"{site} did not answer the sign-in: {pressed.say()}")
     if pressed.marks.get("signed_in"):
         return
+    if pressed.marks.get("refused") and pressed.scripted_failures:
+        raise SiteUnavailableError(f"{site} did not answer the sign-in: {pressed.scripted_failures[0]}")
     if pressed.marks.get("refused"):
         raise SignInRefusedError(
             f"{site} refuses the sign-in of {username}: {pressed.refusal()}",
@@ -196,6 +198,13 @@ def _judge_submission(profile: Profile, pressed: Pressed) -> str:
         silent = SiteUnavailableError(f"{profile.site.name} did not answer the submit: {pressed.say()}")
         raise PostUnclearError(f"{profile.site.name} gave no clear answer: {pressed.say()}") from silent
     is_accepted, is_refused = bool(pressed.marks.get("accepted")), bool(pressed.marks.get("refused"))
+    if is_refused and not is_accepted and pressed.scripted_failures:
+        # A script says that it did not work, as one does whose request got no answer.
+        is_only_one = len(pressed.scripted) == len(pressed.scripted_failures) == 1
+        if is_only_one and pressed.scripted[0].status == 429:
+            raise rate_limited(pressed.scripted[0])
+        silent = SiteUnavailableError(f"{profile.site.name} did not answer: {pressed.scripted_failures[0]}")
+        raise PostUnclearError(f"{profile.site.name} gave no clear answer: {silent}") from silent
     if is_refused and not is_accepted:
         raise PostRefusedError(f"{profile.site.name} refuses the post: {pressed.refusal()}")
     reference = _new_reference(profile, pressed) if is_accepted and not is_refused else None

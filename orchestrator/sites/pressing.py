@@ -7,12 +7,12 @@ from dataclasses import dataclass
 from functools import partial
 
 from playwright.async_api import Error as PlaywrightError
-from playwright.async_api import Page, Response
+from playwright.async_api import Page, Request, Response
 from playwright.async_api import TimeoutError as PlaywrightTimeoutError
 
 from orchestrator import aio
 from orchestrator.browser.once import HARMLESS
-from orchestrator.browser.page import Answer, Scope, broken_off, end_soon
+from orchestrator.browser.page import GUARD_ERRORS, Answer, Scope, broken_off, end_soon
 from orchestrator.errors import PageUnexpectedError
 from orchestrator.sites.reading import Seen, Wanted, read_page
 
@@ -39,6 +39,10 @@ class Pressed:
     is_to_submit: bool
     """Whether `answer` is the only one, and to the submit itself: a later page says nothing of it."""
     failure: str
+    scripted: list[Answer]
+    """The answers to what scripts of the page sent with an effect."""
+    scripted_failures: list[str]
+    """Why some of those have no answer, or none that says what came of them."""
     url: str
     marks: dict[str, bool]
     values: dict[str, str | None]
@@ -96,6 +100,9 @@ class _Answers:
         self._page = page
         self.responses: list[Response] = []
         self.failures: list[str] = []
+        self.scripted: list[Response] = []
+        self.scripted_failures: list[str] = []
+        """Of requests with an effect that scripts sent."""
 
     @contextmanager
     def watched(self, scope: Scope, within_s: float) -> Iterator[None]:
@@ -112,16 +119,28 @@ class _Answers:
 
         with broken_off(self._page, self.failures, partial(end_soon, scope)):
             self._page.on("response", self._note)
+            self._page.on("requestfailed", self._note_failure)
             self._page.on("domcontentloaded", on_loaded)
             try:
                 yield
             finally:
                 self._page.remove_listener("response", self._note)
+                self._page.remove_listener("requestfailed", self._note_failure)
                 self._page.remove_listener("domcontentloaded", on_loaded)
 
     def _note(self, response: Response) -> None:
         if response.request.is_navigation_request() and response.frame == self._page.main_frame:
             self.responses.append(response)
+        elif not response.request.is_navigation_request() and _has_effect(response):
+            self.scripted.append(response)
+            if response.status == 429 or response.status >= 500:
+                self.scripted_failures.append(f"status {response.status} to a script")
+
+    def _note_failure(self, request: Request) -> None:
+        reason = request.failure or "the transfer failed"
+        is_foreign = any(sign in reason for sign in GUARD_ERRORS)
+        if request.method not in HARMLESS and not request.is_navigation_request() and not is_foreign:
+            self.scripted_failures.append(f"{reason} for a script")
 
 
 def _has_effect(response: Response) -> bool:
@@ -141,6 +160,8 @@ async def _look(page: Page, wanted: Wanted, answers: _Answers) -> Pressed:
         answer=Answer(last.status, last.headers, last.url) if last is not None else None,
         is_to_submit=len(answers.responses) == 1 and _has_effect(answers.responses[0]),
         failure=failure,
+        scripted=[Answer(x.status, x.headers, x.url) for x in answers.scripted],
+        scripted_failures=answers.scripted_failures,
         url=seen.url,
         marks=seen.marks,
         values=seen.values,

@@ -12,6 +12,7 @@ from orchestrator.browser.pool import ContextPool
 from orchestrator.errors import (
     PageUnexpectedError,
     PostNotPressedError,
+    PostRefusedError,
     PostUnclearError,
     SiteRateLimitedError,
 )
@@ -94,6 +95,33 @@ async def test_a_page_that_both_accepts_and_refuses_is_unclear(
 ) -> None:
     site.pages["/compose"] = answering(page(ACCEPTED + REFUSED))
     with pytest.raises(PostUnclearError):
+        await publish(pool, profile)
+
+
+SCRIPTED = f"""{COMPOSE}<script>
+document.querySelector('form').addEventListener('submit', async event => {{
+  event.preventDefault();
+  const body = new URLSearchParams(new FormData(event.target));
+  const answer = await fetch('/compose', {{method: 'POST', body}}).catch(() => null);
+  if (!answer || !answer.ok) document.querySelector('main').insertAdjacentHTML('beforeend', `{REFUSED}`);
+}});</script>"""
+
+
+@pytest.mark.parametrize(
+    ("answer", "error"),
+    [
+        (Reply(lost=True), PostUnclearError),
+        (Reply(status=502), PostUnclearError),
+        (Reply(status=429, headers=PATIENCE), SiteRateLimitedError),
+        (Reply(status=422), PostRefusedError),
+    ],
+    ids=["lost", "502", "429", "422"],
+)
+async def test_a_scripts_word_that_it_did_not_work_is_not_the_sites(
+    pool: ContextPool, site: Site, profile: Profile, answer: Reply, error: type[Exception]
+) -> None:
+    site.pages["/compose"] = lambda request: answer if request.command == "POST" else page(SCRIPTED)
+    with pytest.raises(error):
         await publish(pool, profile)
 
 
