@@ -24,7 +24,8 @@ class Look:
     def take(self, post: Post) -> TimelineItem | None:
         """The newest item with the post's text, which then belongs to it; None when there is none.
 
-        An item below one that is surely older than the attempt is somebody else's, from before it.
+        An item below one that is surely older than the attempt is from before it, if the site lists the
+        newest first; `why_unsure` leaves it to a person.
         """
         text = _squeezed(post.text)
         newer = [item for item in self._timeline.items[: self._count_newer(post)] if item in self._free]
@@ -45,6 +46,9 @@ class Look:
         for item in items[:newer]:
             if item in self._free and resembles(item.text, post.text):
                 return f"{item.reference} on the site may be this post with another text; {ASK}"
+        for item in items[newer:] if newer is not None else ():
+            if item in self._free and _squeezed(item.text) == _squeezed(post.text):
+                return f"{item.reference} on the site has this text, below an older post; {ASK}"
         return ""
 
     def _count_newer(self, post: Post) -> int | None:

@@ -371,14 +371,15 @@ async def test_moments_of_a_clock_that_was_ahead_do_not_hold_up_a_post(house: Ho
     assert (await rows.row(house.database, stuck))["state"] == "queued"
 
 
-async def test_a_text_that_was_posted_by_hand_before_an_older_post_of_ours_is_not_taken_for_ours(
-    house: House,
-) -> None:
+async def test_a_text_that_stands_below_an_older_post_of_ours_is_left_to_a_person(house: House) -> None:
+    """It was posted by hand before, or the site does not list the newest first."""
     house.site.accept("ada", "a text")
     await fill_timeline(house, 2)  # of which the newest might be pinned
     post_id = await in_doubt(house, "a text", is_accepted=False)
     await look_twice(house)
-    assert await house.state(post_id) == ("queued", 2)
+    found = await rows.row(house.database, post_id)
+    assert found["state"] == "ambiguous"
+    assert "below an older post; a person has to look" in found["detail"]
 
 
 # ── texts that look different on the site ───────────────────────────────────────────────────────
