@@ -24,7 +24,7 @@ from orchestrator.browser.sessions import SessionStore, SessionVault, find_keys
 from orchestrator.browser.shared import SharedEngine
 from orchestrator.browser.sign_ins import SignIns
 from orchestrator.browser.statistics import BrowserMemory, PoolStatistics, SlotStatistics
-from orchestrator.errors import BrowserError, ContextBrokenError, OrchestratorError
+from orchestrator.errors import BrowserError, BrowserMissingError, ContextBrokenError, OrchestratorError
 from orchestrator.settings import BrowserSettings
 
 T = TypeVar("T")
@@ -181,8 +181,10 @@ class ContextPool:
         hosts = frozenset({self._guard.address})
         try:
             title = await self.visit_apart(hosts, self._read_title, HostRules.parse(hosts))
+        except BrowserMissingError:
+            raise
         except OrchestratorError as error:
-            raise BrowserError(f"the browser can't show a page: {error}") from error
+            raise BrowserError(f"the browser can't show a page: {error}", remedy=error.remedy) from error
         if title != self._guard.probe_mark:
             raise BrowserError(f"the browser shows another page than it was told to: {title!r}")
 
