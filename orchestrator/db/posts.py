@@ -332,6 +332,14 @@ async def known_references(
     return {row["reference"]: row["published_at"] for row in rows}
 
 
+async def has_published(connection: Connection, account: str) -> bool:
+    """Whether a post of the account is recorded as published."""
+    found: bool = await connection.fetchval(
+        "SELECT EXISTS (SELECT FROM posts WHERE account = $1 AND state = 'published')", account
+    )
+    return found
+
+
 async def depth(connection: Connection, account: str) -> QueueDepth:
     row = await connection.fetchrow(
         """

@@ -16,9 +16,11 @@ class Look:
     Invariant: `_free` are the items that belong to no post, newest first.
     """
 
-    def __init__(self, timeline: Timeline, known: Mapping[str, datetime]) -> None:
+    def __init__(self, timeline: Timeline, known: Mapping[str, datetime], *, is_empty: bool) -> None:
+        """`is_empty`: no post of the account is recorded as published, so none need be on its timeline."""
         self._timeline = timeline
         self._known = known
+        self._is_empty = is_empty
         self._free = [item for item in timeline.items if item.reference not in known]
 
     def take(self, post: Post) -> TimelineItem | None:
@@ -43,6 +45,10 @@ class Look:
         newer = self._count_newer(post)
         if newer is None and not self._timeline.is_whole:
             return f"not among the latest {len(items)} posts of the account, and there may be others; {ASK}"
+        if not self._known and not self._is_empty:
+            return (
+                f"none of the account's published posts is on its timeline, which may not be there yet; {ASK}"
+            )
         for item in items[:newer]:
             if item in self._free and resembles(item.text, post.text):
                 return f"{item.reference} on the site may be this post with another text; {ASK}"

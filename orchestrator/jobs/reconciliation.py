@@ -72,7 +72,8 @@ async def _reconcile_account(run: Run, tools: Tools, account: Account, doubtful:
         with crash.around(Step.LOOK):
             timeline = await visit.site.own_posts(TIMELINE_ITEMS)
     references = [item.reference for item in timeline.items]
-    look = Look(timeline, await tools.database.run(posts.known_references, account.name, references))
+    known = await tools.database.run(posts.known_references, account.name, references)
+    look = Look(timeline, known, is_empty=not await tools.database.run(posts.has_published, account.name))
     found = {post.id: item for post, _ in doubtful if (item := look.take(post)) is not None}
     settled = 0
     for post, missed_at in doubtful:

@@ -250,6 +250,17 @@ async def fill_timeline(house: House, count: int) -> None:
         house.moment.go(hours=1)
 
 
+async def test_a_timeline_without_any_post_of_ours_is_not_believed_to_be_whole(house: House) -> None:
+    """A page that fills its list by a script shows an empty one at first."""
+    await fill_timeline(house, 1)
+    post_id = await in_doubt(house, is_accepted=False)
+    house.site.ledger.clear()
+    await look_twice(house)
+    found = await rows.row(house.database, post_id)
+    assert found["state"] == "ambiguous"
+    assert "none of the account's published posts is on its timeline" in found["detail"]
+
+
 async def test_a_long_timeline_that_reaches_back_beyond_the_attempt_is_enough(
     house: House, monkeypatch: pytest.MonkeyPatch
 ) -> None:
