@@ -130,6 +130,8 @@ async def _make(
     )
     try:
         context.set_default_timeout(ACTION_TIMEOUT_S * 1000)
+        # No route sees what a shared worker sends, and Chromium would send that again by itself.
+        await context.add_init_script("delete globalThis.SharedWorker")
         return context, await context.new_page()
     except BaseException:
         await context.close()

@@ -352,6 +352,17 @@ async def test_after_a_submit_that_failed_its_page_sends_nothing_more(pool: Cont
     assert ("POST", "/submit") not in site.seen
 
 
+async def test_pages_have_no_shared_workers_whose_requests_nobody_would_see(
+    pool: ContextPool, site: Site
+) -> None:
+    async def look(page: Page) -> list[str]:
+        await site.open(page)
+        return await page.evaluate("[typeof Worker, typeof SharedWorker]")  # type: ignore[no-any-return]
+
+    async with pool.use(0, "ada", site.hosts) as browser:
+        assert await browser.visit(look) == ["function", "undefined"]
+
+
 def test_no_post_is_judged_missing_while_it_may_be_under_way() -> None:
     with pytest.raises(ValidationError, match="settle_s"):
         PostingSettings(settle_s=SEND_TIMEOUT_S)
