@@ -407,17 +407,25 @@ async def test_a_job_that_holds_a_slot_says_which_for_how_long_and_whether_it_wa
     async with a_stage([a_job("plan", Work(is_held=True))]) as stage:
         allocator = make_house(stage).allocator
         run_now(stage)
+
+        async def ask(name: str, priority: int) -> None:
+            async with allocator.lease(name, priority=priority):
+                await trio.sleep_forever()
+
         async with trio.open_nursery() as nursery:
-            async with allocator.lease("plan", priority=5, max_hold_s=600) as lease:
+            nursery.start_soon(ask, "news", 5)
+            await settle()
+            async with allocator.lease("plan", priority=5, max_hold_s=600):
                 await trio.sleep(10)
                 lines = why(stage.actor, allocator.snapshot())
-                lease.call_back(trio.current_time(), trio.current_time() + 15)
+                nursery.start_soon(ask, "metrics", 1)
+                await settle()
                 called_back = why(stage.actor, allocator.snapshot())
             nursery.cancel_scope.cancel()
-    assert lines[1:] == ["It has held slot 0 for 10.0 s and must give it back in 590 s."]
+    assert lines[1:] == ["It has held slot 1 for 10.0 s and must give it back in 590 s."]
     assert called_back[1:] == [
-        "It has held slot 0 for 10.0 s and must give it back in 15 s.",
-        "Slot 0 was called back: the slot is being withdrawn.",
+        "It has held slot 1 for 10.0 s and must give it back in 15 s.",
+        "Slot 1 was called back: metrics has more right to it and waits.",
     ]
 
 

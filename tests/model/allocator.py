@@ -287,7 +287,8 @@ class Life:
             real = allocator._leases[lease.slot]
             seen = (real.is_called_back, real.is_leaving)
             assert seen == (lease.called_back is not None, lease.is_leaving), f"{lease}: {seen}"
-            assert lease.is_cut or abs(real.deadline - lease.deadline) < 3 * TICK_S
+            late_s = real.deadline - lease.deadline
+            assert lease.is_cut or abs(late_s) < 3 * TICK_S, f"{lease}: {late_s} later"
         assert [w.request.holder for w in allocator._order()] == reference.order()
         assert allocator._urgent == sum(w.is_urgent for w in reference.waiting)
         assert sorted(self._told) == sorted(reference.told), f"{self._told} told, not {reference.told}"
