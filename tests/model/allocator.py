@@ -168,9 +168,23 @@ class Life:
         await trio.testing.wait_all_tasks_blocked()
         self.reference.leave(trio.current_time(), name)
         self._end(lease, LeaseEnd.RELEASED)
-        # Whichever trio took first: somebody may have been called back for the one who went.
+        self._forgive_order()
+
+    def _forgive_order(self) -> None:
+        """Whichever of two things trio took first, a call-back may have come, or gone, and come again."""
         self._told = [line for line in self._told if not line.endswith("called back")]
         self.reference.told = [line for line in self.reference.told if not line.endswith("called back")]
+        latest = trio.current_time() + self.settings.grace_s
+        for lease in self.reference.held:
+            real = self.allocator._leases.get(lease.slot)
+            if (
+                real is not None
+                and real.is_called_back
+                and lease.called_back is not None
+                and not lease.is_cut
+            ):
+                assert lease.is_leaving or real.deadline <= latest
+                lease.deadline = real.deadline
 
     async def _cancel_and_mend(self) -> None:
         """Here it surely is granted to it, if it is the first."""
