@@ -14,6 +14,7 @@ import trio
 from orchestrator import start
 from orchestrator.browser.launcher import is_sandboxed
 from orchestrator.clock import Clock
+from orchestrator.control.find import SOCKET_NAME, demo_state_dir
 from orchestrator.model import PostState
 from orchestrator.settings import Settings
 from orchestrator.state import write_whole
@@ -53,7 +54,8 @@ def play(scene: Scene) -> None:
     nowhere = Path(os.devnull).open("w")  # noqa: SIM115 - the log's stream for the rest of the process
     view = _View(scene)
     start.run(settings, view.show, nowhere, partial(_more_jobs, scene))
-    _say(f"ended; posts published: {view.posts}. The same command goes on from here: {scene.state_dir}")
+    count = "" if view.posts is None else f"; posts published: {view.posts}"
+    _say(f"ended{count}. The same command goes on from here: {scene.state_dir}")
 
 
 def _more_jobs(scene: Scene) -> tuple["OwnJob", ...]:
@@ -87,11 +89,11 @@ def _defaults(scene: Scene) -> dict[str, Any]:
 
 
 class _View:
-    """The live view; `posts` is how many it last knew to be published."""
+    """The live view; `posts` is how many it last knew to be published, None before the database is there."""
 
     def __init__(self, scene: Scene) -> None:
         self._scene = scene
-        self.posts = 0
+        self.posts: int | None = None
 
     async def show(self, house: "House") -> None:
         """Keep the view fed, and the clock's mark."""
@@ -100,6 +102,8 @@ class _View:
 
         if not is_sandboxed():
             _say("Chromium's sandbox is off, since this is root; an ordinary user has it")
+        if self._scene.state_dir != demo_state_dir(os.environ):
+            _say(f"talk to it with: orchestrator ctl --socket {self._scene.state_dir / SOCKET_NAME} status")
         house.links = {"site": self._scene.site_url, **house.links}
         status: dict[str, Any] = read_live(house)
 

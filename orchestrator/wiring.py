@@ -155,7 +155,7 @@ def check_jobs(settings: Settings, more: Sequence[OwnJob] = ()) -> None:
     downstream_of(listed)
     critical = [job.name for job in listed if job.uses_browser and Lane.of(job.priority) is Lane.CRITICAL]
     if why := why_no_promise(settings.allocator, critical):
-        raise SettingsError(why, remedy="Raise allocator.capacity, or lower allocator.max_hold_s.")
+        raise SettingsError(why, remedy="Raise allocator.capacity, or give a job priority 1 or more.")
 
 
 async def restore_orders(breakers: SiteBreakers, database: Database) -> None:

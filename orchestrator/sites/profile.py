@@ -117,16 +117,17 @@ def _read(name_or_path: str) -> tuple[str, str]:
     except OSError as error:
         raise ProfileError(
             f"profile {name_or_path!r} can't be read: {error.strerror}",
-            remedy=f"name a TOML file, or one of: {', '.join(bundled_profiles())}",
+            remedy=f"Name a TOML file, or one of: {', '.join(bundled_profiles())}.",
         ) from error
 
 
 def _explain(source: str, text: str, error: ValidationError) -> ProfileError:
-    first, *others = error.errors(include_url=False)
-    location = [str(part) for part in first["loc"]]
-    more = f" (and {len(others)} more)" if others else ""
-    line = _line_of(text, location)
-    return ProfileError(f"{source}, line {line}: {'.'.join(location)}: {_reason(first)}{more}")
+    """A line for each thing that is wrong, from the top of the file on."""
+    found = []
+    for problem in error.errors(include_url=False):
+        location = [str(part) for part in problem["loc"]]
+        found.append((_line_of(text, location), f"{'.'.join(location)}: {_reason(problem)}"))
+    return ProfileError("\n".join(f"{source}, line {line}: {what}" for line, what in sorted(found)))
 
 
 def _reason(problem: Mapping[str, Any]) -> str:

@@ -87,6 +87,14 @@ def test_a_missing_key_is_named_with_the_line_of_its_section(tmp_path: Path) -> 
     assert error == f"site.toml, line {line_of('[post]')}: post.likes: missing"
 
 
+def test_all_that_is_wrong_is_told_a_line_each(tmp_path: Path) -> None:
+    error = refused(tmp_path, 'likes = "[data-count=likes]"', 'liks = "[data-count=likes]"')
+    assert error.splitlines() == [
+        f"site.toml, line {line_of('[post]')}: post.likes: missing",
+        f"site.toml, line {line_of('likes =')}: post.liks: unknown key",
+    ]
+
+
 def test_a_missing_section_is_named(tmp_path: Path) -> None:
     section = TEXT[TEXT.index("[timeline]") : TEXT.index("[profile]")]
     assert refused(tmp_path, section, "") == "site.toml, line 1: timeline: missing"
