@@ -17,9 +17,10 @@ while that
 About every other day is a scarce one: critical work alone can fill the contexts, others hold them for
 minutes, half of them without listening, and nothing breaks, so that the promise holds without exception.
 
-The load of an ordinary day is `ours` of `orchestrator simulate`, made lighter: 12 pages under one lease instead
-of 30, and short intervals prolonged. With 30 pages, about three minutes, session_keeper has to wait longer than
-twice its interval now and then: that nobody starves holds for leases that go round, not for any load.
+The load of an ordinary day is `ours` of `orchestrator simulate`, made lighter: 12 pages under one lease
+instead of 30, and short intervals prolonged. With 30 pages, about three minutes, session_keeper has to wait
+longer than twice its interval now and then: that nobody starves holds for leases that go round, not for any
+load.
 
 The same seed gives the same day.
 """
