@@ -4,7 +4,7 @@ It follows `docs/allocator.md`. It knows no tasks: time and what holders do are 
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from orchestrator.allocator import LeaseEnd
 from orchestrator.settings import AllocatorSettings
@@ -58,12 +58,29 @@ class Reference:
     """What the owner of the slots and the holders are told, since it was last looked at."""
 
     def __post_init__(self) -> None:
-        self.free = set(range(self.settings.capacity))
         self.guarantee = (
             self.settings.critical_guarantee,
             self.settings.high_guarantee,
             self.settings.background_guarantee,
         )
+
+    @classmethod
+    def of(cls, settings: AllocatorSettings, slot_of: Callable[[str], int]) -> "Reference":
+        return cls(settings, slot_of, free=set(range(settings.capacity)))
+
+    def twin(self) -> "Reference":
+        """Another in the same state."""
+        return replace(
+            self,
+            free=set(self.free),
+            broken=set(self.broken),
+            held=[replace(lease) for lease in self.held],
+            waiting=[replace(waiter) for waiter in self.waiting],
+            told=list(self.told),
+        )
+
+    def lease_of(self, name: str) -> Held:
+        return next(lease for lease in self.held if lease.name == name)
 
     # ── what happens to it ──────────────────────────────────────────────────────────────────────
 

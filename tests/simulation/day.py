@@ -17,10 +17,8 @@ while that
 About every other day is a scarce one: critical work alone can fill the contexts, others hold them for
 minutes, half of them without listening, and nothing breaks, so that the promise holds without exception.
 
-The load of an ordinary day is `ours` of `orchestrator simulate`, made lighter: 12 pages under one lease
-instead of 30, and short intervals prolonged. With 30 pages, about three minutes, session_keeper has to wait
-longer than twice its interval now and then: that nobody starves holds for leases that go round, not for any
-load.
+The load of an ordinary day is `ours` of `orchestrator simulate`. On most days intervals below ten minutes are
+made so long, and the house looks at itself less often, so that a day is short; a close day keeps them.
 
 The same seed gives the same day.
 """
@@ -74,11 +72,11 @@ STARTS = (
 )
 """Days begin before either change of the clocks, or on an ordinary midnight."""
 LOOK_S = 300.0
-"""Between two looks at checks, clock and service: slower than in the house, so that a day is short."""
+"""Between two looks at checks, clock and service."""
 OFTEN_S = 600.0
-"""Shorter intervals are made so long, for the same reason."""
-PAGES_PER_LEASE = 12
-"""About a minute, so that the slots go round."""
+"""Shorter intervals are made so long."""
+CLOSE_LOOK_S = 15.0
+CLOSE_SHARE = 0.02
 NIGHTLY = "nightly"
 """Runs at 02:30 in Berlin: a time that one of the changes skips, and the other has twice."""
 
@@ -137,6 +135,8 @@ class Day:
         self.records = Records()
         self.is_browser_up = True
         self.is_scarce = rng.random() < 0.5
+        self.is_close = rng.random() < CLOSE_SHARE
+        self.look_s = CLOSE_LOOK_S if self.is_close else LOOK_S
         self.allocator_settings = _scarce(rng) if self.is_scarce else AllocatorSettings()
         self.allocator = Allocator(self.allocator_settings, on_grant=self._granted, on_broken=self._broke)
         self.windows = PostingWindows()
@@ -198,13 +198,13 @@ class Day:
             ),
             idle_share=0.0,
         )
+        shortest_s = 0.0 if self.is_close else OFTEN_S
         return [nightly] + [
             replace(
                 job,
-                batch=job.batch and PAGES_PER_LEASE,
                 job=replace(
                     job.job,
-                    every_s=job.job.every_s and max(job.job.every_s, OFTEN_S if job.job.priority else 0),
+                    every_s=job.job.every_s and max(job.job.every_s, shortest_s if job.job.priority else 0),
                     after=tuple(name for name in job.job.after if name in names),
                     not_in_window=job.items > 1,
                     is_upkeep=job.job.name in ("health_monitor", "memory_keeper"),
@@ -316,7 +316,7 @@ class Day:
     async def _recover(self) -> None:
         """Stands for `Checks.watch_for_recovery` and the looks of health_monitor."""
         while True:
-            await trio.sleep(LOOK_S)
+            await trio.sleep(self.look_s)
             await self.checks.look_at_all()
 
     async def _break(self) -> None:
@@ -413,7 +413,7 @@ class Day:
     async def _watch(self) -> None:
         """Nobody starves; time in which a job could not have worked does not count."""
         while True:
-            await trio.sleep(LOOK_S)
+            await trio.sleep(self.look_s)
             now = trio.current_time()
             for waiter in self.allocator.snapshot().queue:
                 if waiter.lane == Lane.CRITICAL.label:
@@ -468,11 +468,11 @@ def _crowd(critical: int) -> list[SimulatedJob]:
 def live(seed: int) -> Day:
     """Live one day. Raises what is wrong with it."""
     before, look_every_s = structlog.get_config(), watch.LOOK_EVERY_S
-    watch.LOOK_EVERY_S = LOOK_S
     structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.CRITICAL))
     try:
         with repeatable_order(seed):
             day = Day(seed)
+            watch.LOOK_EVERY_S = day.look_s
             trio.run(partial(_live, day), clock=trio.testing.MockClock(autojump_threshold=0))
             return day
     finally:

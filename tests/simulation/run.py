@@ -17,6 +17,8 @@ from tests.simulation.day import live
 
 CHUNK = 20
 """Days that a process lives before it reports."""
+LINE_EVERY = 500
+"""Days between two lines of a log."""
 
 
 def live_all(first: int, last: int) -> list[tuple[int, str]]:
@@ -44,8 +46,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
             bad += 1
             print(f"{text}seed {seed}: FAILED; to see it again:")
             print(f"    python -m tests.simulation.run --first {seed} --days 1", flush=True)
-        if sys.stderr.isatty():
-            print(f"{lived} of {given.days} days", end="\r", file=sys.stderr, flush=True)
+        if sys.stderr.isatty() or lived % LINE_EVERY == 0:
+            end_of_line = "\r" if sys.stderr.isatty() else "\n"
+            print(f"{lived} of {given.days} days", end=end_of_line, file=sys.stderr, flush=True)
     took_s = time.perf_counter() - begin
     print(f"simulation: {lived - bad} of {lived} days from seed {given.first} went well ({took_s:.0f} s)")
     return 1 if bad else 0
