@@ -82,12 +82,20 @@ class Post:
     arms: Arms
     source: str
     due_at: datetime
+    """When it was planned to go out."""
     attempt: int
     reference: str | None = None
     """The site's own name of the published post."""
     submitted_at: datetime | None = None
     published_at: datetime | None = None
     detail: str = ""
+    not_before: datetime | None = None
+    """It was put back, and waits until then."""
+
+    @property
+    def turn_at(self) -> datetime:
+        """When it may go out."""
+        return max(self.due_at, self.not_before or self.due_at)
 
 
 @dataclass(frozen=True, slots=True)

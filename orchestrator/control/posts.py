@@ -124,8 +124,9 @@ def _next(house: House, record: PostRecord) -> list[str]:
         lines = [f"Nothing, by itself: the settings have no account {post.account}."]
         return lines + ([_decide(post.id)] if post.state is PostState.AMBIGUOUS else [])
     match post.state:
-        case PostState.QUEUED if post.due_at > house.clock.now():
-            return [f"It is due {iso(post.due_at)}, and goes out at posting's next turn after that."]
+        case PostState.QUEUED if post.turn_at > house.clock.now():
+            why = "It is due" if post.turn_at == post.due_at else "It was put back until"
+            return [f"{why} {iso(post.turn_at)}, and goes out at posting's next turn after that."]
         case PostState.QUEUED:
             return ["It goes out at posting's next turn, or now with: orchestrator ctl run posting"]
         case PostState.CLAIMED:
@@ -166,6 +167,7 @@ def _row(record: PostRecord) -> Args:
         "account": post.account,
         "state": post.state.value,
         "due_at": iso(post.due_at),
+        "not_before": iso(post.not_before),
         "published_at": iso(post.published_at),
         "attempts": post.attempt,
         "reference": post.reference,

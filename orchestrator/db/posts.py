@@ -17,8 +17,8 @@ from orchestrator.errors import PostStateError
 from orchestrator.model import POST_TRANSITIONS, Arms, Draft, Post, PostState, fingerprint, storable
 
 COLUMNS = (
-    "id, account, text, fingerprint, state, topic, format, hour, source, due_at, attempt, reference, "
-    "submitted_at, published_at, missed_at, detail"
+    "id, account, text, fingerprint, state, topic, format, hour, source, due_at, not_before, attempt, "
+    "reference, submitted_at, published_at, missed_at, detail"
 )
 
 
@@ -105,9 +105,10 @@ async def add(connection: Connection, draft: Draft, stamp: Stamp) -> int | None:
 async def claim_due(
     connection: Connection, accounts: Sequence[str], stamp: Stamp, believed: timedelta = BELIEVED
 ) -> Post | None:
-    """The oldest due post of `accounts`, now claimed; None when nothing is due.
+    """The post of `accounts` whose turn came first, now claimed; None when it is nobody's turn.
 
-    A due time further ahead than `believed` was noted by a clock that was ahead: it counts as now.
+    A post's turn comes when it is due, or later, when it was put back. A moment further ahead than
+    `believed` was noted by a clock that was ahead: it counts as now.
     One task at a time claims, so a post that is claimed already was left by a run whose end could not
     be recorded: nothing was pressed, and it goes back first.
     """
@@ -121,8 +122,9 @@ async def claim_due(
         f"""
         UPDATE posts SET state = 'claimed', state_since = $3, fence = $2
         WHERE id = (SELECT id FROM posts
-                    WHERE state = 'queued' AND (due_at <= $3 OR due_at > $4) AND account = ANY ($1)
-                    ORDER BY due_at, id LIMIT 1 FOR UPDATE SKIP LOCKED)
+                    WHERE state = 'queued' AND account = ANY ($1) AND (due_at <= $3 OR due_at > $4)
+                      AND (not_before IS NULL OR not_before <= $3 OR not_before > $4)
+                    ORDER BY greatest(due_at, not_before), id LIMIT 1 FOR UPDATE SKIP LOCKED)
         RETURNING {COLUMNS}
         """,  # noqa: S608 - a constant
         list(accounts),
@@ -184,11 +186,22 @@ async def publish(
     await _step(connection, post_id, (came_from, PostState.PUBLISHED), stamp, reference=reference)
 
 
-async def put_back(connection: Connection, post_id: int, stamp: Stamp, due_at: datetime, detail: str) -> None:
-    """Claimed or submitting → queued, for whoever knows that nothing was pressed; due at `due_at`."""
+async def postpone(connection: Connection, post_id: int, stamp: Stamp, due_at: datetime, detail: str) -> None:
+    """Claimed → queued, and planned anew: the account's own limit moves it to another day.
+
+    So it is not late until then, as a post would be that is only put back.
+    """
+    await _step(connection, post_id, (PostState.CLAIMED, PostState.QUEUED), stamp, detail)
+    await connection.execute("UPDATE posts SET due_at = $2, not_before = NULL WHERE id = $1", post_id, due_at)
+
+
+async def put_back(
+    connection: Connection, post_id: int, stamp: Stamp, not_before: datetime, detail: str
+) -> None:
+    """Claimed or submitting → queued until `not_before`, for whoever knows that nothing was pressed."""
     state = await connection.fetchval("SELECT state FROM posts WHERE id = $1 FOR UPDATE", post_id)
     came_from = PostState.SUBMITTING if state == PostState.SUBMITTING else PostState.CLAIMED
-    await requeue(connection, post_id, came_from, stamp, due_at, detail)
+    await requeue(connection, post_id, came_from, stamp, not_before, detail)
 
 
 async def requeue(
@@ -196,15 +209,16 @@ async def requeue(
     post_id: int,
     came_from: PostState,
     stamp: Stamp,
-    due_at: datetime,
+    not_before: datetime,
     detail: str,
 ) -> None:
-    """Back to queued: it is certain that the site did not take the post.
+    """Back to queued until `not_before`: it is certain that the site did not take the post.
 
+    When it is due is left as it was, so that everybody sees how late it is.
     From submitting the attempt is given back too: the site did not even look at the post.
     """
     await _step(connection, post_id, (came_from, PostState.QUEUED), stamp, detail)
-    await connection.execute("UPDATE posts SET due_at = $2 WHERE id = $1", post_id, due_at)
+    await connection.execute("UPDATE posts SET not_before = $2 WHERE id = $1", post_id, not_before)
     await _refund(connection, post_id, attempts=int(came_from is PostState.SUBMITTING))
 
 
@@ -366,18 +380,19 @@ async def recent_texts(connection: Connection, accounts: Sequence[str], limit: i
 async def expected(
     connection: Connection, accounts: Sequence[str], since: datetime, limit: int
 ) -> list[datetime]:
-    """When the next posts of `accounts` are due that are not out yet, from `since` on."""
+    """When the turn of the next posts of `accounts` comes that are not out yet, from `since` on."""
     rows = await connection.fetch(
         """
-        SELECT due_at FROM posts
-        WHERE state IN ('queued', 'claimed', 'submitting') AND due_at > $2 AND account = ANY ($1)
-        ORDER BY due_at LIMIT $3
+        SELECT greatest(due_at, not_before) AS turn_at FROM posts
+        WHERE state IN ('queued', 'claimed', 'submitting') AND account = ANY ($1)
+          AND greatest(due_at, not_before) > $2
+        ORDER BY turn_at LIMIT $3
         """,
         list(accounts),
         since,
         limit,
     )
-    return [row["due_at"] for row in rows]
+    return [row["turn_at"] for row in rows]
 
 
 async def used_fingerprints(connection: Connection, account: str) -> set[str]:
@@ -399,12 +414,12 @@ async def count_by_state(connection: Connection) -> dict[PostState, int]:
 
 
 async def hasten(connection: Connection, stamp: Stamp) -> None:
-    """Posts that were put off are due at once."""
+    """Posts that were put off may go at once."""
     await lease.check(connection, stamp.fence)
     await connection.execute(
         """
-        UPDATE posts SET due_at = $2
-        WHERE state = 'queued' AND starts_with(detail, $1) AND due_at > $2
+        UPDATE posts SET not_before = $2
+        WHERE state = 'queued' AND starts_with(detail, $1) AND not_before > $2
         """,
         PUT_OFF,
         stamp.now,
@@ -456,11 +471,11 @@ async def in_doubt(connection: Connection, accounts: Sequence[str]) -> InDoubt:
 
 
 async def oldest_due(connection: Connection, accounts: Sequence[str], now: datetime) -> datetime | None:
-    """When the post of `accounts` was due that has been due the longest without being tried."""
+    """When the post of `accounts` was due that has been due the longest, of those that wait for no moment."""
     due_at: datetime | None = await connection.fetchval(
         """
         SELECT min(due_at) FROM posts
-        WHERE state IN ('queued', 'claimed') AND due_at <= $2 AND account = ANY ($1)
+        WHERE state IN ('queued', 'claimed') AND greatest(due_at, not_before) <= $2 AND account = ANY ($1)
         """,
         list(accounts),
         now,
@@ -568,6 +583,7 @@ def post_of(row: asyncpg.Record) -> Post:
         arms=Arms(row["topic"], row["format"], row["hour"]),
         source=row["source"],
         due_at=row["due_at"],
+        not_before=row["not_before"],
         attempt=row["attempt"],
         reference=row["reference"],
         submitted_at=row["submitted_at"],

@@ -288,6 +288,7 @@ def _post_row(post: Post, seen: tuple[int, int, int] | None) -> Document:
         "text": post.text,
         "state": post.state.value,
         "due_at": iso(post.due_at),
+        "not_before": iso(post.not_before),
         "published_at": iso(post.published_at),
         "reference": post.reference,
         "likes": likes,

@@ -172,7 +172,7 @@ class _Attempt:
             if self._is_pressed:
                 await self._doubt()
             else:
-                await self._put_back(self._tools.clock.now() + self.setback, self.reason)
+                await self._put_back(posts.put_back, self._tools.clock.now() + self.setback, self.reason)
         except DatabaseError as error:
             # The row still says claimed or submitting, which recovery and reconciliation settle.
             self._run.log.error("post_not_settled", post=self._post.id, error=str(error))
@@ -200,8 +200,8 @@ class _Attempt:
 
     async def _put_back_beyond(self, day: date) -> None:
         tomorrow = datetime.combine(day + timedelta(days=1), time.min, self._account.zone)
-        limit = self._account.settings.posts_per_day
-        await self._put_back(tomorrow, f"the limit of {limit} posts a day is reached")
+        detail = f"the limit of {self._account.settings.posts_per_day} posts a day is reached"
+        await self._put_back(posts.postpone, tomorrow, detail)
 
     async def _publish(self, reference: str) -> None:
         stamp = self._tools.stamp()
@@ -232,10 +232,10 @@ class _Attempt:
         self._run.log.error("post_ambiguous", post=self._post.id, reason=detail)
         self._tools.wake(reconciliation.NAME, f"post {self._post.id} is ambiguous")
 
-    async def _put_back(self, due_at: datetime, detail: str) -> None:
+    async def _put_back(self, step: Callable[..., Awaitable[None]], until: datetime, detail: str) -> None:
         stamp = self._tools.stamp()
         with crash.around(Step.PUT_BACK):
-            await self._tools.database.run(posts.put_back, self._post.id, stamp, due_at, detail)
+            await self._tools.database.run(step, self._post.id, stamp, until, detail)
         self.state = PostState.QUEUED
 
     async def _insist(self, step: Callable[..., Awaitable[None]], *args: object) -> None:

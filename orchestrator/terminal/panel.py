@@ -41,6 +41,7 @@ from orchestrator.terminal.words import (
     size,
     table,
     text,
+    turn_at,
 )
 
 ROOM_FOR_EVENTS = 4
@@ -169,7 +170,7 @@ def _chosen(posts: Sequence[Row], limit: int) -> Sequence[Row]:
     """A few that come next, the nearest last, then those that are out, so that time runs upwards."""
     ahead = [post for post in posts if text(post, "state") in ("draft", "queued")]
     others = [post for post in posts if post not in ahead]
-    ahead.sort(key=lambda post: text(post, "due_at"))
+    ahead.sort(key=lambda post: max(text(post, "due_at"), text(post, "not_before")))
     room = max(limit // 4, limit - len(others), 1)
     return [*reversed(ahead[:room]), *others][:limit]
 
@@ -177,7 +178,7 @@ def _chosen(posts: Sequence[Row], limit: int) -> Sequence[Row]:
 def _post_cells(post: Row, now: datetime | None, width: int) -> list[Text]:
     mark, style = _POST_MARKS.get(text(post, "state"), ("○", "dim"))
     is_out = moment(post, "published_at") is not None
-    when = ago(moment(post, "published_at"), now) if is_out else ahead(moment(post, "due_at"), now)
+    when = ago(moment(post, "published_at"), now) if is_out else ahead(turn_at(post), now)
     cells = [Text(mark, style), Text(text(post, "text", NONE), "" if is_out else "dim")]
     cells += [Text(arms(post))] if width >= WIDE else []
     figures = [Text(count(number(post, name)) if is_out else "") for name in ("likes", "replies", "views")]

@@ -5,7 +5,19 @@ from rich.table import Table
 from rich.text import Text
 
 from orchestrator.terminal.parts import POST_STYLES, indented, section, stacked
-from orchestrator.terminal.words import NONE, Row, ago, ahead, listed, moment, plain, rows, table, text
+from orchestrator.terminal.words import (
+    NONE,
+    Row,
+    ago,
+    ahead,
+    listed,
+    moment,
+    plain,
+    rows,
+    table,
+    text,
+    turn_at,
+)
 
 FACTS = (
     "account",
@@ -18,6 +30,7 @@ FACTS = (
     "hour",
     "created_at",
     "due_at",
+    "not_before",
     "submitted_at",
     "missed_at",
     "published_at",
@@ -36,7 +49,7 @@ def render_posts(result: Row) -> RenderableType:
         grid.add_column(name, no_wrap=True, overflow="ellipsis", ratio=1 if is_long else None)
     for post in rows(result, "posts"):
         published_at = moment(post, "published_at")
-        when = ahead(moment(post, "due_at"), now) if published_at is None else ago(published_at, now)
+        when = ahead(turn_at(post), now) if published_at is None else ago(published_at, now)
         grid.add_row(
             text(post, "id", "?"),
             text(post, "account", "?"),

@@ -52,6 +52,12 @@ def moment(document: Row, key: str) -> datetime | None:
     return at if at.tzinfo is not None else None
 
 
+def turn_at(post: Row) -> datetime | None:
+    """When a post that waits may go out: it is due, or was put back until later."""
+    moments = [moment(post, "due_at"), moment(post, "not_before")]
+    return max(filter(None, moments), default=None)
+
+
 def plain(value: str) -> str:
     """The text on one line and without control characters: none of it may steer the terminal."""
     spaced = " ".join(_ESCAPES.sub("", value).split())

@@ -66,6 +66,7 @@ async def test_posts_are_listed_with_what_one_needs_to_decide(
         "account": "ada",
         "state": "ambiguous",
         "due_at": "2026-06-01T11:50:00+00:00",
+        "not_before": None,
         "published_at": None,
         "attempts": 1,
         "reference": None,
@@ -107,6 +108,15 @@ async def test_one_post_is_shown_whole_with_what_becomes_of_it(
     answer = await ask(house, "post", post=post_id)
     assert (answer["post"]["text"], answer["post"]["state"]) == ("word " * 100, state)
     assert answer["next"][0].startswith(comes)
+
+
+async def test_a_post_that_was_put_back_says_until_when(
+    house: House, database: Database, early: Stamp
+) -> None:
+    post_id = await rows.in_state(database, PostState.CLAIMED, early)
+    await database.run(posts.put_back, post_id, early, NOON + MINUTE, "not now")
+    [comes] = (await ask(house, "post", post=post_id))["next"]
+    assert comes.startswith("It was put back until 2026-06-01T12:01:00+00:00")
 
 
 async def test_a_post_in_doubt_says_what_was_seen_and_how_to_decide(

@@ -130,7 +130,8 @@ async def test_an_attempt_that_pressed_nothing_is_put_back_with_its_count(
     post_id = await rows.in_state(database, state, stamp)
     await database.run(posts.put_back, post_id, Stamp(stamp.fence, LATER), LATER, "no browser")
     found = await rows.row(database, post_id)
-    assert (found["state"], found["due_at"], found["detail"]) == ("queued", LATER, "no browser")
+    assert (found["state"], found["not_before"], found["detail"]) == ("queued", LATER, "no browser")
+    assert found["due_at"] == NOON
     assert await rows.counted(database) == 0
 
 
@@ -154,10 +155,50 @@ async def test_nothing_is_put_back_with_an_old_fence(database: Database, stamp: 
 
 
 async def put_back(database: Database, stamp: Stamp, text: str, detail: str) -> int:
-    """A post that goes back into the queue, due later; its id."""
+    """A post that goes back into the queue until later; its id."""
     post_id = await rows.in_state(database, PostState.CLAIMED, stamp, text)
     await database.run(posts.put_back, post_id, stamp, LATER, detail)
     return post_id
+
+
+async def test_a_post_that_was_put_back_has_its_turn_when_both_its_moments_have_come(
+    database: Database, stamp: Stamp
+) -> None:
+    waits = await put_back(database, stamp, "was due first", "not now")
+    others = []
+    for minutes in (1, 6):
+        due_at = NOON + minutes * MINUTE
+        others.append(await database.run(posts.add, rows.draft(f"due {minutes}", due_at=due_at), stamp))
+    order = []
+    for minutes in (1, 4, 5, 6):
+        mine = Stamp(stamp.fence, NOON + minutes * MINUTE)
+        post = await database.run(posts.claim_due, [ACCOUNT], mine)
+        order.append(post and post.id)
+        if post is not None:
+            await database.run(posts.fail, post.id, PostState.CLAIMED, mine, "no")
+    assert order == [others[0], None, waits, others[1]]
+
+
+async def test_a_post_that_was_put_back_is_overdue_since_it_was_due_but_not_while_it_waits(
+    database: Database, stamp: Stamp
+) -> None:
+    await put_back(database, stamp, "one", "not now")
+    early = LATER - timedelta(microseconds=1)
+    assert await database.run(posts.oldest_due, [ACCOUNT], early) is None
+    assert await database.run(posts.oldest_due, [ACCOUNT], LATER) == NOON
+
+
+async def test_a_post_that_is_postponed_is_planned_anew_and_not_overdue(
+    database: Database, stamp: Stamp
+) -> None:
+    post_id = await put_back(database, stamp, "one", "not now")
+    later = Stamp(stamp.fence, LATER)
+    assert await database.run(posts.claim_due, [ACCOUNT], later) is not None
+    tomorrow = NOON + timedelta(days=1)
+    await database.run(posts.postpone, post_id, later, tomorrow, "the limit is reached")
+    found = await rows.row(database, post_id)
+    assert (found["state"], found["due_at"], found["not_before"]) == ("queued", tomorrow, None)
+    assert await database.run(posts.oldest_due, [ACCOUNT], tomorrow) == tomorrow
 
 
 async def test_posts_that_are_put_off_are_counted_with_the_reason_of_the_first(
@@ -187,8 +228,8 @@ async def test_only_posts_that_are_put_off_can_be_hastened(database: Database, s
     put_off = await put_back(database, stamp, "one", f"{posts.PUT_OFF}wrong password")
     other = await put_back(database, stamp, "two", "the limit of 3 posts a day is reached")
     await database.run(posts.hasten, stamp)
-    due = {found["id"]: found["due_at"] for found in await rows.all_rows(database)}
-    assert due == {put_off: NOON, other: LATER}
+    waits = {found["id"]: found["not_before"] for found in await rows.all_rows(database)}
+    assert waits == {put_off: NOON, other: LATER}
     await rows.take_fence(database)
     with pytest.raises(FenceLostError):
         await database.run(posts.hasten, stamp)

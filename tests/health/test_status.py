@@ -605,6 +605,19 @@ async def test_a_post_that_is_long_overdue_is_a_problem(database: Database) -> N
         assert await problems_of(stage, database, accounts=("grace",)) == {}
 
 
+async def test_a_post_that_is_put_back_again_and_again_is_overdue_all_the_same(database: Database) -> None:
+    stamp = Stamp(await rows.take_fence(database), NOON)
+    post_id = await rows.queued(database, stamp)
+    async with a_stage([a_job("posting")]) as stage:
+        for _ in range(7):
+            stage.wall.jump(300)
+            mine = Stamp(stamp.fence, stage.wall.clock().now())
+            assert await database.run(posts.claim_due, [rows.ACCOUNT], mine) is not None
+            await database.run(posts.put_back, post_id, mine, mine.now, "the site is busy")
+        what = "the oldest due post is not out yet"
+        assert await problems_of(stage, database) == {what: "See: orchestrator ctl why posting"}
+
+
 async def test_what_the_comparison_with_the_site_found_is_told_and_what_is_wrong_is_a_problem(
     database: Database,
 ) -> None:

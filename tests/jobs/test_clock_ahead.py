@@ -26,6 +26,17 @@ async def test_a_post_that_was_planned_then_goes_out(house: House) -> None:
     assert await house.state(post_id) == ("published", 1)
 
 
+async def test_a_post_that_was_put_back_then_goes_out(house: House) -> None:
+    post_id = await house.queued()
+    house.moment.go(days=365)
+    house.site.trouble["submit_post"].append(SiteRateLimitedError("429", retry_in_s=60.0))
+    await post_one(house.run("posting"), house.tools)
+    house.moment.go(days=-365)
+    house.tools.patience.clear()
+    assert (await post_one(house.run("posting"), house.tools)).ending is Ending.DONE
+    assert (await house.state(post_id))[0] == "published"
+
+
 async def test_a_post_that_is_planned_for_tomorrow_waits(house: House) -> None:
     tomorrow = rows.draft(due_at=house.moment.now + timedelta(days=1))
     await house.database.run(posts.add, tomorrow, house.stamp())

@@ -36,7 +36,7 @@ from tests.rows import NOON
     [SiteUnavailableError("500"), PageUnexpectedError("garbage"), BROKEN],
     ids=lambda e: type(e).__name__,
 )
-async def test_a_passing_failure_puts_the_post_back_due_now(
+async def test_a_passing_failure_puts_the_post_back_for_now_and_leaves_the_plan_alone(
     house: House, moment: str, error: OrchestratorError
 ) -> None:
     post_id = await house.queued()
@@ -44,7 +44,8 @@ async def test_a_passing_failure_puts_the_post_back_due_now(
     house.moment.go(seconds=30)
     await post_in_vain(house, type(error))
     assert await house.state(post_id) == ("queued", 0)
-    assert (await rows.row(house.database, post_id))["due_at"] == house.moment.now
+    found = await rows.row(house.database, post_id)
+    assert (found["not_before"], found["due_at"]) == (house.moment.now, NOON)
     assert house.site.presses == []
     await post(house)
     assert await house.state(post_id) == ("published", 1)
@@ -63,7 +64,7 @@ async def test_a_lasting_failure_of_the_account_puts_the_post_off_so_that_others
     house.site.trouble["write_post"].append(SignInRefusedError("wrong password"))
     await post_in_vain(house, SignInRefusedError)
     assert await house.state(stuck) == ("queued", 0)
-    assert (await rows.row(house.database, stuck))["due_at"] == NOON + SETBACK
+    assert (await rows.row(house.database, stuck))["not_before"] == NOON + SETBACK
     await post(house)
     assert (await house.state(next_one))[0] == "published"
     assert house.site.presses == ["hers"]
@@ -149,6 +150,7 @@ async def test_at_the_limit_the_post_waits_for_the_accounts_own_midnight(
     found = await rows.row(house.database, second)
     assert (found["state"], found["attempt"], found["counted_on"]) == ("queued", 0, None)
     assert found["due_at"] == datetime.fromisoformat(midnight).replace(tzinfo=UTC)
+    assert found["not_before"] is None  # it is planned for that day now, and not late before
     assert house.site.presses == ["one"]
     house.moment.now = found["due_at"]
     await post(house)

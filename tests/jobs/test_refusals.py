@@ -50,7 +50,7 @@ async def test_no_job_signs_in_again_by_itself_and_each_says_why(house: House) -
             assert "orchestrator ctl run" in told.value.line()
     assert house.site.visits == []
     found = await rows.row(house.database, post_id)
-    assert (found["state"], found["due_at"]) == ("queued", house.moment.now + timedelta(hours=1))
+    assert (found["state"], found["not_before"]) == ("queued", house.moment.now + timedelta(hours=1))
 
 
 async def test_other_accounts_go_on(house: House) -> None:

@@ -3,7 +3,7 @@
 from datetime import timedelta
 
 from orchestrator.db import posts
-from orchestrator.errors import DatabaseUnavailableError
+from orchestrator.errors import DatabaseUnavailableError, SiteRateLimitedError
 from orchestrator.jobs import learn, metrics_scraper, plan, posting, reconciliation
 from tests import rows
 from tests.jobs.house import House
@@ -39,6 +39,14 @@ async def test_the_next_posts_come_in_the_order_of_their_due_times(house: House)
         house.moment.go(minutes=1)
     due = await house.database.run(posts.expected, ["ada"], house.moment.now - 10 * MINUTE, 2)
     assert due == [house.moment.now - 3 * MINUTE, house.moment.now - 2 * MINUTE]
+
+
+async def test_a_post_that_was_put_back_opens_its_window_when_its_turn_comes(house: House) -> None:
+    await house.queued()
+    house.site.trouble["submit_post"].append(SiteRateLimitedError("429", retry_in_s=3600.0))
+    await posting.job(house.tools).work(house.run("posting"))
+    assert house.tools.windows.open_at(house.moment.now) is None
+    assert house.tools.windows.open_at(house.moment.now + timedelta(hours=1)) is not None
 
 
 async def test_a_database_that_is_away_leaves_the_windows_as_they_were(house: House) -> None:

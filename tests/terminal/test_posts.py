@@ -33,6 +33,11 @@ def test_each_post_is_a_line_with_what_one_needs_to_decide() -> None:
     assert "1 h ago" in line_with("4712", output)
 
 
+def test_a_post_that_was_put_back_says_when_its_turn_comes() -> None:
+    waits = post(state="queued", not_before=at("15:00"))
+    assert "in 30 min" in line_with("4711", shown(render_posts({"now": at("14:30"), "posts": [waits]}), 160))
+
+
 def test_no_post_is_a_line() -> None:
     assert shown(render_posts({"posts": []})) == "No such post.\n"
 
