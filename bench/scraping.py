@@ -36,8 +36,8 @@ from orchestrator.metrics import Metrics
 from orchestrator.model import Arms, Draft, PostState
 from orchestrator.settings import Settings
 from orchestrator.sites import driver
-from orchestrator.sites.breakers import make_breakers
 from orchestrator.sites.session import open_site
+from orchestrator.testing.house import breakers_of
 
 AIM = Aim(0.9, is_floor=True)
 PASSWORDS = {"ada": "the-first-password", "grace": "the-second-password"}
@@ -141,9 +141,7 @@ async def _tools(
             open_site=partial(open_site, pool),
             writer=Writer(settings.content),
             accounts=accounts,
-            breakers=make_breakers(
-                settings, rng=Random(), metrics=metrics, on_change=lambda _change, _turned_away: None
-            ),
+            breakers=breakers_of(settings, Random(), metrics, lambda _change, _may_come: None),
             metrics=metrics,
             wake=lambda _job, _reason: None,
         )

@@ -25,6 +25,7 @@ from orchestrator.actors.runlog import DatabaseRunLog
 from orchestrator.actors.supervisor import Supervisor
 from orchestrator.allocator import Allocator
 from orchestrator.breaker import Transition
+from orchestrator.breakers import ADMITTING, Breakers, Probe
 from orchestrator.browser.pool import ContextPool
 from orchestrator.clock import Clock
 from orchestrator.content.writer import Writer
@@ -45,7 +46,7 @@ from orchestrator.metrics import Metrics
 from orchestrator.model import CheckResult, Ending, Outcome
 from orchestrator.retry import RetryRule
 from orchestrator.settings import Settings
-from orchestrator.sites.breakers import ADMITTING, make_breakers
+from orchestrator.sites.breakers import site_parties
 from orchestrator.sites.session import look_at_site, open_site
 from orchestrator.web.api import make_app
 from orchestrator.web.serve import serve_http
@@ -55,7 +56,7 @@ REBUILD_DELAY = RetryRule(retries=0, base_s=0.2, cap_s=10.0)
 log = structlog.get_logger("app")
 
 Change = tuple[Transition, Collection[str]]
-"""A breaker's change, and the jobs that it had turned away and lets in now."""
+"""A breaker's change, and the jobs that may come back."""
 
 Face = Callable[[House], Awaitable[None]]
 """Something that shows the house while it lives; cancelled at the end."""
@@ -125,6 +126,12 @@ class _Daemon:
         self._send_change, self._changes = trio.open_memory_channel[Change](math.inf)
         self.house = House(clock, checks, Modes(checks, self._metrics), self._make_allocator())
         self.house.started_at = beginning.started_at
+        self.house.breakers = self._breakers = Breakers(
+            rng=self._rng,
+            metrics=self._metrics,
+            on_change=lambda *change: self._send_change.send_nowait(change),
+            on_add=self._add_breaker_check,
+        )
         self._scope = trio.CancelScope()
         self._drains = trio.Event()
         self._browser_tried = trio.Event()
@@ -191,7 +198,7 @@ class _Daemon:
         with self._scope:
             async with trio.open_nursery() as starting:
                 self._add_checks()
-                self._add_breakers()
+                self._add_sites(accounts)
                 starting.start_soon(self._try_browser)  # beside the database: each takes a while
                 async with self._open_database() as database:
                     await self._live_with(database, accounts)
@@ -218,7 +225,7 @@ class _Daemon:
             await self._open_gate()
             keepers.start_soon(self.house.checks.watch_for_recovery, self._follow_mode)
             keepers.start_soon(self._follow_breakers)
-            self._keep_breakers(keepers, accounts)
+            keepers.start_soon(self._breakers.run)
             await supervisor.run()
             await self._pool.save_sign_ins()
             keepers.cancel_scope.cancel()
@@ -247,22 +254,25 @@ class _Daemon:
         checks.add(Check(BROWSER, browser, limit_s=self._settings.browser.launch_timeout_s + 10))
         checks.add(Check("jobs", self._look_at_jobs))
 
-    def _add_breakers(self) -> None:
-        """A breaker for each site, and a check that shows it: not a critical one, since we are well."""
-        house = self.house
-        house.breakers = breakers = make_breakers(
-            self._settings,
-            rng=self._rng,
-            metrics=self._metrics,
-            on_change=lambda *change: self._send_change.send_nowait(change),
-        )
+    def _add_breaker_check(self, name: str) -> None:
+        """The check that shows a breaker: not a critical one, since we are well."""
 
-        async def look(name: str) -> str:
-            return breakers.look(name)
+        async def look() -> str:
+            return self._breakers.look(name)
 
-        for name in breakers.names:
-            house.checks.add(Check(name, partial(look, name), is_critical=False))
-        house.modes.sites = breakers.names
+        self.house.checks.add(Check(name, look, is_critical=False))
+
+    def _add_sites(self, accounts: Mapping[str, Account]) -> None:
+        """A breaker for each site."""
+        profiles = {account.settings.site: account.site.profile for account in accounts.values()}
+
+        def probe_of(site: str) -> Probe:
+            return partial(look_at_site, self._pool, profiles[site])
+
+        parties = site_parties(self._settings, probe_of)
+        for party in parties:
+            self._breakers.add(party)
+        self.house.modes.sites = tuple(party.name for party in parties)
 
     async def _look_at_settings(self) -> str:
         count = len(self._settings.accounts)
@@ -312,8 +322,7 @@ class _Daemon:
         house.fence, house.settle_s = fence, settings.posting.settle_s
         house.is_reference = partial(_is_reference, accounts)
         house.scopes = tuple(sorted({account.settings.site for account in accounts.values()}))
-        assert house.breakers is not None
-        await wiring.restore_orders(house.breakers, database)
+        await wiring.restore_orders(self._breakers, database)
         tools = Tools(
             settings=settings,
             clock=house.clock,
@@ -324,7 +333,7 @@ class _Daemon:
             open_site=partial(open_site, self._pool),
             writer=Writer(settings.content),
             accounts=accounts,
-            breakers=house.breakers,
+            breakers=self._breakers,
             metrics=self._metrics,
             wake=self._wake,
         )
@@ -386,25 +395,17 @@ class _Daemon:
             if last is not None and last.outcome.ending is Ending.SKIPPED:
                 self._wake(name, "the house has recovered")
 
-    def _keep_breakers(self, nursery: trio.Nursery, accounts: Mapping[str, Account]) -> None:
-        """Have each site looked at whose breaker is open, also while no job wants it."""
-        assert self.house.breakers is not None
-        profiles = {account.settings.site: account.site.profile for account in accounts.values()}
-        for site, profile in profiles.items():
-            breaker = self.house.breakers.of(site)
-            nursery.start_soon(breaker.keep, partial(look_at_site, self._pool, profile))
-
     async def _follow_breakers(self) -> None:
         """What follows from a breaker's change: mode, problem, jobs that may have their turn again."""
-        async for change, turned_away in self._changes:
+        async for change, may_come in self._changes:
             await self.house.checks.look(change.breaker)
-            if change.new in ADMITTING:
-                for job in sorted({*turned_away, *self._unlucky()}):
-                    self._wake(job, f"{change.breaker} may be asked again")
+            is_site = change.new in ADMITTING and change.breaker in self.house.modes.sites
+            for job in sorted({*may_come, *(self._unlucky() if is_site else ())}):
+                self._wake(job, f"{change.breaker} may be asked again")
             self._follow_mode()
 
     def _unlucky(self) -> list[str]:
-        """The jobs whose last run on sites came to nothing, maybe before the breaker opened."""
+        """The jobs whose last run on sites came to nothing, maybe in an earlier life of the daemon."""
         assert self.house.supervisor is not None
         return [
             name

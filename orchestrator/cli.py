@@ -368,7 +368,7 @@ def resolve(
 
 @ctl.command()
 def breakers(context: typer.Context, is_json: Json = False) -> None:
-    """Every breaker: whether its site may be asked now, why not, and when it is looked at again."""
+    """Every breaker: whether its party may be asked now, why not, and when it is asked again."""
     from orchestrator.terminal import render_breakers
 
     _show(context.obj, "breakers", render_breakers, is_json)
@@ -381,7 +381,7 @@ def breaker(
     order: Annotated[Literal["open", "close", "auto"], typer.Argument(metavar="open|close|auto")],
     is_json: Json = False,
 ) -> None:
-    """Force a breaker open (nobody goes there) or closed (whatever comes of it); auto ends that."""
+    """Force a breaker open (its party is left alone) or closed (it is asked in any case); auto ends that."""
     _show(context.obj, "breaker", _message, is_json, breaker=name, order=order)
 
 

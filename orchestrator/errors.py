@@ -233,6 +233,12 @@ class BreakerOpenError(OrchestratorError):
         self.last_error = last_error
 
 
+class PartyUnavailableError(OrchestratorError):
+    """An outside party is left alone for now: what a health check says of its breaker."""
+
+    failure = Failure.TRANSIENT
+
+
 class GraphError(SettingsError):
     """The jobs' dependencies have a cycle or name a job that is not there."""
 

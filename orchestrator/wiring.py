@@ -16,6 +16,7 @@ from orchestrator.actors.history import History, LastRun
 from orchestrator.actors.job import ASKED_BY, Job
 from orchestrator.actors.supervisor import Supervisor
 from orchestrator.allocator import Lane, why_no_promise
+from orchestrator.breakers import Breakers
 from orchestrator.clock import Clock
 from orchestrator.crash import Step
 from orchestrator.db import breakers as kept_orders
@@ -33,7 +34,6 @@ from orchestrator.metrics import Metrics
 from orchestrator.retry import RetryRule
 from orchestrator.settings import Settings
 from orchestrator.settings.address import shown_address
-from orchestrator.sites.breakers import SiteBreakers
 from orchestrator.sites.profile import load_profile
 from orchestrator.sites.session import SiteAccount
 
@@ -158,11 +158,9 @@ def check_jobs(settings: Settings, more: Sequence[OwnJob] = ()) -> None:
         raise SettingsError(why, remedy="Raise allocator.capacity, or give a job priority 1 or more.")
 
 
-async def restore_orders(breakers: SiteBreakers, database: Database) -> None:
-    """Force the breakers that operators have forced, as pauses hold; one whose site is gone is left out."""
-    for name, order, who in await database.run(kept_orders.kept):
-        if name in breakers.names:
-            breakers.obey(name, order, who)
+async def restore_orders(breakers: Breakers, database: Database) -> None:
+    """Force the breakers that operators have forced, as pauses hold; one whose party is gone is left out."""
+    breakers.restore(await database.run(kept_orders.kept))
 
 
 async def make_supervisor(

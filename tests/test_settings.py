@@ -214,6 +214,16 @@ def test_a_rule_over_several_settings_names_their_section(config: Path) -> None:
         ),
         ("[posting]\nsettle_s = 44\n", "posting.settle_s = 44", "must be a number, at least 45"),
         ("[breakers]\nopen_s = 400\n", "breakers", "open_s (400) must not be above open_max_s (300)"),
+        (
+            "[breakers.parties.'site:blog']\nopen_max_s = 4\n",
+            "breakers",
+            "parties.site:blog: open_s (10) must not be above open_max_s (4)",
+        ),
+        (
+            "[breakers.parties.'site:blgo']\nopen_s = 4\n",
+            "breakers.parties.site:blgo",
+            "there is no such outside party; there are: none, since no account is set",
+        ),
         ("[posting]\nstuck_s = 179\n", "posting.stuck_s = 179", "must be a number, at least 180"),
         (
             "[allocator]\ncapacity = 1\nhigh_guarantee = 0\nbackground_guarantee = 0\n",

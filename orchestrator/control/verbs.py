@@ -6,6 +6,7 @@ from typing import Any
 
 from orchestrator.actors.actor import Actor, ActorState
 from orchestrator.actors.supervisor import Supervisor
+from orchestrator.breakers import Order
 from orchestrator.control import posts
 from orchestrator.control.peers import Caller, Level
 from orchestrator.control.server import Verb
@@ -24,7 +25,6 @@ from orchestrator.health.status import (
     why,
     why_off,
 )
-from orchestrator.sites.breakers import Order
 
 
 def verbs_of(house: House, drain: Callable[[str], None]) -> Mapping[str, Verb]:
@@ -106,10 +106,10 @@ class _Desk:
             state = breakers.standing(name).view.state.replace("_", "-")
             return {"message": f"{name} decides again; it is {state} now."}
         await self._remember(lambda database: database.run(kept_orders.keep, name, order, who, now), what)
-        is_open = order == Order.OPEN
-        says = (
-            "Nobody goes there; visits under way end by themselves" if is_open else "It is asked in any case"
-        )
+        says = "It is asked in any case"
+        if order == Order.OPEN:
+            keeps = breakers.keeps(name)
+            says = f"{keeps[0].upper()}{keeps[1:]}; calls under way end by themselves"
         return {"message": f"{name} is forced {order}. {says}. Back: orchestrator ctl breaker {name} auto"}
 
     async def pause(self, caller: Caller, args: Args) -> Args:

@@ -16,6 +16,7 @@ from orchestrator.actors.actor import Actor, ActorState
 from orchestrator.actors.job import Job
 from orchestrator.actors.supervisor import Supervisor
 from orchestrator.allocator import Allocator
+from orchestrator.breakers import Breakers
 from orchestrator.clock import Clock
 from orchestrator.db import comparison, learned, posts
 from orchestrator.db.fence import Fence
@@ -26,7 +27,6 @@ from orchestrator.health.checks import Checks
 from orchestrator.health.modes import DATABASE, Modes
 from orchestrator.health.problems import iso
 from orchestrator.model import CheckState, Mode, Post
-from orchestrator.sites.breakers import SiteBreakers
 from orchestrator.snapshot import Snapshot
 
 RECENT_POSTS = 12
@@ -58,7 +58,7 @@ class House:
     allocator: Allocator
     database: Database | None = None
     supervisor: Supervisor | None = None
-    breakers: SiteBreakers | None = None
+    breakers: Breakers | None = None
     scopes: tuple[str, ...] = ()
     """The sites whose audiences are learned."""
     accounts: tuple[str, ...] = ()
@@ -161,7 +161,7 @@ def allocator_rows(snapshot: Snapshot) -> Document:
     }
 
 
-def breaker_rows(breakers: SiteBreakers | None) -> Document:
+def breaker_rows(breakers: Breakers | None) -> Document:
     standings = breakers.standings() if breakers is not None else []
     return {"breakers": [{**asdict(one.view), "forced_by": one.forced_by} for one in standings]}
 

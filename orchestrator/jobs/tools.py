@@ -13,6 +13,7 @@ import structlog
 from orchestrator.actors.job import Run
 from orchestrator.actors.window import BEHIND, PostingWindows
 from orchestrator.allocator import Allocator, Lease
+from orchestrator.breakers import Breakers
 from orchestrator.clock import Clock
 from orchestrator.content.writer import Writer
 from orchestrator.db import notes, posts
@@ -32,7 +33,7 @@ from orchestrator.metrics import Metrics
 from orchestrator.model import PostMetrics, Timeline
 from orchestrator.settings import AccountSettings, Settings
 from orchestrator.sites.answers import MAX_RETRY_IN_S
-from orchestrator.sites.breakers import SiteBreakers
+from orchestrator.sites.breakers import breaker_of
 from orchestrator.sites.driver import AccountFigures
 from orchestrator.sites.session import SiteAccount
 
@@ -90,7 +91,7 @@ class Tools:
     """Opens an account's site in a slot that the caller holds a lease on."""
     writer: Writer
     accounts: Mapping[str, Account]
-    breakers: SiteBreakers
+    breakers: Breakers
     metrics: Metrics
     wake: Callable[[str, str], None]
     """`wake(job, reason)` makes another job run soon."""
@@ -110,12 +111,12 @@ class Tools:
         """
         self.refusals.check(account.name)
         self._check_patience(account.name)
-        site_name = account.settings.site
-        self.breakers.check(site_name, run.job)  # before the wait, so that an open breaker costs no slot
+        breaker = breaker_of(account.settings.site)
+        self.breakers.check(breaker, run.job)  # before the wait, so that an open breaker costs no slot
         async with self.allocator.lease(run.job, priority=run.priority) as lease:
             run.log.debug("lease", lease=lease.id, slot=lease.slot, waited_s=round(lease.waited_s, 3))
             try:
-                with self.breakers.permit(site_name, run.job):
+                with self.breakers.permit(breaker, run.job):
                     async with self.open_site(lease.slot, account.site) as site:
                         yield Visit(site, lease)
             except SignInRefusedError as error:
@@ -143,7 +144,7 @@ class Tools:
         found = {}
         for name, account in self.accounts.items():
             try:
-                self.breakers.check(account.settings.site, run.job)
+                self.breakers.check(breaker_of(account.settings.site), run.job)
             except BreakerOpenError as error:
                 found[name] = str(error)
         return found

@@ -9,6 +9,7 @@ import difflib
 import os
 import zoneinfo
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
@@ -44,6 +45,8 @@ from orchestrator.settings.words import (
 
 PREFIX = "ORCHESTRATOR_"
 CONFIG_VARIABLE = "ORCHESTRATOR_CONFIG"
+SITE_PREFIX = "site:"
+"""How the name of a site's breaker begins."""
 
 Seconds = Annotated[float, Field(gt=0)]
 Share = Annotated[float, Field(ge=0, le=1)]
@@ -256,17 +259,60 @@ class PostingSettings(Section):
     attempts: int = Field(5, ge=1, description="tries before a post is failed")
 
 
-class BreakersSettings(Section):
-    """When a site that does not answer is left alone, and for how long; `docs/breaker.md` has the rules."""
+class BreakerFigures(Section):
+    """When one outside party that does not answer is left alone; what is not set is as for all."""
 
-    failures: int = Field(5, ge=1, description="visits in a row without an answer, until it is left alone")
-    open_s: Seconds = Field(10, description="until it is looked at again; twice as long each further time")
+    failures: int | None = Field(None, ge=1, description="calls in a row without an answer")
+    open_s: Seconds | None = Field(None, description="until it is asked again; doubles each further time")
+    open_max_s: Seconds | None = Field(None, description="never longer than this")
+    probe_s: Seconds | None = Field(None, description="a probe that is not back after this has failed")
+
+
+@dataclass(frozen=True, slots=True)
+class BreakerLimits:
+    """The figures that apply to one party."""
+
+    failures: int
+    open_s: float
+    open_max_s: float
+    probe_s: float | None
+    """None: what suits the party."""
+
+
+class BreakersSettings(Section):
+    """When an outside party that does not answer is left alone, and for how long.
+
+    `docs/breaker.md` has the rules.
+    """
+
+    failures: int = Field(5, ge=1, description="calls in a row without an answer, until it is left alone")
+    open_s: Seconds = Field(10, description="until it is asked again; twice as long each further time")
     open_max_s: Seconds = Field(300, description="never longer than this")
+    probe_s: Seconds | None = Field(
+        None, description="a probe that is not back after this has failed; default: what suits the party"
+    )
+    parties: dict[str, BreakerFigures] = Field(
+        {}, description="other figures for single ones, by the names that `ctl breakers` shows"
+    )
+
+    def of(self, name: str) -> BreakerLimits:
+        """What applies to the party of this name."""
+        own = self.parties.get(name, BreakerFigures())
+        return BreakerLimits(
+            own.failures or self.failures,
+            own.open_s or self.open_s,
+            own.open_max_s or self.open_max_s,
+            own.probe_s or self.probe_s,
+        )
 
     @model_validator(mode="after")
     def _check_times(self) -> Self:
-        if self.open_s > self.open_max_s:
-            raise ValueError(f"open_s ({self.open_s:g}) must not be above open_max_s ({self.open_max_s:g})")
+        for name in ("", *self.parties):
+            found, of = self.of(name), f"parties.{name}: " if name else ""
+            if found.open_s > found.open_max_s:
+                raise ValueError(
+                    f"{of}open_s ({found.open_s:g}) must not be above open_max_s ({found.open_max_s:g})"
+                )
         return self
 
 
@@ -453,11 +499,21 @@ def _cross_check(settings: Settings) -> Iterator[tuple[Route, str]]:
     for name, job in settings.jobs.items():
         if problem := _time_zone_problem(job.time_zone):
             yield ("jobs", name, "time_zone"), problem
+    parties = party_names(settings)
+    for name in settings.breakers.parties:
+        if name not in parties:
+            known = ", ".join(parties) or "none, since no account is set"
+            yield ("breakers", "parties", name), f"there is no such outside party; there are: {known}"
     if problem := _folder_problem(settings.content.folder):
         yield ("content", "folder"), problem
     if not _is_on(settings, "reconciliation") and _is_on(settings, "posting"):
         problem = "must be true while posting is on, since nothing else settles posts in doubt"
         yield ("jobs", "reconciliation", "enabled"), f"{problem}; or switch jobs.posting off too"
+
+
+def party_names(settings: Settings) -> list[str]:
+    """The outside parties that have a breaker, by its name."""
+    return sorted({SITE_PREFIX + account.site for account in settings.accounts})
 
 
 def _is_on(settings: Settings, job: str) -> bool:

@@ -229,7 +229,7 @@ def reasons(result: Row) -> RenderableType | None:
 
 
 def breakers(result: Row) -> RenderableType | None:
-    """Each breaker: its state, for how long, when its site is looked at again, and the latest failure."""
+    """Each breaker: its state, for how long, when its party is asked again, and the latest failure."""
     grid = _grid()
     for breaker in rows(result, "breakers"):
         state = text(breaker, "state", NONE)
@@ -238,7 +238,7 @@ def breakers(result: Row) -> RenderableType | None:
         if text(breaker, "forced_by"):
             line.append(f"  by order of {text(breaker, 'forced_by')}", "not bold")
         if next_s := number(breaker, "next_probe_in_s"):
-            line.append(f"  next look in {duration(next_s)}", "not bold")
+            line.append(f"  asked again in {duration(next_s)}", "not bold")
         if failures := number(breaker, "failures"):
             line.append(f"  failures in a row: {count(failures)}", "not bold")
         if text(breaker, "last_error"):

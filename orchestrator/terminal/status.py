@@ -49,7 +49,7 @@ def render_queue(result: Row) -> RenderableType:
 
 def render_breakers(result: Row) -> RenderableType:
     """`ctl breakers`: the state of each, since when, and what it is about."""
-    return breakers(result) or Text("No site has an account.", "dim")
+    return breakers(result) or Text("No outside party is set.", "dim")
 
 
 def render_why(result: Row) -> RenderableType:

@@ -16,6 +16,7 @@ from orchestrator.actors.job import Job, Run
 from orchestrator.actors.supervisor import Supervisor
 from orchestrator.allocator import Allocator, Lane, Lease
 from orchestrator.breaker import Transition
+from orchestrator.breakers import Breakers, OnChange
 from orchestrator.content.writer import Writer
 from orchestrator.db.fence import Fence, boot_time
 from orchestrator.jobs.own import OwnJob
@@ -24,7 +25,7 @@ from orchestrator.metrics import Metrics
 from orchestrator.model import Outcome
 from orchestrator.retry import Tries
 from orchestrator.settings import Settings
-from orchestrator.sites.breakers import make_breakers
+from orchestrator.sites.breakers import site_parties
 from orchestrator.sites.profile import load_profile
 from orchestrator.sites.session import SiteAccount
 from orchestrator.testing.browser import FakeBrowser
@@ -89,7 +90,7 @@ class House:
             open_site=self.browser.open_site,
             writer=Writer(settings.content),
             accounts=accounts_of(settings),
-            breakers=make_breakers(settings, rng=rng, metrics=metrics, on_change=self._on_breaker),
+            breakers=breakers_of(settings, rng, metrics, self._on_breaker),
             metrics=metrics,
             wake=self._on_wake,
         )
@@ -182,9 +183,9 @@ class House:
         if self._supervisor is not None:
             self._supervisor.job_ended(job.name, outcome)
 
-    def _on_breaker(self, change: Transition, turned_away: Collection[str]) -> None:
+    def _on_breaker(self, change: Transition, may_come: Collection[str]) -> None:
         if self._supervisor is not None:
-            for job in sorted(turned_away):
+            for job in sorted(may_come):
                 self._supervisor.wake(job, f"{change.breaker} is asked again")
 
     def _on_wake(self, job: str, reason: str) -> None:
@@ -226,3 +227,11 @@ def accounts_of(settings: Settings) -> dict[str, Account]:
         one.name: Account(one, SiteAccount(one.name, one.username, one.read_password(), profile))
         for one in settings.accounts
     }
+
+
+def breakers_of(settings: Settings, rng: Random, metrics: Metrics, on_change: OnChange) -> Breakers:
+    """A breaker for each site of the settings. Nobody probes: the next visit is the look."""
+    breakers = Breakers(rng=rng, metrics=metrics, on_change=on_change)
+    for party in site_parties(settings, lambda _site: trio.sleep_forever):
+        breakers.add(party)
+    return breakers

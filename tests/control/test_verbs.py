@@ -9,7 +9,8 @@ from structlog.testing import capture_logs
 
 from orchestrator import wiring
 from orchestrator.actors.actor import ActorState
-from orchestrator.breaker import BreakerRule
+from orchestrator.breaker import BreakerRule, judge_by
+from orchestrator.breakers import Breakers, Party
 from orchestrator.control.peers import Caller, Level
 from orchestrator.control.verbs import name_of, verbs_of
 from orchestrator.db import breakers as kept_orders
@@ -21,7 +22,6 @@ from orchestrator.health.modes import DATABASE
 from orchestrator.health.status import House, SwitchedOff
 from orchestrator.metrics import Metrics
 from orchestrator.model import Ending
-from orchestrator.sites.breakers import SiteBreakers
 from tests import rows
 from tests.fakes import NOON, DownDatabase, Lowest, Part, Stage, Work, a_job, a_stage, make_house, settle
 
@@ -354,10 +354,13 @@ def test_a_caller_is_called_by_login_name_or_by_number() -> None:
 BREAKER = "site:blog"
 
 
-def with_breakers(house: House) -> SiteBreakers:
-    breakers = SiteBreakers(
-        ["blog"], BreakerRule(), rng=Lowest(), metrics=Metrics(), on_change=lambda _change, _turned_away: None
-    )
+def no_breakers() -> Breakers:
+    return Breakers(rng=Lowest(), metrics=Metrics(), on_change=lambda _change, _may_come: None)
+
+
+def with_breakers(house: House) -> Breakers:
+    breakers = no_breakers()
+    breakers.add(Party(BREAKER, BreakerRule(), judge_by(), "nobody goes there", trio.sleep_forever))
     house.breakers = breakers
     return breakers
 
@@ -392,9 +395,7 @@ async def test_a_forced_breaker_outlives_the_daemon_until_it_decides_again(
 
 async def test_the_order_for_a_site_that_is_gone_is_left_out(database: Database) -> None:
     await database.run(kept_orders.keep, "site:gone", "open", "ada", NOON)
-    breakers = SiteBreakers(
-        [], BreakerRule(), rng=Lowest(), metrics=Metrics(), on_change=lambda _change, _turned_away: None
-    )
+    breakers = no_breakers()
     await wiring.restore_orders(breakers, database)
     assert breakers.standings() == []
 

@@ -18,8 +18,7 @@ from orchestrator.db.pool import Database
 from orchestrator.jobs.tools import Tools
 from orchestrator.metrics import Metrics
 from orchestrator.settings import Settings
-from orchestrator.sites.breakers import make_breakers
-from orchestrator.testing.house import accounts_of
+from orchestrator.testing.house import accounts_of, breakers_of
 from orchestrator.testing.site import FakeSite
 from tests import rows
 from tests.fakes_db import WatchedDatabase
@@ -94,8 +93,8 @@ def make_house(database: Database, fence: Fence, settings: Settings) -> House:
     woken: list[str] = []
     rng, metrics = Random(7), Metrics()
 
-    def on_change(_change: Transition, turned_away: Collection[str]) -> None:
-        woken.extend(sorted(turned_away))
+    def on_change(_change: Transition, may_come: Collection[str]) -> None:
+        woken.extend(sorted(may_come))
 
     tools = Tools(
         settings=settings,
@@ -107,7 +106,7 @@ def make_house(database: Database, fence: Fence, settings: Settings) -> House:
         open_site=site.open_site,
         writer=Writer(settings.content),
         accounts=accounts_of(settings),
-        breakers=make_breakers(settings, rng=rng, metrics=metrics, on_change=on_change),
+        breakers=breakers_of(settings, rng, metrics, on_change),
         metrics=metrics,
         wake=lambda job, _reason: woken.append(job),
     )

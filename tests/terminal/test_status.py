@@ -142,10 +142,10 @@ def test_a_breaker_has_its_state_its_next_look_and_the_latest_failure() -> None:
     forced = {"name": "site:wiki", "state": "forced_open", "in_state_s": 60.0, "forced_by": "ada"}
     output = shown(render_breakers({"breakers": [closed, opened, forced]}))
     assert line_with("site:forum", output).rstrip().endswith("closed for 2 h")
-    assert "open for 4.0 s  next look in 12 s  failures in a row: 5" in line_with("site:blog", output)
+    assert "open for 4.0 s  asked again in 12 s  failures in a row: 5" in line_with("site:blog", output)
     assert "latest failure: blog answers 500" in output
     assert "forced open for 1 min  by order of ada" in line_with("site:wiki", output)
-    assert "No site has an account." in shown(render_breakers({"breakers": []}))
+    assert "No outside party is set." in shown(render_breakers({"breakers": []}))
 
 
 def test_why_lists_its_sentences() -> None:
