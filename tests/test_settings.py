@@ -224,6 +224,11 @@ def test_a_rule_over_several_settings_names_their_section(config: Path) -> None:
             "breakers.parties.site:blgo",
             "there is no such outside party; there are: none, since no account is set",
         ),
+        (
+            "[browser]\nvisit_timeout_s = 46\n[posting]\nsettle_s = 60\n",
+            "posting.settle_s = 60",
+            "must be at least browser.visit_timeout_s + 15 s, that is 46 + 15 = 61: until then",
+        ),
         ("[posting]\nstuck_s = 179\n", "posting.stuck_s = 179", "must be a number, at least 180"),
         (
             "[allocator]\ncapacity = 1\nhigh_guarantee = 0\nbackground_guarantee = 0\n",
@@ -258,6 +263,7 @@ def test_settings_that_can_not_work_are_refused_in_one_line_with_what_to_do(
         "[clock]\nspeed = 240\nreal_epoch = 1e9\nshown_epoch = 1e9\n",
         "[jobs.reconciliation]\nenabled = false\n[jobs.posting]\nenabled = false\n",
         "[posting]\nsettle_s = 45\nstuck_s = 180\n",
+        "[browser]\nvisit_timeout_s = 45\n",
         "[breakers]\nopen_s = 300\n",
         "[allocator]\ncapacity = 1\ncritical_guarantee = 0\nhigh_guarantee = 0\n",
         "[content]\nfolder = '/'\n",

@@ -242,14 +242,18 @@ class LearningSettings(Section):
     history: int = Field(50, ge=5, description="earlier posts that a post is compared with")
 
 
+SENDING_ENDS_S = 15
+"""Beyond a visit's own time limit: the commit of the intent before it, and breaking off what it was sending."""
+
+
 class PostingSettings(Section):
     """Safety of posting."""
 
     settle_s: float = Field(
         60,
         ge=45,
-        description="between the two reads that show a post is not there; "
-        "longer than a submit may be under way (30 s) and than the site takes to show a post",
+        description="between the two reads that show a post is not there; at least "
+        "`browser.visit_timeout_s` + 15, and longer than the site takes to show a post",
     )
     stuck_s: float = Field(
         900,
@@ -506,6 +510,11 @@ def _cross_check(settings: Settings) -> Iterator[tuple[Route, str]]:
             yield ("breakers", "parties", name), f"there is no such outside party; there are: {known}"
     if problem := _folder_problem(settings.content.folder):
         yield ("content", "folder"), problem
+    visit_s, settle_s = settings.browser.visit_timeout_s, settings.posting.settle_s
+    if settle_s < visit_s + SENDING_ENDS_S:
+        least = f"{visit_s:g} + {SENDING_ENDS_S} = {visit_s + SENDING_ENDS_S:g}"
+        problem = f"must be at least browser.visit_timeout_s + {SENDING_ENDS_S} s, that is {least}"
+        yield ("posting", "settle_s"), f"{problem}: until then a visit may still be sending the post"
     if not _is_on(settings, "reconciliation") and _is_on(settings, "posting"):
         problem = "must be true while posting is on, since nothing else settles posts in doubt"
         yield ("jobs", "reconciliation", "enabled"), f"{problem}; or switch jobs.posting off too"
