@@ -35,6 +35,9 @@ timeout = asyncio.timeout
 Lock = asyncio.Lock
 """`async with lock` for code that runs inside a call: one after the other, in the order of coming."""
 
+Event = asyncio.Event
+"""`await event.wait()` for code that runs inside a call."""
+
 sleep = asyncio.sleep
 """`await sleep(seconds)` for code that runs inside a call."""
 

@@ -31,7 +31,7 @@ class OrchestratorError(Exception):
     """Base of all errors of this program. Addresses in its message lose their queries."""
 
     failure: ClassVar[Failure] = Failure.PERMANENT
-    costs_attempt: ClassVar[bool] = True
+    costs_attempt: bool = True
     """False when the run is not to blame: it is tried again without using up one of its tries."""
     retry_in_s: float | None = None
     """How long the other side asks us to wait, when it says so."""
@@ -117,6 +117,10 @@ class ContextBrokenError(BrowserError):
     costs_attempt = False
 
 
+class NothingSentError(ContextBrokenError):
+    """The browser died over a visit with an effect, and its form was surely kept from the site."""
+
+
 class HostRefusedError(OrchestratorError):
     """A page outside the site profile's hosts was asked for."""
 
@@ -155,7 +159,11 @@ class PageUnexpectedError(SiteError):
 
 
 class PostNotPressedError(PageUnexpectedError):
-    """Submit was not pressed: nothing was published, and the site was not asked."""
+    """Submit was not pressed, or nothing of it left the house: nothing was published."""
+
+    def __init__(self, message: str, *, costs_attempt: bool = True) -> None:
+        super().__init__(message)
+        self.costs_attempt = costs_attempt
 
 
 class SignedOutError(SiteError):

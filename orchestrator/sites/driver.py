@@ -192,12 +192,14 @@ async def submit_post(page: Page, profile: Profile, submission: Submission) -> s
 
 
 def _judge_submission(profile: Profile, pressed: Pressed) -> str:
+    is_accepted, is_refused = bool(pressed.marks.get("accepted")), bool(pressed.marks.get("refused"))
+    if pressed.haste and (is_refused or not (is_accepted and pressed.is_haste_explained)):
+        raise PostUnclearError(f"{profile.site.name} gave no clear answer: {pressed.haste}")
     if pressed.answer is not None and pressed.answer.status == 429 and pressed.is_to_submit:
         raise rate_limited(pressed.answer)
     if pressed.failure or (pressed.answer is not None and pressed.answer.status >= 500):
         silent = SiteUnavailableError(f"{profile.site.name} did not answer the submit: {pressed.say()}")
         raise PostUnclearError(f"{profile.site.name} gave no clear answer: {pressed.say()}") from silent
-    is_accepted, is_refused = bool(pressed.marks.get("accepted")), bool(pressed.marks.get("refused"))
     if is_refused and not is_accepted and pressed.scripted_failures:
         # A script says that it did not work, as one does whose request got no answer.
         is_only_one = len(pressed.scripted) == len(pressed.scripted_failures) == 1

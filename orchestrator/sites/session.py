@@ -16,6 +16,7 @@ from orchestrator.browser.pool import BrowserSession, ContextPool
 from orchestrator.errors import (
     BrowserError,
     HostRefusedError,
+    NothingSentError,
     OrchestratorError,
     PageUnexpectedError,
     PostNotPressedError,
@@ -76,7 +77,7 @@ class SiteSession:
 
         PostRefusedError and SiteRateLimitedError mean that nothing was published. PostUnclearError
         means that it may have been: only the account's timeline tells. PostNotPressedError means that
-        submit was not pressed.
+        submit was not pressed, or that nothing was sent for it.
         """
         submission = Submission()
         try:
@@ -86,9 +87,12 @@ class SiteSession:
         except CERTAIN:
             raise
         except OrchestratorError as error:
+            costs = error.costs_attempt
+            if isinstance(error, NothingSentError):
+                raise PostNotPressedError(f"nothing was sent: {error}", costs_attempt=costs) from error
             if submission.is_pressed:
                 raise PostUnclearError(f"submit was pressed, then: {error}") from error
-            raise PostNotPressedError(f"submit was not pressed: {error}") from error
+            raise PostNotPressedError(f"submit was not pressed: {error}", costs_attempt=costs) from error
 
     async def read_metrics(self, reference: str) -> PostMetrics:
         """Raises PostMissingError when the post is gone."""

@@ -51,6 +51,30 @@ async def test_a_lost_answer_does_not_send_the_form_again(pool: ContextPool, sit
     assert site.seen.count(("POST", "/submit")) == 1
 
 
+async def test_a_form_that_sends_by_get_is_sent_once_and_led_on(pool: ContextPool, site: Site) -> None:
+    site.pages["/form"] = Reply(FORM.replace("method=post", "method=get"))
+    site.pages["/submit"] = Reply(lost=True)
+
+    async def press_lost(page: Page) -> None:
+        await site.open(page, "/form")
+        async with page.expect_event("requestfailed"):
+            await page.click("button")
+
+    async def press_well(page: Page) -> str:
+        await site.open(page, "/form")
+        await page.click("button")
+        await page.wait_for_url("**/done")
+        return page.url
+
+    async with pool.use(0, "ada", site.hosts) as browser:
+        await browser.visit(site.open)
+        await browser.visit_with_effect(press_lost)
+        assert site.seen.count(("GET", "/submit")) == 1
+        site.pages["/submit"] = Reply(status=302, headers={"Location": "/done"})
+        assert await browser.visit_with_effect(press_well) == site.url("/done")
+    assert site.seen.count(("GET", "/submit")) == 2
+
+
 async def test_form_cookies_and_redirect_go_through_as_without_us(
     pool: ContextPool, site_with_form: Site
 ) -> None:
@@ -199,6 +223,47 @@ async def test_a_script_that_gives_up_waiting_does_not_send_again(
 
     async with pool.use(0, "ada", site.hosts) as browser:
         assert await browser.visit_with_effect(run) == tries
+    assert site.seen.count(("POST", "/submit")) == 1
+
+
+RACE = """async () => {
+  const send = number => fetch('/submit', {method: 'POST', body: JSON.stringify({text: 'a b', try: number})})
+    .then(answer => answer.status, () => 0);
+  const first = send(1);
+  await fetch('/arrived');
+  const second = send(2);
+  await fetch('/given-up');
+  return [await first, await second];
+}"""
+
+
+async def test_a_script_that_does_not_break_off_what_it_stops_waiting_for_does_not_send_again(
+    pool: ContextPool, site: Site
+) -> None:
+    arrived, given_up = threading.Event(), threading.Event()
+
+    def submit(_request: BaseHTTPRequestHandler) -> Reply:
+        arrived.set()
+        given_up.wait(20)
+        return Reply()
+
+    def wait_for_arrival(_request: BaseHTTPRequestHandler) -> Reply:
+        arrived.wait(20)
+        return Reply()
+
+    def give_up(_request: BaseHTTPRequestHandler) -> Reply:
+        given_up.set()
+        return Reply()
+
+    site.pages |= {"/submit": submit, "/arrived": wait_for_arrival, "/given-up": give_up}
+
+    async def run(page: Page) -> list[int]:
+        await site.open(page)
+        found: list[int] = await page.evaluate(RACE)
+        return found
+
+    async with pool.use(0, "ada", site.hosts) as browser:
+        assert await browser.visit_with_effect(run) == [200, 0]
     assert site.seen.count(("POST", "/submit")) == 1
 
 

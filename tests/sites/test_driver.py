@@ -1,5 +1,6 @@
 """The driver over a scripted site: what it makes of answers and timelines that could mean two things."""
 
+import threading
 from collections.abc import Callable, Iterator
 from http.server import BaseHTTPRequestHandler
 
@@ -123,6 +124,57 @@ async def test_a_scripts_word_that_it_did_not_work_is_not_the_sites(
     site.pages["/compose"] = lambda request: answer if request.command == "POST" else page(SCRIPTED)
     with pytest.raises(error):
         await publish(pool, profile)
+
+
+HASTY = """{compose}<script>
+document.querySelector('form').addEventListener('submit', event => {{
+  event.preventDefault();
+  document.querySelector('main').insertAdjacentHTML('beforeend', `{mark}`);
+  const body = new URLSearchParams(new FormData(event.target));
+  setTimeout(() => fetch('/compose', {{method: 'POST', body}}));
+}});</script>"""
+
+
+@pytest.mark.parametrize("status", [200, 422, 502])
+@pytest.mark.parametrize("mark", [ACCEPTED, REFUSED], ids=["accepted", "refused"])
+async def test_a_page_that_does_not_wait_for_the_answer_is_not_believed(
+    pool: ContextPool, site: Site, profile: Profile, mark: str, status: int
+) -> None:
+    hasty = page(HASTY.format(compose=COMPOSE, mark=mark))
+    site.pages["/compose"] = lambda request: Reply(status=status) if request.command == "POST" else hasty
+    with pytest.raises(PostUnclearError):
+        await publish(pool, profile)
+    assert site.seen.count(("POST", "/compose")) == 1
+
+
+async def test_a_mark_is_not_believed_while_a_request_of_the_press_is_under_way(
+    pool: ContextPool, site: Site, profile: Profile, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As with a script that lets the request race against a timer, and does not break the loser off."""
+    is_over = threading.Event()
+    hasty = page(HASTY.format(compose=COMPOSE, mark=REFUSED))
+
+    def answer(request: BaseHTTPRequestHandler) -> Reply:
+        if request.command != "POST":
+            return hasty
+        is_over.wait(20)
+        return Reply()
+
+    site.pages["/compose"] = answer
+    brief = profile.model_copy(update={"compose": profile.compose.model_copy(update={"answer_within_s": 2})})
+    try:
+        with pytest.raises(PostUnclearError, match="still under way"):
+            await publish(pool, brief)
+    finally:
+        is_over.set()
+
+
+async def test_what_else_a_page_sends_does_not_make_its_answer_unclear(
+    pool: ContextPool, site: Site, profile: Profile
+) -> None:
+    counting = "<script>fetch('/count', {method: 'POST', body: 'seen'})</script>"
+    site.pages["/compose"] = answering(page(ACCEPTED + counting))
+    assert await publish(pool, profile) == "abcd"
 
 
 DISABLED = COMPOSE.replace("<button", "<button disabled")

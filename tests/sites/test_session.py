@@ -10,14 +10,19 @@ from pathlib import Path
 
 import pytest
 import trio
+from playwright.async_api import Page
 from pydantic import SecretStr
 
+from orchestrator import crash
 from orchestrator.browser.page import Answer
 from orchestrator.browser.pool import ContextPool
 from orchestrator.errors import (
     BrowserError,
+    ContextBrokenError,
     HostRefusedError,
+    OrchestratorError,
     PageUnexpectedError,
+    PostNotPressedError,
     PostUnclearError,
     ProfileError,
     SignedOutError,
@@ -26,7 +31,7 @@ from orchestrator.errors import (
 )
 from orchestrator.sites import Profile, SiteAccount, SiteSession, load_profile, open_site, pressing
 from orchestrator.sites.answers import rate_limited
-from tests.browser.harness import MemoryStore, Reply, Site, pool_in, serve
+from tests.browser.harness import MemoryStore, Reply, Site, family_of, of_kind, pool_in, serve
 
 TOP = "<!doctype html><header><a data-testid=me href=/@ada>ada</a></header><main>"
 END = "</main><footer>end</footer>"
@@ -232,6 +237,57 @@ async def test_a_browser_that_dies_over_a_submit_leaves_the_post_unclear(
     site.pages["/post/abcd"] = post_page()
     async with open_site(pool, 0, account) as session:
         await session.read_metrics("abcd")
+
+
+@pytest.mark.parametrize(("dies", "error"), [("browser", PostNotPressedError), ("driver", PostUnclearError)])
+async def test_only_a_form_that_surely_died_with_its_browser_was_not_sent(
+    pool: ContextPool,
+    site: Site,
+    account: SiteAccount,
+    monkeypatch: pytest.MonkeyPatch,
+    dies: str,
+    error: type[OrchestratorError],
+) -> None:
+    """Killed while the form's request is held, before it is handed on. A dying driver may let it go."""
+    site.pages["/compose"] = page(COMPOSE)
+
+    def kill(point: str) -> None:
+        if point == "send:before":
+            os.kill(pool.process_ids()[dies == "browser"], signal.SIGKILL)
+
+    async with open_site(pool, 0, account) as session:
+        await session.write_post("some text")
+        monkeypatch.setattr(crash, "_on_reach", kill)
+        with pytest.raises(error) as caught:
+            await session.submit_post()
+    assert pool.is_broken(0)
+    assert isinstance(caught.value.__cause__, ContextBrokenError)
+    if dies == "browser":
+        assert not caught.value.costs_attempt
+        assert ("POST", "/compose") not in site.seen
+
+
+@pytest.mark.parametrize("dies", ["renderer", "browser", "driver"])
+async def test_what_dies_before_the_press_costs_no_try_and_presses_nothing(
+    pool: ContextPool, site: Site, account: SiteAccount, monkeypatch: pytest.MonkeyPatch, dies: str
+) -> None:
+    site.pages["/compose"] = page(COMPOSE)
+    check = pressing.check_button
+
+    async def kill_and_check(page: Page, button: str, within_s: float) -> None:
+        renderers = [process.pid for process in of_kind(family_of(pool.process_ids()[1]), "renderer")]
+        driver, browser = pool.process_ids()
+        for pid in {"driver": [driver], "browser": [browser], "renderer": renderers}[dies]:
+            os.kill(pid, signal.SIGKILL)
+        await check(page, button, within_s)
+
+    async with open_site(pool, 0, account) as session:
+        await session.write_post("some text")
+        monkeypatch.setattr(pressing, "check_button", kill_and_check)
+        with pytest.raises(PostNotPressedError) as caught:
+            await session.submit_post()
+    assert not caught.value.costs_attempt
+    assert ("POST", "/compose") not in site.seen
 
 
 async def test_a_submit_whose_button_is_gone_presses_nothing(
