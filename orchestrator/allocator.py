@@ -19,7 +19,8 @@ Rules; each has a function of its own below
        newest borrowed lease of the lowest lane first; no longer
        lacking, the call-back is taken back                             `_call_back`
     6  critical work that has waited `patience_s` is urgent: it goes
-       first, and is called back for within guarantees too              `_hurry`, `_call_back`
+       first, and is called back for within guarantees too; from one
+       more when a holder overstays                                     `_hurry`, `_next_late_at`
     7  no lease for ever: past `max_hold_s` the holder is cancelled and
        the slot is broken until its owner calls `mend`                  `LeaseRequest.__aexit__`
     8  newcomers wait their turn                                        `_take_now`
@@ -29,7 +30,7 @@ Rules; each has a function of its own below
     11 slots come, break, are mended and go while leases are held; while
        they are fewer than guaranteed, all but critical work shares
        them by rule 4's key alone                                       `add_slot` …, `_first`
-    12 explainable                                                      `snapshot`, `explain`
+    12 explainable                                                      `snapshot`
 
 Critical leases are never called back for others: a post cut off in its middle is worse than a wait.
 
@@ -41,8 +42,8 @@ Invariants, true whenever no method of this module is running
     I2  `_leased[lane]` = number of leases of the lane, `_waiting[lane]` = its waiters not gone
     I3  a waiter has a lease implies it is gone from the queue; not gone implies it is in its heap
     I4  a slot is free and somebody waits implies that `_next_waiter` is None
-    I5  of each lane so many leases are called back as `_to_call_back` says; when a lease's time is over
-        while its holder goes on, that is noticed at the next step
+    I5  of each lane so many leases are called back as `_to_call_back` says; a holder that overstays or
+        marks its slot as broken is noticed at the next step, or when an urgent waiter looks
 """
 
 from __future__ import annotations
@@ -110,11 +111,10 @@ class LeaseRequest(Request):
         try:
             is_swallowed = lease.scope.__exit__(kind, error, trace)
         finally:
-            late_s = trio.current_time() - lease.deadline
-            if late_s >= 0:
-                is_told = lease.is_called_back and not lease.is_leaving
-                in_time = is_told and late_s <= self._allocator.settings.cleanup_s
-                end = LeaseEnd.REVOKED if in_time else LeaseEnd.EXPIRED
+            if lease.is_late:
+                end = LeaseEnd.EXPIRED
+            elif trio.current_time() >= lease.deadline:
+                end = LeaseEnd.REVOKED
             elif error is not None and trio.current_effective_deadline() == -math.inf:
                 end = LeaseEnd.CANCELLED
             self._allocator._end(lease, end)
@@ -169,7 +169,8 @@ class Allocator:
         self, holder: str, *, priority: int, max_hold_s: float | None = None, max_wait_s: float = math.inf
     ) -> LeaseRequest:
         """A request for any slot; `holder` is a name for people. Priority 0 is critical, 10 least."""
-        return LeaseRequest(self, holder, priority, max_hold_s or self.settings.max_hold_s, max_wait_s)
+        hold_s = self.settings.max_hold_s if max_hold_s is None else max_hold_s
+        return LeaseRequest(self, holder, priority, hold_s, max_wait_s)
 
     # ── for the owner of the slots: rule 11 ─────────────────────────────────────────────────────
 
@@ -238,10 +239,6 @@ class Allocator:
         first = [waiter.request.holder for waiter in order[:NAMED]]
         queue = tuple(self._waiter_view(w, ahead, first, slots, now) for ahead, w in enumerate(order))
         return Snapshot(slots, queue)
-
-    def explain(self, holder: str) -> list[str]:
-        """What `holder` has and what it waits for, and why: a sentence each; none if neither."""
-        return self.snapshot().explain(holder)
 
     # ── rules ───────────────────────────────────────────────────────────────────────────────────
 
@@ -324,6 +321,11 @@ class Allocator:
         self._urgent += 1
         self._settle()
 
+    def _next_late_at(self) -> float:
+        """Rule 6. When one who was called back will have overstayed, so that another one has to be."""
+        called = (x.late_at for x in self._leases.values() if x.is_called_back and x.comes_back)
+        return min(called, default=math.inf)
+
     # ── steps ───────────────────────────────────────────────────────────────────────────────────
 
     def _take_now(self, request: Request) -> Lease | None:
@@ -344,6 +346,11 @@ class Allocator:
                         await waiter.park()
                     if waiter.lease is None:
                         self._hurry(waiter)
+                    while waiter.lease is None:
+                        with trio.move_on_at(self._next_late_at()):
+                            await waiter.park()
+                        if waiter.lease is None:
+                            self._settle()
                 await waiter.park()
         except BaseException:
             self._forget(waiter)
@@ -364,8 +371,10 @@ class Allocator:
         self._waiting[lane] += 1
         if request.max_wait_s < math.inf and (wait_s := self._predict_wait_s(waiter)) > request.max_wait_s:
             self._leave_queue(waiter)
-            allowed = f"and waits {request.max_wait_s:.0f} s at most"
-            raise WaitTooLongError(f"{request.holder} would get a slot in about {wait_s:.0f} s {allowed}")
+            when = "no slot while none is whole" if wait_s == math.inf else f"a slot in about {wait_s:.0f} s"
+            raise WaitTooLongError(
+                f"{request.holder} would get {when} and waits {request.max_wait_s:.0f} s at most"
+            )
         return waiter
 
     def _predict_wait_s(self, waiter: Waiter) -> float:
@@ -431,7 +440,8 @@ class Allocator:
     def _grant(self, request: Request, waited_s: float) -> Lease:
         """Rule 1."""
         slot = heapq.heappop(self._free)
-        lease = Lease(next(self._numbers), slot, request, trio.current_time(), waited_s)
+        number, cleanup_s = next(self._numbers), self.settings.cleanup_s
+        lease = Lease(number, slot, request, now=trio.current_time(), waited_s=waited_s, cleanup_s=cleanup_s)
         self._leases[slot] = lease
         self._leased[lease.lane] += 1
         self._on_grant(lease)
@@ -514,6 +524,7 @@ class Allocator:
             max_hold_s=lease.deadline - lease.granted_at,
             is_borrowed=lease.id in of_lane[self._guarantee[lease.lane] :],
             is_called_back=lease.is_called_back,
+            is_late=lease.is_late,
             called_back_for=called_back_for,
             is_leaving=lease.is_leaving,
         )

@@ -56,6 +56,7 @@ class Lease:
 
     __slots__ = (
         "_called_back_event",
+        "_cleanup_s",
         "called_back_at",
         "expires_at",
         "granted_at",
@@ -70,7 +71,9 @@ class Lease:
         "waited_s",
     )
 
-    def __init__(self, number: int, slot: int, request: Request, now: float, waited_s: float) -> None:
+    def __init__(
+        self, number: int, slot: int, request: Request, *, now: float, waited_s: float, cleanup_s: float
+    ) -> None:
         self.id = number
         self.slot = slot
         self.holder = request.holder
@@ -83,6 +86,7 @@ class Lease:
         self.called_back_at: float | None = None
         self.is_broken = False
         self.is_leaving = False
+        self._cleanup_s = cleanup_s
         self._called_back_event: trio.Event | None = None
 
     @property
@@ -91,10 +95,20 @@ class Lease:
         return self.scope.deadline
 
     @property
+    def late_at(self) -> float:
+        """When the holder should have ended at the latest; who was asked for the slot may clean up first."""
+        is_asked = self.is_called_back and not self.is_leaving
+        return self.deadline + (self._cleanup_s if is_asked else 0.0)
+
+    @property
+    def is_late(self) -> bool:
+        """Whether the holder has overstayed."""
+        return trio.current_time() >= self.late_at
+
+    @property
     def comes_back(self) -> bool:
         """Whether the slot is free when the lease ends: neither leaving nor broken nor held too long."""
-        is_expired = self.scope.cancel_called and not self.is_called_back
-        return not (self.is_leaving or self.is_broken or is_expired)
+        return not (self.is_leaving or self.is_broken or self.is_late)
 
     @property
     def is_called_back(self) -> bool:

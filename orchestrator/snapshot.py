@@ -23,6 +23,8 @@ class LeaseView:
     max_hold_s: float
     is_borrowed: bool
     is_called_back: bool
+    is_late: bool
+    """Whether the holder should have ended, so that its slot has to be rebuilt."""
     called_back_for: str | None
     """Who has more right to the slot and waits for it."""
     is_leaving: bool
@@ -78,7 +80,7 @@ class Snapshot:
             lease = slot.lease
             if lease is None or lease.holder != holder:
                 continue
-            must = f"must give it back in {lease.left_s:.0f} s" if lease.left_s > 0 else "is being cancelled"
+            must = f"must give it back in {lease.left_s:.0f} s" if lease.left_s > 0 else _ending(lease)
             lines.append(f"It has held slot {slot.slot} for {lease.held_s:.1f} s and {must}.")
             if lease.is_leaving:
                 lines.append(f"Slot {slot.slot} was called back: it is being withdrawn.")
@@ -88,6 +90,13 @@ class Snapshot:
         return lines
 
 
+def _ending(lease: LeaseView) -> str:
+    """What becomes of a lease whose time is over."""
+    if lease.is_late:
+        return "does not end although its time is over: its slot will have to be rebuilt"
+    return "is being cancelled"
+
+
 def why_waiting(
     lane: str, ahead: int, first: Sequence[str], slots: Sequence[SlotView], urgent_in_s: float | None
 ) -> str:
@@ -95,7 +104,8 @@ def why_waiting(
 
     `urgent_in_s` is what a critical one still has of patience.
     """
-    parts = []
+    parts: list[str] = []
+    kept: list[str] = []
     free = sum(slot.state == "free" for slot in slots)
     if free and lane != "critical":
         parts.append(f"{free} free {'slot is' if free == 1 else 'slots are'} kept for critical work")
@@ -104,11 +114,17 @@ def why_waiting(
         parts.append(f"{ahead} in the queue {'goes' if ahead == 1 else 'go'} first ({names})")
     held = [(slot.slot, slot.lease) for slot in slots if slot.lease is not None]
     for number, lease in sorted(held, key=lambda pair: pair[1].left_s):
-        left = f"{lease.left_s:.0f} s at most to go" if lease.left_s > 0 else "being cancelled"
-        parts.append(f"{lease} holds slot {number} for {lease.held_s:.0f} s, {left}")
+        left = f"{lease.left_s:.0f} s at most to go" if lease.left_s > 0 else _ending(lease)
+        if lane != "critical" and lease.lane == "critical" and not lease.is_borrowed:
+            kept.append(f"{lease.holder} holds slot {number}, which is kept for critical work")
+        else:
+            parts.append(f"{lease} holds slot {number} for {lease.held_s:.0f} s, {left}")
+    parts += kept
     parts += [f"slot {slot.slot} is broken and being rebuilt" for slot in slots if slot.state == "broken"]
     if held and all(lease.lane == "critical" for _, lease in held):
         parts.append("critical work is never interrupted")
+    elif held and urgent_in_s is not None and all(x.is_late or x.lane == "critical" for _, x in held):
+        parts.append("there is no other slot to be had")
     elif urgent_in_s is not None:
         when = "now" if urgent_in_s <= 0 else f"in {urgent_in_s:.0f} s"
         parts.append(f"{when} it takes a slot from the lowest lane")

@@ -39,6 +39,9 @@ class Bench:
             on_gone=self.gone.append,
         )
 
+    def explain(self, holder: str) -> list[str]:
+        return self.allocator.snapshot().explain(holder)
+
     async def ask(
         self,
         holder: str,
@@ -228,6 +231,33 @@ async def test_critical_work_takes_a_guaranteed_slot_when_its_patience_is_over(
         assert "reply" in bench.holders, "also past background, which waits below its guarantee"
         assert bench.leases["reply"].waited_s <= 60 - 5, "even if the holder had used its cleanup_s"
         assert trio.current_time() - start < 57
+
+
+async def test_a_holder_that_does_not_end_keeps_critical_work_from_no_other_slot(
+    autojump_clock: object,
+) -> None:
+    async with a_bench(capacity=3, critical_wait_s=60, grace_s=15, cleanup_s=5, max_hold_s=500) as bench:
+        for holder, priority in (("post", CRITICAL), ("metrics", HIGH)):
+            await bench.ask(holder, priority)
+        async with bench.allocator.lease("deaf", priority=BACKGROUND):
+            with trio.CancelScope(shield=True):
+                await bench.ask("reply", CRITICAL)
+                await trio.sleep(41)
+                assert called_back(bench) == ["deaf"]
+                await trio.sleep(18)
+                told = bench.explain("reply")[0]
+                assert told.endswith("; now it takes a slot from the lowest lane.")
+                await trio.sleep(2)
+                assert called_back(bench) == ["metrics", "deaf"], "it should have ended by now"
+                await trio.sleep(15)
+                assert bench.holders == ["post", "reply", "deaf"]
+                await bench.ask("other reply", CRITICAL)
+                await trio.sleep(41)
+                told = bench.explain("other reply")[0]
+                assert "deaf (background, called back) holds slot 2 for 117 s, does not end although" in told
+                assert told.endswith("; there is no other slot to be had.")
+        assert bench.holders == ["post", "reply"], "its slot has to be rebuilt first"
+        assert bench.broken == [2]
 
 
 async def test_what_an_urgent_one_took_is_not_called_back_for_a_guarantee(autojump_clock: object) -> None:
@@ -440,6 +470,14 @@ async def test_a_request_that_would_wait_too_long_is_refused_with_the_prediction
         assert bench.waiting == ["first", "patient"]
 
 
+async def test_who_can_wait_for_no_slot_is_told_that_none_is_whole(autojump_clock: object) -> None:
+    async with a_bench(capacity=1, critical_guarantee=0, high_guarantee=0) as bench:
+        bench.allocator.break_slot(0)
+        await bench.ask("hasty", BACKGROUND, max_wait_s=30)
+        told = "hasty would get no slot while none is whole and waits 30 s at most"
+        assert str(bench.errors["hasty"]) == told
+
+
 async def test_a_request_whose_time_is_over_leaves_the_queue(autojump_clock: object) -> None:
     async with a_bench(capacity=1, critical_guarantee=0, high_guarantee=0, max_hold_s=50) as bench:
         await bench.ask("holder", BACKGROUND)
@@ -485,7 +523,7 @@ async def test_a_withdrawn_slot_goes_when_its_holder_is_done_and_not_before(auto
         bench.allocator.withdraw(3)
         assert (bench.gone, bench.allocator.capacity) == ([3], 3)
         assert called_back(bench) == ["news"]
-        assert bench.allocator.explain("news")[1] == "Slot 0 was called back: it is being withdrawn."
+        assert bench.explain("news")[1] == "Slot 0 was called back: it is being withdrawn."
         await trio.sleep(90)
         assert bench.holders == ["news"], "it is asked, not cut short"
         await bench.stop("news")
@@ -558,21 +596,28 @@ async def test_waiters_and_holders_are_told_why(autojump_clock: object) -> None:
         await bench.ask("peers", BACKGROUND, max_hold_s=100)
         await bench.ask("metrics", HIGH)
         await trio.sleep(5)
-        assert bench.allocator.explain("metrics") == [
+        assert bench.explain("metrics") == [
             (
                 "Has waited 5.0 s for a slot in lane high: 1 free slot is kept for critical work; "
                 "peers (background, borrowed, called back) holds slot 1 for 5 s, 10 s at most to go; "
                 "news (background) holds slot 0 for 5 s, 95 s at most to go."
             )
         ]
-        assert bench.allocator.explain("peers") == [
+        assert bench.explain("peers") == [
             "It has held slot 1 for 5.0 s and must give it back in 10 s.",
             "Slot 1 was called back: metrics has more right to it and waits.",
         ]
-        assert bench.allocator.explain("nobody") == []
+        assert bench.explain("nobody") == []
         await bench.ask("post", CRITICAL)
         await bench.ask("reply", CRITICAL)
-        assert bench.allocator.explain("reply")[0].endswith("in 25 s it takes a slot from the lowest lane.")
+        assert bench.explain("reply")[0].endswith("in 25 s it takes a slot from the lowest lane.")
+
+
+async def test_who_waits_is_told_that_a_slot_in_critical_hands_is_none_for_it(autojump_clock: object) -> None:
+    async with a_bench(capacity=2, background_guarantee=0) as bench:
+        for holder, priority in (("post", CRITICAL), ("metrics", HIGH), ("harvest", HIGH)):
+            await bench.ask(holder, priority)
+        assert "; post holds slot 0, which is kept for critical work." in bench.explain("harvest")[0]
 
 
 @pytest.mark.parametrize(("jobs", "is_refused"), [(0, False), (3, False), (4, True)])
@@ -591,7 +636,7 @@ async def test_an_urgent_one_among_critical_holders_is_told_that_nobody_is_inter
     async with a_bench(capacity=2, high_guarantee=0, background_guarantee=0) as bench:
         for holder in ("post", "reply", "another"):
             await bench.ask(holder, CRITICAL)
-        assert bench.allocator.explain("another")[0].endswith("critical work is never interrupted.")
+        assert bench.explain("another")[0].endswith("critical work is never interrupted.")
 
 
 async def test_each_of_two_call_backs_says_for_whom_it_is(autojump_clock: object) -> None:
@@ -602,8 +647,8 @@ async def test_each_of_two_call_backs_says_for_whom_it_is(autojump_clock: object
         await bench.ask("metrics", HIGH)
         await bench.ask("harvest", HIGH)
         assert called_back(bench) == ["news 2", "news 3"]
-        assert "metrics has more right" in bench.allocator.explain("news 3")[1]
-        assert "harvest has more right" in bench.allocator.explain("news 2")[1]
+        assert "metrics has more right" in bench.explain("news 3")[1]
+        assert "harvest has more right" in bench.explain("news 2")[1]
         await bench.cancel("metrics")
         assert called_back(bench) == ["news 3"], "the last that was called back is let off first"
 
@@ -619,7 +664,7 @@ async def test_a_call_back_that_makes_the_reserve_whole_is_for_the_one_who_needs
         await bench.ask("peers", BACKGROUND)
         assert called_back(bench) == ["news 1", "news 2"]
         for holder in called_back(bench):
-            assert "metrics has more right" in bench.allocator.explain(holder)[1]
+            assert "metrics has more right" in bench.explain(holder)[1]
 
 
 async def test_the_urgent_have_more_right_than_what_is_held_within_a_guarantee(
@@ -631,10 +676,7 @@ async def test_the_urgent_have_more_right_than_what_is_held_within_a_guarantee(
         await bench.ask("more metrics", HIGH)
         await bench.ask("reply", CRITICAL)
         await trio.sleep(26)
-        assert (
-            bench.allocator.explain("news")[1]
-            == "Slot 2 was called back: reply has more right to it and waits."
-        )
+        assert bench.explain("news")[1] == "Slot 2 was called back: reply has more right to it and waits."
         (lease,) = [s.lease for s in bench.allocator.snapshot().slots if s.lease and s.lease.is_called_back]
         assert [lease.max_hold_s, lease.left_s] == pytest.approx([40, 14])
 
@@ -649,7 +691,7 @@ async def test_who_ends_after_the_time_was_up_is_told_that_it_is_being_cancelled
             with trio.CancelScope(shield=True):
                 await trio.sleep(16)
                 await bench.cancel("metrics")
-                told = bench.allocator.explain("stubborn")
+                told = bench.explain("stubborn")
         assert told == ["It has held slot 1 for 16.0 s and is being cancelled."]
 
 

@@ -256,8 +256,8 @@ class Life:
         """What time alone brings."""
         for waiter in self.reference.waiting:
             yield waiter.gives_up_at, waiter.name, partial(self._give_up, waiter)
-            if not waiter.is_urgent:
-                yield waiter.urgent_at, waiter.name, partial(self._hurry, waiter)
+            look_at = waiter.looks_at if waiter.is_urgent else waiter.urgent_at
+            yield look_at, waiter.name, partial(self._look, waiter)
         for lease in self.reference.held:
             if not lease.is_cut:
                 yield lease.deadline, lease.name, partial(self._cut, lease)
@@ -272,9 +272,9 @@ class Life:
         if waiter in self.reference.waiting:
             self.reference.leave(now, waiter.name)
 
-    def _hurry(self, waiter: Waiting, now: float) -> None:
-        waiter.is_urgent = True
-        self.reference.settle(now)
+    def _look(self, waiter: Waiting, now: float) -> None:
+        if waiter in self.reference.waiting:
+            self.reference.look(now, waiter)
 
     def _cut(self, lease: Held, now: float) -> None:
         """The lease's time is over; a stubborn holder goes on for a while."""
@@ -284,9 +284,8 @@ class Life:
 
     def _how_late(self, lease: Held) -> LeaseEnd:
         """Who was asked for the slot has `cleanup_s` to end; others have had all the time there is."""
-        late_s = trio.current_time() - lease.deadline
-        was_asked = lease.called_back is not None and not lease.is_leaving
-        return LeaseEnd.REVOKED if was_asked and late_s <= self.settings.cleanup_s else LeaseEnd.EXPIRED
+        is_late = trio.current_time() >= lease.late_at(self.settings.cleanup_s)
+        return LeaseEnd.EXPIRED if is_late else LeaseEnd.REVOKED
 
     def _end(self, lease: Held, how: LeaseEnd) -> None:
         self.expected_ends[lease.name] = self.reference.end(trio.current_time(), lease, how)
@@ -335,7 +334,7 @@ def check_invariants(allocator: Allocator) -> None:
     assert allocator._urgent == sum(w.is_urgent for lane in waiters for w in lane), "I2"
     assert all(w.lease is None for lane in waiters for w in lane), "I3"
     assert not allocator._free or not any(waiters) or allocator._next_waiter() is None, "I4"
-    if any(x.scope.cancel_called and not x.is_called_back for x in leases.values()):
+    if any(x.is_late for x in leases.values()):
         return  # since the last step its time was over; `Life.compare` sees who is called back then
     counts = allocator._to_call_back()
     for lane in LANES:

@@ -29,6 +29,11 @@ class Held:
     is_cut: bool = False
     """Its deadline has passed: it is being cancelled, and no call-off saves it."""
 
+    def late_at(self, cleanup_s: float) -> float:
+        """When it should have ended at the latest."""
+        is_asked = self.called_back is not None and not self.is_leaving
+        return self.deadline + (cleanup_s if is_asked else 0.0)
+
 
 @dataclass
 class Waiting:
@@ -41,6 +46,8 @@ class Waiting:
     urgent_at: float
     gives_up_at: float
     is_urgent: bool = False
+    looks_at: float = float("inf")
+    """When an urgent one sees that a holder does not end."""
 
 
 @dataclass
@@ -54,6 +61,7 @@ class Reference:
     held: list[Held] = field(default_factory=list)
     waiting: list[Waiting] = field(default_factory=list)
     number: int = 0
+    now: float = 0.0
     told: list[str] = field(default_factory=list)
     """What the owner of the slots and the holders are told, since it was last looked at."""
 
@@ -148,7 +156,15 @@ class Reference:
 
     # ── rules ───────────────────────────────────────────────────────────────────────────────────
 
+    def look(self, now: float, waiter: Waiting) -> None:
+        """Rule 6. An urgent one sees who does not end, and when the next one should have."""
+        waiter.is_urgent = True
+        self.settle(now)
+        called = (x for x in self.held if x.called_back is not None and self._comes_back(x))
+        waiter.looks_at = min((x.late_at(self.settings.cleanup_s) for x in called), default=float("inf"))
+
     def settle(self, now: float) -> None:
+        self.now = now
         while (waiter := self._next_of(self.waiting, self._count(), len(self.free))) is not None:
             self.waiting.remove(waiter)
             slot, expires_at = self.slot_of(waiter.name), now + waiter.max_hold_s
@@ -212,8 +228,8 @@ class Reference:
 
     def _comes_back(self, lease: Held) -> bool:
         """Whether its end brings a free slot."""
-        is_held_too_long = lease.is_cut and lease.called_back is None
-        return not lease.is_leaving and not lease.is_broken and not is_held_too_long
+        is_late = self.now >= lease.late_at(self.settings.cleanup_s)
+        return not lease.is_leaving and not lease.is_broken and not is_late
 
     def _urgent(self) -> set[str]:
         return {w.name for w in self.waiting if w.is_urgent}
