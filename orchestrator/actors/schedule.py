@@ -12,13 +12,16 @@ from random import Random
 from orchestrator.actors.job import Job
 
 JITTER_SHARE = 0.05
-"""Intervals vary by up to this share, so that jobs with equal intervals drift apart."""
+"""Intervals vary by up to this share, so that jobs with equal intervals drift apart; batched ones do not."""
 STAGGER_SHARE = 0.1
 STAGGER_MAX_S = 60.0
 """At start, overdue jobs are spread over a tenth of their interval, a minute at most."""
 BATCH_PRIORITY = 7
 GRID_S = 900.0
 """Jobs of this priority and beyond start together at the quarter hours, so that between them is quiet."""
+GRID_EARLY = timedelta(minutes=1)
+"""A start so shortly before a quarter hour is meant for it: a wall clock that is being slowed lags behind
+trio's clock, by less than a minute a day."""
 BELIEVED = timedelta(days=1)
 """A last run that lies further ahead was noted by a clock that was wrong."""
 
@@ -34,8 +37,9 @@ def next_due(job: Job, last_start: datetime | None, now: datetime, rng: Random) 
     anchor = _anchor(job, last_start, now)
     if job.daily_at is not None:
         return next_daily(job.daily_at, anchor)
-    due = anchor + timedelta(seconds=job.interval_s * (1 - rng.uniform(0, JITTER_SHARE)))
-    return on_grid(due) if is_batched(job) else due
+    if is_batched(job):
+        return on_grid(anchor + timedelta(seconds=job.interval_s) + GRID_EARLY)
+    return anchor + timedelta(seconds=job.interval_s * (1 - rng.uniform(0, JITTER_SHARE)))
 
 
 def first_due(job: Job, last_start: datetime | None, now: datetime, rng: Random) -> datetime:
@@ -67,7 +71,7 @@ def is_batched(job: Job) -> bool:
 
 
 def on_grid(due: datetime) -> datetime:
-    """The last quarter hour up to `due`: the interval stays the upper bound."""
+    """The last quarter hour up to `due`: a start a little after one moves none of those that follow."""
     return datetime.fromtimestamp(due.timestamp() // GRID_S * GRID_S, UTC)
 
 

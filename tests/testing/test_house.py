@@ -298,6 +298,21 @@ async def test_a_job_lives_a_day_on_its_schedule(house: House) -> None:
     assert [one.outcome.ending for one in ended] == [Ending.DONE] + [Ending.NOTHING_TO_DO] * (len(ended) - 1)
 
 
+async def test_an_hourly_job_of_low_priority_comes_once_an_hour_at_the_quarter_hour(house: House) -> None:
+    @job(every_s=3600, priority=7)
+    async def hourly(_run: Run, _tools: Tools) -> Outcome:
+        await trio.sleep(20)
+        return done()
+
+    first, second, *others = [one.started_at for one in await house.live(hourly, hours=24)]
+    assert timedelta(minutes=45) <= second - first <= timedelta(minutes=61)  # it began off the grid
+    assert second.minute % 15 == 0
+    assert [at - second for at in others] == pytest.approx(
+        [timedelta(hours=hours) for hours in range(1, len(others) + 1)], abs=timedelta(seconds=1)
+    )
+    assert len(others) >= 22
+
+
 async def test_each_life_tells_of_its_own_runs(house: House) -> None:
     first = await house.live(followers, hours=1)
     second = await house.live(followers, hours=1)
