@@ -1,8 +1,8 @@
 """Puts small faults into the code, one at a time, and shows which test finds each: `make mutants`.
 
-    python -m tools.mutants                        every table of tools/mutants/
-    python -m tools.mutants breaker                one of them
-    python -m tools.mutants breaker --only stale   its mutants with this in their name
+    make mutants                                every table of tools/mutants/
+    make mutants ARGS=breaker                   one of them
+    make mutants ARGS="breaker --only stale"    its mutants with this in their name
 
 A table names the tests that must find its mutants, and for each mutant a text that stands exactly once in
 a file, and what is put in its place. All of it happens in copies of the code and of the tests. The exit code
@@ -220,8 +220,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if unknown := set(given.parts) - set(parts):
         parser.error(f"no table for {', '.join(sorted(unknown))}; there are {', '.join(parts)}")
     tables = [load(TABLES / f"{part}.toml") for part in given.parts or parts]
-    chosen = [Table(t.part, t.tests, tuple(m for m in t.mutants if given.only in m.name)) for t in tables]
-    return 0 if trio.run(try_tables, [table for table in chosen if table.mutants], ROOT) else 1
+    narrowed = [Table(t.part, t.tests, tuple(m for m in t.mutants if given.only in m.name)) for t in tables]
+    chosen = [table for table in narrowed if table.mutants]
+    if not chosen:
+        parser.error(f"no mutant's name contains {given.only}")
+    return 0 if trio.run(try_tables, chosen, ROOT) else 1
 
 
 if __name__ == "__main__":

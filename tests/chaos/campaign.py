@@ -1,8 +1,8 @@
 """Breaks worlds, cycle by cycle, and compares after each: `make chaos`.
 
-python -m tests.chaos.campaign --cycles 100 --seed 1             whatever the seeds 1 to 100 draw
-python -m tests.chaos.campaign --cycles 10 --fault point:press:before
-python -m tests.chaos.campaign --cycles 1 --seed 17              one of them again
+make chaos CYCLES=100 SEED=1     whatever the seeds 1 to 100 draw
+make chaos CYCLES=10 FAULT=point:press:before
+make chaos CYCLES=1 SEED=17      one of them again
 
 The results are lines of JSON in a file; what stands there is not done again. Exit code 1 when anything
 was ever wrong.
@@ -25,6 +25,7 @@ import psutil
 import trio
 
 from orchestrator.errors import ControlError
+from tests.arguments import at_least_one
 from tests.chaos.comparison import COUNTERS, POSTS, Books, Footprint, in_doubt
 from tests.chaos.faults import FAULTS, POINT, Fault
 from tests.chaos.world import SETTLE_S, World, open_world
@@ -235,8 +236,8 @@ def _tell(result: Result, progress: str) -> None:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    parser = argparse.ArgumentParser(prog="python -m tests.chaos.campaign", description="Break things.")
-    parser.add_argument("--cycles", type=int, default=20)
+    parser = argparse.ArgumentParser(prog="make chaos", description="Break things.")
+    parser.add_argument("--cycles", type=at_least_one, default=20)
     parser.add_argument("--seed", type=int, default=1, help="of the first cycle; the next ones follow it")
     parser.add_argument("--fault", default="", help=f"only those that begin so: {', '.join(FAULTS)}")
     parser.add_argument("--results", type=Path, default=RESULTS, help="goes on from there")

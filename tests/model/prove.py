@@ -1,6 +1,6 @@
 """Walks a part of the daemon and its reference model through many random steps: `make prove`.
 
-    python -m tests.model.prove breaker --steps 1000000 --seed 7
+    make prove PARTS=breaker STEPS=1000000 SEED=7
 
 A part is a module with `run(steps, seed, progress)`: it calls `progress(step)` before each step, counted
 from 0, raises when the two part, and takes the same steps for the same seed.
@@ -15,6 +15,8 @@ import time
 import traceback
 from collections.abc import Callable, Sequence
 from typing import Protocol, cast
+
+from tests.arguments import at_least_one
 
 PARTS = {"allocator": "tests.model.allocator", "breaker": "tests.model.breaker"}
 REPORT_EVERY = 10_000
@@ -50,18 +52,16 @@ def prove(part: str, run: Run, steps: int, seed: int) -> bool:
         traceback.print_exception(error)
         step = progress.step
         print(f"{part}: FAILED at step {step} of seed {seed}; to see it again:")
-        print(f"    python -m tests.model.prove {part} --steps {step + 1} --seed {seed}", flush=True)
+        print(f"    make prove PARTS={part} STEPS={step + 1} SEED={seed}", flush=True)
         return False
     print(f"{part}: no step differs from the model ({time.perf_counter() - begin:.0f} s)", flush=True)
     return True
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    parser = argparse.ArgumentParser(
-        prog="python -m tests.model.prove", description="Walk against the models."
-    )
+    parser = argparse.ArgumentParser(prog="make prove", description="Walk against the models.")
     parser.add_argument("parts", nargs="+", choices=PARTS, metavar="PART", help=" ".join(PARTS))
-    parser.add_argument("--steps", type=int, default=1_000_000)
+    parser.add_argument("--steps", type=at_least_one, default=1_000_000)
     parser.add_argument("--seed", type=int, help="otherwise one by chance, and printed")
     given = parser.parse_args(arguments)
     seed = random.SystemRandom().getrandbits(32) if given.seed is None else given.seed

@@ -26,7 +26,7 @@ def test_a_failure_names_its_step_and_the_command_that_shows_it_again(
     said = capsys.readouterr()
     assert "AssertionError: they differ" in said.err
     assert "breaker: FAILED at step 30 of seed 7" in said.out
-    assert "python -m tests.model.prove breaker --steps 31 --seed 7" in said.out
+    assert "    make prove PARTS=breaker STEPS=31 SEED=7\n" in said.out
     assert prove.main(["breaker", "--steps", "31", "--seed", "7"]) == 1
     assert prove.main(["breaker", "--steps", "30", "--seed", "7"]) == 0
 

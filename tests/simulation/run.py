@@ -1,7 +1,7 @@
 """Lives many days of the whole runtime, each with its own seed: `make simulation`.
 
-python -m tests.simulation.run --days 10000              from seed 0 on
-python -m tests.simulation.run --days 1 --first 4711     one of them again
+make simulation DAYS=10000           from seed 0 on
+make simulation DAYS=1 SEED=4711     one of them again
 """
 # ruff: noqa: T201 - it is a program of the terminal
 
@@ -13,6 +13,7 @@ import traceback
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 
+from tests.arguments import at_least_one
 from tests.simulation.day import live
 
 CHUNK = 20
@@ -33,8 +34,8 @@ def live_all(first: int, last: int) -> list[tuple[int, str]]:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    parser = argparse.ArgumentParser(prog="python -m tests.simulation.run", description="Live many days.")
-    parser.add_argument("--days", type=int, default=10_000)
+    parser = argparse.ArgumentParser(prog="make simulation", description="Live many days.")
+    parser.add_argument("--days", type=at_least_one, default=10_000)
     parser.add_argument("--first", type=int, default=0, help="the seed of the first")
     parser.add_argument("--at-once", type=int, default=os.cpu_count() or 1, help="processes")
     given = parser.parse_args(arguments)
@@ -45,7 +46,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         for seed, text in wrong:
             bad += 1
             print(f"{text}seed {seed}: FAILED; to see it again:")
-            print(f"    python -m tests.simulation.run --first {seed} --days 1", flush=True)
+            print(f"    make simulation DAYS=1 SEED={seed}", flush=True)
         if sys.stderr.isatty() or lived % LINE_EVERY == 0:
             end_of_line = "\r" if sys.stderr.isatty() else "\n"
             print(f"{lived} of {given.days} days", end=end_of_line, file=sys.stderr, flush=True)

@@ -52,5 +52,5 @@ def test_a_day_with_a_fault_is_told_with_the_command_that_shows_it_again(
     assert run.main(["--days", "2", "--first", "7", "--at-once", "1"]) == 1
     said = capsys.readouterr().out
     assert "starve: " in said
-    assert "python -m tests.simulation.run --first 7 --days 1\n" in said
+    assert "    make simulation DAYS=1 SEED=7\n" in said
     assert "simulation: 0 of 2 days from seed 7 went well" in said
