@@ -31,15 +31,15 @@ class RetryRule:
         return rng.uniform(0.0, self.bound_s(tried))
 
 
-CRITICAL = RetryRule(3, 2.0)
-HIGH = RetryRule(5, 5.0)
-NORMAL = RetryRule(5, 10.0)
-LOW = RetryRule(10, 15.0)
-VERY_LOW = RetryRule(15, 30.0)
+CRITICAL = RetryRule(2, 2.0)
+HIGH = RetryRule(4, 5.0)
+NORMAL = RetryRule(4, 10.0)
+LOW = RetryRule(9, 15.0)
+VERY_LOW = RetryRule(14, 30.0)
 
 
 def preset(priority: int) -> RetryRule:
-    """The rule of a job that has none of its own (E3).
+    """The rule of a job that has none of its own (E3): 3, 5, 5, 10 or 15 tries, the first one included.
 
     Priority 0 is critical, 1 high, 2–6 normal, 7 and 8 low, the rest very low.
     """
@@ -76,8 +76,11 @@ class Tries:
         return (error.retry_in_s or 0.0) > self._rule.cap_s
 
     def delay_s(self, rng: Random) -> float:
-        """How long to wait after a failed try: no less than the other side asked for."""
-        return max(self._rule.delay_s(self._failed, rng), self._wish_s)
+        """How long to wait after a failed try: what the other side asked for, and then the rule's delay.
+
+        So those whom it told the same time do not come back together.
+        """
+        return self._wish_s + self._rule.delay_s(self._failed, rng)
 
 
 def failure_of(error: BaseException) -> Failure | None:

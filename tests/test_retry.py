@@ -55,14 +55,15 @@ def test_delays_are_spread_over_the_whole_range() -> None:
 
 
 @pytest.mark.parametrize(
-    ("priorities", "retries", "base_s"),
+    ("priorities", "attempts", "base_s"),
     [([0], 3, 2), ([1], 5, 5), (range(2, 7), 5, 10), ([7, 8], 10, 15), ([9, 10], 15, 30)],
 )
-def test_each_priority_has_its_preset(priorities: Iterable[int], retries: int, base_s: float) -> None:
-    """E3."""
+def test_each_priority_has_its_preset(priorities: Iterable[int], attempts: int, base_s: float) -> None:
+    """E3, which counts attempts: the first try is one of them."""
     for priority in priorities:
-        rule = preset(priority)
-        assert (rule.retries, rule.bound_s(1), rule.bound_s(2)) == (retries, base_s, 2 * base_s)
+        rule, tries = preset(priority), Tries(preset(priority))
+        assert [tries.fail(PASSING) for _ in range(attempts)] == [True] * (attempts - 1) + [False]
+        assert (rule.bound_s(1), rule.bound_s(2)) == (base_s, 2 * base_s)
 
 
 def test_a_preset_has_full_jitter_and_a_cap() -> None:
@@ -106,6 +107,16 @@ def test_the_other_side_is_given_the_patience_that_it_asks_for() -> None:
     assert tries.delay_s(Lowest()) == 45
     tries.fail(SiteRateLimitedError("slower"))
     assert tries.delay_s(Lowest()) == 0
+
+
+def test_those_who_were_asked_for_the_same_patience_come_back_one_by_one_and_none_too_early() -> None:
+    rng, delays_s = Random(5), []
+    for _ in range(100):
+        tries = Tries(RetryRule(3, 10.0))
+        tries.fail(SiteRateLimitedError("slower", retry_in_s=60))
+        delays_s.append(tries.delay_s(rng))
+    assert 60 <= min(delays_s) < 61
+    assert 69 < max(delays_s) <= 70
 
 
 # ── kinds ───────────────────────────────────────────────────────────────────────────────────────
