@@ -73,10 +73,7 @@ class _Desk:
         if (off := self._off(args["job"])) is not None:
             return {"job": off.job.name, "lines": [why_off(off)]}
         actor = self._supervisor.find(args["job"])
-        reason = self._house.modes.why_not(actor.job)
-        lines = why(actor, self._house.allocator.snapshot())
-        if reason is not None:
-            lines.insert(0, f"It would be skipped now: {reason}.")
+        lines = why(actor, self._house.allocator.snapshot(), self._house.modes.why_not(actor.job))
         if actor.job.name == RECONCILIATION:
             lines += await posts.findings(self._house)
         return {"job": actor.job.name, "lines": lines}
@@ -126,8 +123,11 @@ class _Desk:
     async def resume(self, _caller: Caller, args: Args) -> Args:
         job = args.get("job")
         self._check_on(job)
+        was_at_rest = any(map(_is_at_rest, self._meant(job)))
         self._supervisor.resume(job)
         await self._remember(lambda database: database.run(runs.resume, job), f"resume of {job or 'all'}")
+        if not was_at_rest:
+            return {"message": f"Job {job} was not paused." if job else "No job was paused."}
         return {"message": f"Resumed {f'job {job}' if job else 'all jobs'}."}
 
     async def run(self, caller: Caller, args: Args) -> Args:
@@ -145,6 +145,10 @@ class _Desk:
         supervisor = self._house.supervisor
         running = ", ".join(supervisor.running if supervisor else []) or "none"
         return {"message": f"Draining; the daemon ends when the runs under way have ended (now: {running})."}
+
+    def _meant(self, job: str | None) -> list[Actor]:
+        """The actor of the job, or all of them."""
+        return [*self._supervisor.actors.values()] if job is None else [self._supervisor.find(job)]
 
     def _off(self, job: str) -> SwitchedOff | None:
         return next((off for off in self._house.switched_off if off.job.name == job), None)
@@ -172,6 +176,11 @@ class _Desk:
 
 def _still_starting() -> ControlError:
     return ControlError("the daemon is still starting", remedy="See: orchestrator ctl status")
+
+
+def _is_at_rest(actor: Actor) -> bool:
+    """Whether only a person gets the job going again."""
+    return actor.is_paused or actor.state is ActorState.FAILED
 
 
 def _run_message(actor: Actor, why_not: str | None) -> str:

@@ -220,11 +220,19 @@ def why_off(off: SwitchedOff) -> str:
     return f"Switched off in the settings. {off.way_on}."
 
 
-def why(actor: Actor, snapshot: Snapshot) -> list[str]:
-    """What the job is doing and why, as sentences; the first one is the short answer."""
-    lines = [_why_state(actor)]
+def why(actor: Actor, snapshot: Snapshot, why_not: str | None = None) -> list[str]:
+    """What the job is doing and why, as sentences; the first one is the short answer.
+
+    `why_not` is why a run that began now would be skipped.
+    """
+    is_queued = any(waiter.holder == actor.job.name for waiter in snapshot.queue)
+    lines = [_why_state(actor, is_queued)]
     for line in snapshot.explain(actor.job.name):
         lines.insert(0 if line.startswith("Has waited") else len(lines), line)
+    if why_not is not None and actor.state is ActorState.RUNNING:
+        lines.append(f"A new run would be skipped: {why_not}.")
+    elif why_not is not None:
+        lines.insert(0, f"It would be skipped now: {why_not}.")
     last = actor.history.last
     if last is not None:
         detail = f" ({last.outcome.detail})" if last.outcome.detail else ""
@@ -233,7 +241,7 @@ def why(actor: Actor, snapshot: Snapshot) -> list[str]:
     return lines
 
 
-def _why_state(actor: Actor) -> str:
+def _why_state(actor: Actor, is_queued: bool) -> str:
     due = actor.due_at.strftime("%H:%M:%S UTC") if actor.due_at else "as soon as the start allows"
     match actor.state:
         case ActorState.PAUSED:
@@ -242,6 +250,8 @@ def _why_state(actor: Actor) -> str:
             return f"Failed: {actor.detail}. Start it again with: orchestrator ctl resume {actor.job.name}"
         case ActorState.BACKING_OFF:
             return f"Backs off after a failure: {actor.detail}."
+        case ActorState.RUNNING if is_queued:
+            return f"Its run has begun ({actor.detail}) and waits for a slot.{_last_words(actor)}"
         case ActorState.RUNNING:
             return f"Runs now, because of: {actor.detail}.{_last_words(actor)}"
         case ActorState.OFF:

@@ -8,6 +8,7 @@ import trio
 from structlog.testing import capture_logs
 
 from orchestrator import wiring
+from orchestrator.actors import supervisor
 from orchestrator.actors.actor import ActorState
 from orchestrator.breaker import BreakerRule, judge_by
 from orchestrator.breakers import Breakers, Party
@@ -104,6 +105,19 @@ async def test_why_says_first_that_the_job_would_be_skipped(autojump_clock: obje
         ]
 
 
+async def test_why_says_of_the_present_run_before_it_speaks_of_a_next_one(autojump_clock: object) -> None:
+    async with a_stage([a_job("plan", Work(is_held=True))]) as stage:
+        house = make_house(stage)
+        house.checks.add(Check(DATABASE, Part(ControlError("no answer")).probe))
+        await house.checks.look(DATABASE)
+        stage.supervisor.run_now("plan", "alice")
+        await settle()
+        assert (await Socket(house).ask("why", job="plan"))["lines"] == [
+            "Runs now, because of: asked by alice.",
+            "A new run would be skipped: the database is down: no answer.",
+        ]
+
+
 # ── operating ───────────────────────────────────────────────────────────────────────────────────
 
 
@@ -153,6 +167,20 @@ async def test_resume_of_all_forgets_every_pause(database: Database, autojump_cl
         assert await socket.ask("resume") == {"message": "Resumed all jobs."}
         assert paused(stage) == []
         assert await paused_in(database) == set()
+
+
+async def test_resume_says_when_there_is_nothing_to_resume(
+    database: Database, autojump_clock: object
+) -> None:
+    bug = ZeroDivisionError("bug")
+    async with a_stage([a_job("plan", Work([bug]))], rule=supervisor.RestartRule(budget=0)) as stage:
+        socket = Socket(make_house(stage, database))
+        assert await socket.ask("resume") == {"message": "No job was paused."}
+        assert await socket.ask("resume", job="plan") == {"message": "Job plan was not paused."}
+        stage.supervisor.run_now("plan", "alice")
+        await settle()
+        assert stage.actor.state is ActorState.FAILED
+        assert await socket.ask("resume", job="plan") == {"message": "Resumed job plan."}
 
 
 async def test_a_job_that_was_resumed_out_of_a_pause_of_all_stays_resumed(

@@ -398,7 +398,7 @@ async def test_a_job_that_waits_for_a_slot_is_queued_and_says_who_is_ahead(autoj
     assert lines[0] == row["why"]
     assert lines[0].startswith("Has waited 7.0 s for a slot in lane background: ")
     assert "news (background) holds slot 0" in lines[0]
-    assert lines[1] == "Runs now, because of: asked by alice."
+    assert lines[1:] == ["Its run has begun (asked by alice) and waits for a slot."]
 
 
 async def test_a_job_that_holds_a_slot_says_which_for_how_long_and_whether_it_was_called_back(
