@@ -41,6 +41,12 @@ Event = asyncio.Event
 sleep = asyncio.sleep
 """`await sleep(seconds)` for code that runs inside a call."""
 
+
+def later(delay_s: float, fn: Callable[[], object]) -> asyncio.TimerHandle:
+    """Call `fn` on the asyncio thread after `delay_s`, unless it is cancelled; for code inside a call."""
+    return asyncio.get_running_loop().call_later(delay_s, fn)
+
+
 THREAD_END_S = 5.0
 """How long a thread whose loop has ended may take to vanish; it has nothing left to do."""
 

@@ -94,6 +94,10 @@ class FenceLostError(DatabaseError):
     """Another daemon has taken over this database; this one must not write any more."""
 
 
+class DatabaseReplacedError(FenceLostError):
+    """The database is another one now, or an older state of itself: what was recorded last is not there."""
+
+
 class PostStateError(DatabaseError):
     """A post is not in the state that the step needs."""
 

@@ -81,6 +81,9 @@ class Metrics:
         self.db_connections = self._gauge(
             "db_pool_connections", "Database connections.", state=("used", "idle")
         )
+        self.db_leaks = self._gauge(
+            "db_pool_leaks", "Database connections held for longer than they may be (database.leak_s)."
+        )
         self.breaker_state = self._gauge(
             "circuit_breaker_state", "1 for the state that the breaker is in.", breaker=(), state=()
         )

@@ -19,7 +19,7 @@ from orchestrator.actors.supervisor import RestartRule, Supervisor
 from orchestrator.actors.window import PostingWindows
 from orchestrator.allocator import Allocator
 from orchestrator.clock import Clock
-from orchestrator.db.pool import Connection, Database
+from orchestrator.db.pool import Connection, Database, Holder, PoolStatistics
 from orchestrator.errors import DatabaseUnavailableError
 from orchestrator.health.checks import Checks
 from orchestrator.health.modes import Modes
@@ -62,9 +62,18 @@ class DownDatabase(Database):
     def __init__(self, *, hangs: bool = False) -> None:
         self.hangs = hangs
         self.asked = 0
+        self.holders: tuple[Holder, ...] = ()
+
+    def statistics(self) -> PoolStatistics:
+        return PoolStatistics(10, 0, 0, 0, 0, self.holders, 0, 0, 0)
 
     async def run(
-        self, work: Callable[[Connection, *Args], Awaitable[T]], /, *args: *Args, read_only: bool = False
+        self,
+        work: Callable[[Connection, *Args], Awaitable[T]],
+        /,
+        *args: *Args,
+        read_only: bool = False,
+        limit_s: float | None = None,
     ) -> T:
         self.asked += 1
         await trio.lowlevel.checkpoint()

@@ -18,6 +18,10 @@ class ScriptedDatabase(Database):
     def __init__(self, answer: Callable[[str], object]) -> None:
         self._answer = answer
         self.asked: list[str] = []
+        self.doubts = 0
+
+    def doubt(self) -> None:
+        self.doubts += 1
 
     async def run(self, work: Callable[..., Any], /, *_args: Any, **_options: Any) -> Any:  # type: ignore[override]
         await trio.lowlevel.checkpoint()

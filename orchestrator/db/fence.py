@@ -11,7 +11,7 @@ from orchestrator import crash
 from orchestrator.crash import Step
 from orchestrator.db import lease
 from orchestrator.db.pool import Database
-from orchestrator.errors import DatabaseUnavailableError, FenceLostError
+from orchestrator.errors import DatabaseRefusedError, DatabaseUnavailableError, FenceLostError
 
 RENEWALS_PER_TTL = 4
 """So many tries to renew fit in the lease's time, so that a short outage loses nothing. Each is given up
@@ -29,16 +29,22 @@ class Fence:
         self.number = number
         self.ttl_s = ttl_s
         self._sure_until = asked_at + ttl_s
+        self._renewals = 0
 
     def check(self) -> None:
         """Raises FenceLostError when the lease may have passed to another daemon by now."""
         if boot_time() >= self._sure_until:
             raise FenceLostError(
-                f"the lease on the database was not renewed for {self.ttl_s:g} s; another daemon may have it"
+                f"the lease on the database was not renewed for {self.ttl_s:g} s; another daemon may have it",
+                remedy="It is renewed as soon as the database lets us. If nothing else is wrong with that, "
+                "see who locks the table daemon_lease, or raise database.lease_ttl_s",
             )
 
     async def keep(self, database: Database) -> None:
-        """Renew for ever. Raises FenceLostError when another daemon has taken over."""
+        """Renew for ever. FenceLostError: another daemon has taken over, or the database was replaced.
+
+        A database that is away, or refuses us for a while, is asked again and again.
+        """
         share_s = self.ttl_s / RENEWALS_PER_TTL
         next_at = trio.current_time() + share_s
         while True:
@@ -48,12 +54,13 @@ class Fence:
                 await self._renew(database)
             if scope.cancelled_caught:
                 log.warning("lease_not_renewed", error=f"no answer within {share_s:g} s")
+                database.doubt()
 
     async def _renew(self, database: Database) -> None:
         asked_at = boot_time()
         try:
-            await database.run(lease.renew, self.number, self.ttl_s)
-        except DatabaseUnavailableError as error:
+            self._renewals = await database.run(lease.renew, self.number, self.ttl_s, self._renewals)
+        except (DatabaseUnavailableError, DatabaseRefusedError) as error:
             log.warning("lease_not_renewed", error=str(error))
         else:
             self._sure_until = asked_at + self.ttl_s

@@ -6,8 +6,14 @@ while it was stopped finds out at its next write.
 
 from dataclasses import dataclass
 
+import asyncpg
+
 from orchestrator.db.pool import Connection
-from orchestrator.errors import FenceLostError
+from orchestrator.errors import DatabaseReplacedError, FenceLostError
+
+HAS_RENEWALS = """
+SELECT EXISTS (SELECT FROM pg_attribute WHERE attrelid = 'daemon_lease'::regclass AND attname = 'renewals')
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,10 +34,13 @@ async def prepare(connection: Connection) -> None:
             id         integer PRIMARY KEY CHECK (id = 1),
             fence      bigint NOT NULL,
             owner      text NOT NULL,
-            expires_at timestamptz NOT NULL
+            expires_at timestamptz NOT NULL,
+            renewals   bigint NOT NULL DEFAULT 0
         )
         """
     )
+    if not await connection.fetchval(HAS_RENEWALS):
+        await connection.execute("ALTER TABLE daemon_lease ADD COLUMN renewals bigint NOT NULL DEFAULT 0")
 
 
 async def claim(connection: Connection, owner: str, ttl_s: float) -> int | Held:
@@ -60,15 +69,28 @@ async def claim(connection: Connection, owner: str, ttl_s: float) -> int | Held:
     return Held(held["owner"], max(0.1, float(held["left_s"])))
 
 
-async def renew(connection: Connection, fence: int, ttl_s: float) -> None:
-    """Hold the lease for another `ttl_s`. Raises FenceLostError when another daemon has it."""
-    done = await connection.execute(
-        "UPDATE daemon_lease SET expires_at = clock_timestamp() + make_interval(secs => $2) WHERE fence = $1",
-        fence,
-        ttl_s,
-    )
-    if done != "UPDATE 1":
-        raise FenceLostError("another daemon has taken over this database")
+async def renew(connection: Connection, fence: int, ttl_s: float, renewals: int = 0) -> int:
+    """Hold the lease for another `ttl_s`; how often it has been renewed, which only grows.
+
+    `renewals` is the caller's last such answer. Raises FenceLostError when another daemon has the lease,
+    DatabaseReplacedError when the database knows less than `renewals`, or has no lease at all.
+    """
+    try:
+        renewed = await connection.fetchval(
+            """
+            UPDATE daemon_lease
+            SET expires_at = clock_timestamp() + make_interval(secs => $2), renewals = renewals + 1
+            WHERE fence = $1 AND renewals >= $3 RETURNING renewals
+            """,
+            fence,
+            ttl_s,
+            renewals,
+        )
+    except asyncpg.UndefinedTableError:
+        raise _lost(None, fence) from None
+    if renewed is None:
+        raise _lost(await connection.fetchval("SELECT fence FROM daemon_lease"), fence)
+    return int(renewed)
 
 
 async def release(connection: Connection, fence: int) -> None:
@@ -79,8 +101,19 @@ async def release(connection: Connection, fence: int) -> None:
 async def check(connection: Connection, fence: int) -> None:
     """Hold the lease's row against a change of owner until the transaction ends.
 
-    Raises FenceLostError when `fence` is no longer the valid one.
+    Raises FenceLostError when `fence` is no longer the valid one, DatabaseReplacedError when it was never
+    given here.
     """
     held = await connection.fetchval("SELECT fence FROM daemon_lease FOR SHARE")
     if held != fence:
-        raise FenceLostError("another daemon has taken over this database")
+        raise _lost(held, fence)
+
+
+def _lost(held: int | None, fence: int) -> FenceLostError:
+    """Why `fence` does not hold, where the database has `held`: the number never gets smaller."""
+    if held is not None and held > fence:
+        return FenceLostError("another daemon has taken over this database")
+    return DatabaseReplacedError(
+        "the database is another one now, or an older state of itself: what was recorded last is not there",
+        remedy="Posts since then may go out again: see “Backup” in docs/operations.md before the next start",
+    )

@@ -4,6 +4,7 @@ import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from functools import partial
 from typing import TypeVar, TypeVarTuple
 
 import structlog
@@ -11,8 +12,9 @@ import trio
 
 from orchestrator import aio
 from orchestrator.db import failures
+from orchestrator.db.callers import Caller, caller
 from orchestrator.db.connection import Connection, Pool, Query, cut, in_transaction, is_closed, make_pool
-from orchestrator.errors import BridgeClosedError, DatabaseUnavailableError
+from orchestrator.errors import BridgeClosedError, DatabaseRefusedError, DatabaseUnavailableError
 from orchestrator.settings import DatabaseSettings
 
 __all__ = ["Connection", "Database", "Holder", "PoolStatistics", "open_database"]
@@ -22,8 +24,8 @@ Args = TypeVarTuple("Args")
 
 log = structlog.get_logger("db")
 
-SLOW_S = 1.0
-"""Statements and transactions that take longer are logged."""
+PING_LIMIT_S = 5.0
+"""For the answer to a ping; longer than that, and the connection is taken for a dead one."""
 RELEASE_TIMEOUT_S = 5.0
 CLOSE_TIMEOUT_S = 5.0
 HOLDERS_SHOWN = 5
@@ -35,7 +37,11 @@ class Holder:
     """A work that has a connection."""
 
     work: str
+    owner: str
+    """Who asked for it, such as "job posting"."""
     held_s: float
+    is_leak: bool
+    """Whether it has been held for longer than `database.leak_s`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +60,8 @@ class PoolStatistics:
     """Transactions begun since the start."""
     connections_lost: int
     """Connections given up as broken or demoted since the start."""
+    leaks: int
+    """Connections that were held for longer than `database.leak_s` since the start."""
 
 
 @dataclass(slots=True, eq=False)
@@ -61,6 +69,7 @@ class _Run:
     """One work on its way. Written on the asyncio thread."""
 
     work: str
+    caller: Caller
     asked_at: float
     got_at: float = 0.0
 
@@ -77,27 +86,49 @@ class Database:
     def __init__(self, pool: Pool, settings: DatabaseSettings, place: str = "") -> None:
         self._pool = pool
         self._place = f" ({place})" if place else ""
-        self._acquire_timeout_s = settings.connect_timeout_s
+        self._settings = settings
         self._running: dict[_Run, None] = {}  # written on the asyncio thread, copied on trio's
         self._waiting = 0
         self._transactions = 0
         self._connections_lost = 0
+        self._leaks = 0
+        self._doubt = trio.Event()
 
     async def run(
-        self, work: Callable[[Connection, *Args], Awaitable[T]], /, *args: *Args, read_only: bool = False
+        self,
+        work: Callable[[Connection, *Args], Awaitable[T]],
+        /,
+        *args: *Args,
+        read_only: bool = False,
+        limit_s: float | None = None,
     ) -> T:
         """Run `await work(connection, *args)` on the asyncio side in one transaction.
 
         Commits when `work` returns, rolls back when it raises or we are cancelled. Errors of this program
         and plain bugs pass through untouched; those of asyncpg, the network and the server become
         DatabaseUnavailableError, DatabaseRefusedError or DatabaseError. When a connection is lost during the
-        commit, DatabaseUnavailableError leaves open whether the transaction took place.
+        commit, DatabaseUnavailableError leaves open whether the transaction took place. `limit_s`: the
+        transaction may take so long once it has its connection; default: as long as its statements may.
         """
-        return await aio.call(self._run, work, args, read_only)
+        run = _Run(getattr(work, "__qualname__", repr(work)), caller(), time.monotonic())
+        try:
+            return await aio.call(self._run, run, work, args, read_only, limit_s)
+        except (DatabaseUnavailableError, DatabaseRefusedError):
+            self.doubt()
+            raise
 
     async def ping(self) -> None:
         """Check that the database takes writes now; raises as `run` does."""
-        await self.run(_check_writable, self._place)
+        await self.run(_check_writable, self._place, limit_s=PING_LIMIT_S)
+
+    def doubt(self) -> None:
+        """Somebody could not do his work: whoever waits in `doubted` should look."""
+        self._doubt.set()
+
+    async def doubted(self) -> None:
+        """Wait until a work finds the database away, refusing or overloaded."""
+        await self._doubt.wait()
+        self._doubt = trio.Event()
 
     def statistics(self) -> PoolStatistics:
         size, running = self._pool.get_size(), len(self._running)
@@ -110,17 +141,23 @@ class Database:
             holders=self._holders(),
             transactions=self._transactions,
             connections_lost=self._connections_lost,
+            leaks=self._leaks,
         )
 
     # ── asyncio side ────────────────────────────────────────────────────────────────────────────
 
     async def _run(
-        self, work: Callable[[Connection, *Args], Awaitable[T]], args: tuple[*Args], read_only: bool
+        self,
+        run: _Run,
+        work: Callable[[Connection, *Args], Awaitable[T]],
+        args: tuple[*Args],
+        read_only: bool,
+        limit_s: float | None,
     ) -> T:
-        run = _Run(getattr(work, "__qualname__", repr(work)), asked_at=time.monotonic())
         async with self._connection(run, read_only) as connection:
-            with connection.query_logger(_query_logger(run.work)):
-                return await in_transaction(connection, read_only, work, args)
+            with connection.query_logger(_query_logger(run.work, self._settings.slow_s)):
+                async with aio.timeout(limit_s):
+                    return await in_transaction(connection, read_only, work, args)
 
     @asynccontextmanager
     async def _connection(self, run: _Run, read_only: bool) -> AsyncIterator[Connection]:
@@ -128,27 +165,32 @@ class Database:
         run.got_at = time.monotonic()
         self._running[run] = None
         self._transactions += 1
+        alarm = aio.later(self._settings.leak_s, partial(self._report_leak, run))
         try:
             yield connection
         except DatabaseUnavailableError:
-            await self._give_up(connection)
+            cut(connection)
             raise
         except failures.FOREIGN as error:
             verdict = failures.judge(
                 error, is_closed=is_closed(connection), is_read_only=read_only, place=self._place
             )
             if verdict.is_connection_lost:
-                await self._give_up(connection)
+                cut(connection)
             raise verdict.error from error
         finally:
+            alarm.cancel()
             del self._running[run]
-            _log_slow(run)
+            _log_slow(run, self._settings.slow_s)
+            if is_closed(connection):  # lost, or silent when a cancelled work was to be rolled back
+                self._connections_lost += 1
+                await self._pool.expire_connections()  # the others likely are too
             await self._release(connection)
 
     async def _acquire(self) -> Connection:
         self._waiting += 1
         try:
-            async with aio.timeout(self._acquire_timeout_s):
+            async with aio.timeout(self._settings.connect_timeout_s):
                 connection: Connection = await self._pool.acquire()
                 return connection
         except TimeoutError as error:
@@ -162,11 +204,12 @@ class Database:
             self._waiting -= 1
 
     def _no_connection(self) -> DatabaseUnavailableError:
-        waited = f"no database connection within {self._acquire_timeout_s:g} s"
+        waited = f"no database connection within {self._settings.connect_timeout_s:g} s"
         in_use, most = len(self._running), self._pool.get_max_size()
         if in_use < most:
             return DatabaseUnavailableError(f"{waited}: the server did not answer{self._place}")
-        shown = ", ".join(f"{one.work} for {one.held_s:.1f} s" for one in self._holders()[:HOLDERS_SHOWN])
+        longest = self._holders()[:HOLDERS_SHOWN]
+        shown = ", ".join(f"{one.work} of {one.owner} for {one.held_s:.1f} s" for one in longest)
         return DatabaseUnavailableError(
             f"{waited}: {in_use} of {most} are in use, by {shown}",
             remedy="Find out why these take so long: the log's slow_query and slow_transaction say more",
@@ -174,14 +217,20 @@ class Database:
 
     def _holders(self) -> tuple[Holder, ...]:
         now = time.monotonic()
-        held = [Holder(run.work, now - run.got_at) for run in list(self._running)]
-        return tuple(sorted(held, key=lambda one: -one.held_s))
+        held = [(now - run.got_at, run) for run in list(self._running)]
+        leak_s = self._settings.leak_s
+        holders = [Holder(run.work, run.caller.owner, held_s, held_s > leak_s) for held_s, run in held]
+        return tuple(sorted(holders, key=lambda one: -one.held_s))
 
-    async def _give_up(self, connection: Connection) -> None:
-        """Close this connection, and have the others replaced before they are used again."""
-        self._connections_lost += 1
-        cut(connection)
-        await self._pool.expire_connections()
+    def _report_leak(self, run: _Run) -> None:
+        self._leaks += 1
+        log.error(
+            "connection_held_too_long",
+            work=run.work,
+            owner=run.caller.owner,
+            held_s=round(time.monotonic() - run.got_at, 3),
+            stack=run.caller.stack(),
+        )
 
     async def _release(self, connection: Connection) -> None:
         try:
@@ -232,9 +281,9 @@ async def _check_writable(connection: Connection, place: str) -> None:
         )
 
 
-def _query_logger(work: str) -> Callable[[Query], None]:
+def _query_logger(work: str, slow_s: float) -> Callable[[Query], None]:
     def log_slow_query(query: Query) -> None:
-        if query.elapsed > SLOW_S:
+        if query.elapsed > slow_s:
             log.warning(
                 "slow_query", work=work, duration_s=round(query.elapsed, 3), query=query.query[:QUERY_SHOWN]
             )
@@ -242,9 +291,9 @@ def _query_logger(work: str) -> Callable[[Query], None]:
     return log_slow_query
 
 
-def _log_slow(run: _Run) -> None:
+def _log_slow(run: _Run, slow_s: float) -> None:
     waited_s, took_s = run.got_at - run.asked_at, time.monotonic() - run.got_at
-    if waited_s + took_s > SLOW_S:
+    if waited_s + took_s > slow_s:
         log.warning(
             "slow_transaction", work=run.work, duration_s=round(took_s, 3), waited_s=round(waited_s, 3)
         )

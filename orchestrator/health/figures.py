@@ -61,6 +61,7 @@ def observe(metrics: Metrics, house: House) -> None:
         found = house.database.statistics()
         metrics.db_connections.labels(state="used").set(found.in_use)
         metrics.db_connections.labels(state="idle").set(found.idle)
+        metrics.db_leaks.set(sum(holder.is_leak for holder in found.holders))
 
 
 async def measure(metrics: Metrics, house: House, pool: ContextPool) -> None:

@@ -34,6 +34,19 @@ def of_checks(checks: Checks) -> list[Row]:
     ]
 
 
+def of_leaks(database: Database, clock: Clock) -> list[Row]:
+    """Connections to the database that somebody does not give back."""
+    return [
+        problem(
+            f"a database connection is not given back: {held.work} of {held.owner}",
+            iso(clock.now() - clock.span(held.held_s)),
+            "The log's connection_held_too_long says where it was asked for; if it does not end, restart",
+        )
+        for held in database.statistics().holders
+        if held.is_leak
+    ]
+
+
 def of_jobs(jobs: Iterable[Row]) -> list[Row]:
     """Jobs that stand still, and those that gave up and have done nothing since."""
     found = []

@@ -105,6 +105,7 @@ def read_live(house: House) -> Document:
     snapshot = house.allocator.snapshot()
     jobs = [job_row(actor, snapshot) for actor in supervisor.actors.values()] if supervisor else []
     jobs += [off_row(off) for off in house.switched_off]
+    leaks = problems.of_leaks(house.database, house.clock) if house.database is not None else []
     status: Document = {
         "version": orchestrator.__version__,
         "mode": house.modes.mode.value,
@@ -115,7 +116,7 @@ def read_live(house: House) -> Document:
         "note": house.note,
         "ready_s": house.ready_s,
         "startup": [{"step": step, "duration_s": duration_s} for step, duration_s in house.steps],
-        "problems": problems.of_checks(house.checks) + problems.of_jobs(jobs),
+        "problems": problems.of_checks(house.checks) + leaks + problems.of_jobs(jobs),
         "checks": [asdict(result) for result in house.checks.results.values()],
         **allocator_rows(snapshot),
         **breaker_rows(house.breakers),

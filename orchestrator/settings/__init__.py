@@ -89,6 +89,8 @@ class DatabaseSettings(Section):
     connect_timeout_s: Seconds = Field(10, description="one attempt to connect")
     statement_timeout_s: Seconds = Field(30, description="longest statement")
     lease_ttl_s: Seconds = Field(10, description="a daemon silent for so long loses the database")
+    slow_s: Seconds = Field(1, description="statements and transactions that take longer are logged")
+    leak_s: Seconds = Field(60, description="a connection held for longer is a problem in `ctl status`")
 
     @field_validator("dsn")
     @classmethod

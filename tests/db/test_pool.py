@@ -299,6 +299,12 @@ async def test_a_statement_that_takes_too_long_is_unavailable(database_dsn: str)
             await database.run(execute, "SELECT pg_sleep(50)")
 
 
+async def test_a_transaction_may_have_a_limit_of_its_own(notes: Database) -> None:
+    with pytest.raises(DatabaseUnavailableError, match="did not answer in time"):
+        await notes.run(execute, "SELECT pg_sleep(50)", limit_s=0.05)
+    assert await notes.run(count_notes) == 0
+
+
 async def test_a_work_that_raises_unavailable_by_itself_has_its_connection_replaced(notes: Database) -> None:
     async def finds_it_useless(connection: Connection) -> None:
         raise DatabaseUnavailableError("useless")
@@ -398,7 +404,7 @@ async def test_a_pool_that_is_used_up_says_by_whom(database_dsn: str) -> None:
     async with aio.open_bridge(), open_database(database_dsn, settings) as database:
         async with Hog().holding(database), Hog().holding(database):
             with pytest.raises(
-                DatabaseUnavailableError, match=r"2 of 2 are in use, by Hog\.hold for 0\.\d s"
+                DatabaseUnavailableError, match=r"2 of 2 are in use, by Hog\.hold of task \S+ for 0\.\d s"
             ) as caught:
                 await database.run(count_notes)
         assert await database.run(fetch, "SELECT 1") == 1
@@ -425,12 +431,13 @@ async def _nothing() -> None:
 
 
 async def test_slow_statements_and_transactions_are_logged_by_the_name_of_their_work(
-    notes: Database, monkeypatch: pytest.MonkeyPatch
+    notes: Database, database_dsn: str
 ) -> None:
-    monkeypatch.setattr(pool, "SLOW_S", 0.0)
+    settings = DatabaseSettings(slow_s=1e-9)
     with structlog.testing.capture_logs() as logs:
-        await notes.run(count_notes)
-        await aio.call(_nothing)
+        async with open_database(database_dsn, settings) as slow:
+            await slow.run(count_notes)
+            await aio.call(_nothing)
     queries = [line["query"] for line in logs if line["event"] == "slow_query"]
     assert queries == ["BEGIN;", "SELECT count(*) FROM notes", "COMMIT;"]
     assert [line["work"] for line in logs if line["event"] == "slow_transaction"] == ["count_notes"]

@@ -13,7 +13,7 @@ import trio
 from orchestrator.actors.supervisor import RestartRule
 from orchestrator.db import comparison, posts
 from orchestrator.db.comparison import Findings
-from orchestrator.db.pool import Database
+from orchestrator.db.pool import Database, Holder
 from orchestrator.db.posts import Stamp
 from orchestrator.errors import (
     BrowserError,
@@ -23,9 +23,11 @@ from orchestrator.errors import (
     SettingsError,
     SiteUnavailableError,
 )
+from orchestrator.health import figures
 from orchestrator.health.checks import Check
 from orchestrator.health.problems import OVERDUE_S
 from orchestrator.health.status import House, SwitchedOff, job_row, read_live, read_status, summary, why
+from orchestrator.metrics import Metrics
 from orchestrator.model import PostState, done, nothing_to_do, over_budget
 from tests import rows
 from tests.fakes import NOON, DownDatabase, Highest, Part, Stage, Work, a_job, a_stage, make_house, settle
@@ -516,6 +518,24 @@ async def test_with_the_database_down_the_rest_is_told_and_what_is_wrong(autojum
         status = await read_status(house)
         assert "posts" not in status
         assert status["summary"] == "Ready: the database can't be reached. Start it."
+
+
+async def test_a_connection_that_is_not_given_back_is_a_problem_with_its_owner(
+    autojump_clock: object,
+) -> None:
+    database = DownDatabase()
+    database.holders = (
+        Holder("count_by_state", "task serve", 1.0, is_leak=False),
+        Holder("claim_due", "job posting", 90.0, is_leak=True),
+    )
+    async with a_stage([a_job("plan")]) as stage:
+        house = await started(stage, database=database)
+        [problem] = read_live(house)["problems"]
+        assert problem["what"] == "a database connection is not given back: claim_due of job posting"
+        assert problem["since"]
+        assert "connection_held_too_long" in problem["remedy"]
+        figures.observe(metrics := Metrics(), house)
+    assert b"orchestrator_db_pool_leaks 1.0" in metrics.render()
 
 
 async def test_a_database_that_is_known_to_be_down_is_not_asked(autojump_clock: object) -> None:
