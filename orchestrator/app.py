@@ -337,6 +337,7 @@ class _Daemon:
             metrics=self._metrics,
             wake=self._wake,
         )
+        await tools.recall_patience()
         await tools.expect_posts()
         surroundings = Surroundings(
             clock=house.clock,

@@ -1,7 +1,7 @@
 """What the comparison of an account's timeline with its posts asks of the database, and what it has found."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
 from orchestrator.db import lease, notes
@@ -43,6 +43,10 @@ class Findings:
     """Nothing is to be done about these."""
     wrong: list[str]
     """Somebody has to look at these."""
+    gone: list[int] = field(default_factory=list)
+    """Posts that have no page any more."""
+    looked_up: list[int] = field(default_factory=list)
+    """Posts that were not listed and have been looked up; the others have their turn next time."""
 
 
 async def due(
@@ -136,7 +140,12 @@ async def move(connection: Connection, post: Listed, reference: str, stamp: Stam
 
 async def remember(connection: Connection, findings: Findings, stamp: Stamp) -> None:
     """Keep what was found in the place of what was found before."""
-    value = {"notes": findings.notes, "wrong": findings.wrong}
+    value = {
+        "notes": findings.notes,
+        "wrong": findings.wrong,
+        "gone": findings.gone,
+        "looked_up": findings.looked_up,
+    }
     await notes.remember(connection, "reconciliation", findings.account, value, stamp.fence, findings.at)
 
 
@@ -150,5 +159,13 @@ async def findings(connection: Connection, accounts: Sequence[str]) -> list[Find
         list(accounts),
     )
     return [
-        Findings(row["key"], row["saved_at"], row["value"]["notes"], row["value"]["wrong"]) for row in rows
+        Findings(
+            row["key"],
+            row["saved_at"],
+            row["value"]["notes"],
+            row["value"]["wrong"],
+            row["value"].get("gone", []),
+            row["value"].get("looked_up", []),
+        )
+        for row in rows
     ]

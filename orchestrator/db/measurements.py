@@ -96,7 +96,11 @@ async def record(
     fence: int,
     now: datetime,
 ) -> None:
-    """Store what was seen at `now`; posts `without` figures, gone or not readable, count as looked at."""
+    """Store what was seen at `now`; posts `without` figures, gone or not readable, count as looked at.
+
+    A publication that lies ahead of `now` was noted by a clock that was ahead: it counts as now from here on,
+    so that the post grows older, and is looked at less often, like any other.
+    """
     await lease.check(connection, fence)
     await connection.executemany(
         """
@@ -106,4 +110,12 @@ async def record(
         [(post_id, now, m.likes, m.replies, m.views) for post_id, m in seen],
     )
     looked_at = [post_id for post_id, _ in seen] + list(without)
-    await connection.execute("UPDATE posts SET measured_at = $2 WHERE id = ANY ($1)", looked_at, now)
+    await connection.execute(
+        """
+        UPDATE posts SET measured_at = $2,
+                         published_at = CASE WHEN published_at > $2 THEN $2 ELSE published_at END
+        WHERE id = ANY ($1)
+        """,
+        looked_at,
+        now,
+    )

@@ -13,6 +13,7 @@ from orchestrator.actors.job import Run
 from orchestrator.db import comparison, posts
 from orchestrator.db.comparison import Findings, Listed
 from orchestrator.errors import (
+    BrowserError,
     PostMissingError,
     PostStateError,
     SignedOutError,
@@ -30,7 +31,9 @@ TIMELINE_ITEMS = 100
 ACCOUNTS = 10
 """Accounts that are compared in one run."""
 PAGES = 25
-"""Pages of posts that are missing on the timeline, read to see whether they are gone."""
+"""Pages of posts that are missing on the timeline, read in one comparison to see whether they are gone."""
+MISSING = 1000
+"""So many missing posts are kept in view; those that have no turn today have theirs on another day."""
 NAMED = 5
 """References that one sentence names."""
 OF_ALL_PAGES = (SignInRefusedError, SignedOutError, SiteRateLimitedError)
@@ -64,6 +67,10 @@ class _Seen:
     gone: list[Listed] = field(default_factory=list)
     moved: list[tuple[Listed, str]] = field(default_factory=list)
     """With the new reference."""
+    looked_up: set[int] = field(default_factory=set)
+    """Missing posts that have been looked up, in this comparison or an earlier one."""
+    missing: set[int] = field(default_factory=set)
+    """All that are missing."""
 
 
 async def compare_due(run: Run, tools: Tools, apart: Apart) -> Figures:
@@ -81,14 +88,31 @@ async def compare_due(run: Run, tools: Tools, apart: Apart) -> Figures:
 
 async def _compare(run: Run, tools: Tools, account: Account, figures: Figures) -> None:
     run.beat(f"comparing {account.name} with the site")
-    async with tools.visit(run, account) as visit:
-        looked_at = tools.clock.now()
-        timeline = await visit.site.own_posts(TIMELINE_ITEMS)
-        seen, missing = await _hold_against(tools, account, timeline, looked_at)
-        await _look_up(run, visit, seen, missing)
+    earlier = await tools.database.run(comparison.findings, [account.name])
+    seen, broken = None, None
+    try:
+        async with tools.visit(run, account) as visit:
+            looked_at = tools.clock.now()
+            timeline = await visit.site.own_posts(TIMELINE_ITEMS)
+            seen, missing = await _hold_against(tools, account, timeline, looked_at)
+            missing = _in_turn(missing, seen, *earlier)
+            await _look_up(run, visit, seen, missing)
+    except BrowserError as error:
+        if seen is None:
+            raise
+        broken = error  # it is told, but the account has had its turn, and so has the page
     await _record_moves(run, tools, seen)
-    findings = Findings(account.name, looked_at, _sentences(seen), seen.wrong)
+    findings = Findings(
+        account.name,
+        looked_at,
+        _sentences(seen),
+        seen.wrong,
+        [post.id for post in seen.gone],
+        sorted(seen.looked_up) if seen.missing - seen.looked_up else [],  # when all had their turn, anew
+    )
     await tools.database.run(comparison.remember, findings, tools.stamp())
+    if broken is not None:
+        raise broken
     run.log.info(
         "account_compared",
         account=account.name,
@@ -126,7 +150,7 @@ async def _hold_against(
     missing: list[Listed] = []
     if since is not None or timeline.is_whole:
         span = (since, until)
-        missing = await tools.database.run(comparison.not_listed, account.name, references, span, PAGES)
+        missing = await tools.database.run(comparison.not_listed, account.name, references, span, MISSING)
     lacks, ours = {post.reference for post in missing}, _of_our_time(timeline, set(known))
     seen = _Seen()
     again: dict[str, str] = {}
@@ -154,12 +178,28 @@ def _oldest(timeline: Timeline, known: dict[str, datetime]) -> datetime | None:
     return moments[-1] if moments else None
 
 
+def _in_turn(
+    missing: list[tuple[Listed, str | None]], seen: _Seen, earlier: Findings | None = None
+) -> list[tuple[Listed, str | None]]:
+    """Of the missing posts those to look up now: those that were not yet, and then the others.
+
+    What was gone and is not looked up again now is gone still.
+    """
+    seen.missing = {post.id for post, _ in missing}
+    seen.looked_up = seen.missing.intersection(earlier.looked_up if earlier is not None else ())
+    chosen = sorted(missing, key=lambda one: one[1] is None and one[0].id in seen.looked_up)[:PAGES]
+    gone = set(earlier.gone if earlier is not None else ()) - {post.id for post, _ in chosen}
+    seen.gone = [post for post, reference in missing if post.id in gone and reference is None]
+    return chosen
+
+
 async def _look_up(run: Run, visit: Visit, seen: _Seen, missing: list[tuple[Listed, str | None]]) -> None:
     """Read the pages of the posts that are not listed: gone is what has none."""
     for post, reference in missing:
         if visit.lease.is_called_back:
             run.log.info("gave_slot_back", left=len(missing))
             return
+        seen.looked_up.add(post.id)  # also when its page breaks the browser, else it would always come first
         try:
             await visit.site.read_metrics(post.reference)
             if reference is not None:

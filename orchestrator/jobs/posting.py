@@ -152,8 +152,8 @@ class _Attempt:
         except PostRefusedError as error:
             return await self._fail(str(error))
         except SiteRateLimitedError as error:
-            await self._requeue(self.pause(error), str(error))
-            return over_budget(str(error))
+            await self._requeue(self.pause(error), str(error))  # noqa: ASYNC120 - cancelled is cancelled
+            raise  # the visit remembers what the site asks for
         except PostNotPressedError:
             self._is_pressed = False
             raise

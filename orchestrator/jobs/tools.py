@@ -40,7 +40,14 @@ from orchestrator.sites.session import SiteAccount
 WINDOWS = 100
 """So many of the next posts are known to the posting windows."""
 
+PATIENCE_OF = "posting"
+"""The job among whose notes stands what sites asked for; all jobs heed it."""
+
 log = structlog.get_logger("jobs")
+
+
+def _patience_key(account: "Account") -> str:
+    return f"patience/{account.settings.site}/{account.name}"
 
 
 class Site(Protocol):
@@ -124,7 +131,8 @@ class Tools:
                 raise
             except SiteRateLimitedError as error:
                 if error.retry_in_s is not None:
-                    self.patience[account.name] = self.clock.now() + self.clock.span(error.retry_in_s)
+                    until = self.clock.now() + self.clock.span(error.retry_in_s)
+                    await self._keep_patience(account, until)  # noqa: ASYNC120 - cancelled is cancelled
                 raise
             except OrchestratorError as error:
                 # It may be what lies behind an unclear answer.
@@ -138,6 +146,21 @@ class Tools:
         if 0.0 < left_s <= MAX_RETRY_IN_S:  # what is longer was noted by a clock that was ahead
             text = f"the site asked for patience with {name}, for {left_s:.0f} s more"
             raise SiteRateLimitedError(text, retry_in_s=left_s)
+
+    async def recall_patience(self) -> None:
+        """Heed what sites asked of an earlier daemon. Raises DatabaseError."""
+        for name, account in self.accounts.items():
+            until = await self.database.run(notes.recall, PATIENCE_OF, _patience_key(account))
+            if until is not None:
+                self.patience[name] = datetime.fromisoformat(until)
+
+    async def _keep_patience(self, account: Account, until: datetime) -> None:
+        self.patience[account.name] = until
+        note = (PATIENCE_OF, _patience_key(account), until.isoformat(), self.fence.number, self.clock.now())
+        try:
+            await self.database.run(notes.remember, *note)
+        except DatabaseError as error:
+            log.warning("patience_not_kept", account=account.name, error=str(error))
 
     def not_asked(self, run: Run) -> dict[str, str]:
         """The accounts whose site is not to be asked now, and why; the job is woken when it may be."""

@@ -81,8 +81,9 @@ class House:
 
     async def restart(self) -> None:
         """As if the daemon had been killed and started again: a new fence, and the past is settled."""
-        self.tools = replace(self.tools, fence=await new_fence(self.database))
+        self.tools = replace(self.tools, fence=await new_fence(self.database), patience={})
         await self.database.run(posts.recover, self.stamp())
+        await self.tools.recall_patience()
 
     def slots(self) -> list[str]:
         return [slot.state for slot in self.tools.allocator.snapshot().slots]

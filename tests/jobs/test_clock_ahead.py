@@ -64,6 +64,17 @@ async def test_a_post_of_then_is_measured_again(house: House, *, is_measured: bo
         house.moment.go(minutes=20)
 
 
+async def test_a_post_of_then_grows_older_like_any_other(house: House) -> None:
+    house.moment.go(days=365)
+    await publish(house)
+    house.moment.go(days=-365)
+    await measure(house.run("metrics_scraper", 1), house.tools)
+    house.moment.go(days=1, minutes=1)
+    assert (await measure(house.run("metrics_scraper", 1), house.tools)).figures["pages"] == 1
+    house.moment.go(minutes=20)
+    assert (await measure(house.run("metrics_scraper", 1), house.tools)).ending is Ending.NOTHING_TO_DO
+
+
 async def test_a_post_that_was_measured_then_is_measured_again(house: House) -> None:
     await publish(house)
     house.moment.go(days=365)

@@ -8,7 +8,7 @@ import trio
 from orchestrator.actors.job import ASKED_BY
 from orchestrator.db import comparison
 from orchestrator.db.comparison import Findings
-from orchestrator.errors import PageUnexpectedError, SignInRefusedError
+from orchestrator.errors import ContextBrokenError, PageUnexpectedError, SignInRefusedError
 from orchestrator.jobs import reconciliation
 from orchestrator.jobs.posting import post_one
 from orchestrator.jobs.reconciliation import reconcile
@@ -206,6 +206,60 @@ async def test_a_page_that_can_not_be_read_tells_nothing(house: House) -> None:
     house.site.gone.add(reference)
     house.site.trouble["read_metrics"].append(PageUnexpectedError("half a page"))
     assert (await a_day_later(house)).figures == figures()
+
+
+async def test_an_account_whose_page_breaks_the_browser_has_had_its_turn(
+    house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("orchestrator.jobs.comparison.ACCOUNTS", 1)
+    for account in ("ada", "grace"):
+        await publish(house, "Bread rises", account)
+    house.site.gone.add(house.site.of("ada")[0].reference)
+    house.site.trouble["read_metrics"].append(ContextBrokenError("the browser died"))
+    with pytest.raises(ContextBrokenError):
+        await a_day_later(house)
+    assert "broken" in house.slots()
+    house.site.visits.clear()
+    await look(house)
+    assert [account for account, _ in house.site.visits] == ["grace"]
+
+
+async def test_a_page_that_breaks_the_browser_lets_the_next_ones_have_their_turn(house: House) -> None:
+    older, newer = [(await publish(house, text)) for text in ("one", "two")]
+    house.site.gone.update(reference for _, reference in (older, newer))
+    house.site.trouble["read_metrics"].append(ContextBrokenError("the browser died"))
+    with pytest.raises(ContextBrokenError):
+        await a_day_later(house)
+    house.site.trouble["read_metrics"].append(nothing)
+    house.site.trouble["read_metrics"].append(ContextBrokenError("the browser died"))
+    with pytest.raises(ContextBrokenError):
+        await a_day_later(house)
+    assert (await found(house)).gone == [older[0]]
+
+
+async def nothing() -> None:
+    await trio.lowlevel.checkpoint()
+
+
+async def test_of_many_posts_that_are_gone_each_has_its_turn_and_all_are_told(
+    house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("orchestrator.jobs.comparison.PAGES", 2)
+    ids = []
+    for number in range(5):
+        post_id, reference = await publish(house, f"text {number}")
+        ids.append(post_id)
+        house.site.gone.add(reference)
+        house.moment.go(minutes=1)
+    told = []
+    for _ in range(4):
+        await a_day_later(house)
+        told.append(sorted((await found(house)).gone))
+    assert told == [ids[3:], ids[1:], ids, ids]
+    assert len(set(house.site.looks[:6])) == 5
+    house.site.gone.discard(house.site.ledger[4].reference)
+    await a_day_later(house)
+    assert sorted((await found(house)).gone) == ids[:4]
 
 
 async def test_a_post_that_came_out_during_the_look_is_not_missed(house: House) -> None:

@@ -106,6 +106,19 @@ async def test_a_rate_limited_post_waits_as_long_as_the_site_wishes_in_real_time
     assert len(house.site.ledger) == 1
 
 
+async def test_what_a_site_asks_for_holds_over_a_restart(house: House) -> None:
+    await house.queued()
+    house.site.trouble["submit_post"].append(SiteRateLimitedError("429", retry_in_s=600.0))
+    await post(house)
+    await house.restart()
+    await house.queued("another text")
+    assert (await post(house)).ending is Ending.OVER_BUDGET
+    assert len(house.site.visits) == 1
+    house.moment.go(minutes=10)
+    await post(house)
+    assert len(house.site.ledger) == 1
+
+
 async def test_what_the_site_has_not_looked_at_uses_up_no_try(house: House) -> None:
     post_id = await house.queued()
     for _ in range(house.tools.settings.posting.attempts):
