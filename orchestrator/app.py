@@ -23,6 +23,9 @@ from orchestrator.actors.history import SUCCESSES
 from orchestrator.actors.job import Job
 from orchestrator.actors.runlog import DatabaseRunLog
 from orchestrator.actors.supervisor import Supervisor
+from orchestrator.alerts.desk import Desk
+from orchestrator.alerts.parties import destination_parties
+from orchestrator.alerts.sender import open_senders
 from orchestrator.allocator import Allocator
 from orchestrator.breaker import Transition
 from orchestrator.breakers import ADMITTING, Breakers, Probe
@@ -38,9 +41,12 @@ from orchestrator.db.sessions import SessionTable
 from orchestrator.errors import ControlError, DatabaseUnavailableError, OrchestratorError, SettingsError
 from orchestrator.health import figures
 from orchestrator.health.checks import Check, Checks, Disk
+from orchestrator.health.claims import claims
 from orchestrator.health.modes import BROWSER, DATABASE, Modes
-from orchestrator.health.status import House
-from orchestrator.jobs import OwnJob, reconciliation
+from orchestrator.health.problems import OF_POSTS
+from orchestrator.health.status import House, read_problems
+from orchestrator.jobs import OwnJob, alert_delivery, reconciliation
+from orchestrator.jobs.alert_delivery import AlertTools
 from orchestrator.jobs.tools import Account, Tools
 from orchestrator.metrics import Metrics
 from orchestrator.model import CheckResult, Ending, Outcome
@@ -51,6 +57,8 @@ from orchestrator.sites.session import look_at_site, open_site
 from orchestrator.web.api import make_app
 from orchestrator.web.serve import serve_http
 
+PROBLEMS_EVERY_S = 30.0
+"""Between two looks at all problems, which also begin at once when a check or a job fails."""
 REBUILD_DELAY = RetryRule(retries=0, base_s=0.2, cap_s=10.0)
 """Between two tries to rebuild a broken slot; there is no last one."""
 log = structlog.get_logger("app")
@@ -132,6 +140,8 @@ class _Daemon:
             on_change=lambda *change: self._send_change.send_nowait(change),
             on_add=self._add_breaker_check,
         )
+        self._senders = open_senders(beginning.settings.alerts)
+        self._is_problem_new = trio.Event()
         self._scope = trio.CancelScope()
         self._drains = trio.Event()
         self._browser_tried = trio.Event()
@@ -199,6 +209,7 @@ class _Daemon:
             async with trio.open_nursery() as starting:
                 self._add_checks()
                 self._add_sites(accounts)
+                self._add_destinations(starting)
                 starting.start_soon(self._try_browser)  # beside the database: each takes a while
                 async with self._open_database() as database:
                     await self._live_with(database, accounts)
@@ -226,6 +237,7 @@ class _Daemon:
             keepers.start_soon(self.house.checks.watch_for_recovery, self._follow_mode)
             keepers.start_soon(self._follow_breakers)
             keepers.start_soon(self._breakers.run)
+            keepers.start_soon(self._follow_problems)
             await supervisor.run()
             await self._pool.save_sign_ins()
             keepers.cancel_scope.cancel()
@@ -273,6 +285,14 @@ class _Daemon:
         for party in parties:
             self._breakers.add(party)
         self.house.modes.sites = tuple(party.name for party in parties)
+
+    def _add_destinations(self, nursery: trio.Nursery) -> None:
+        """A breaker for each destination of alerts; an address that is wrong ends the start."""
+        for party in destination_parties(self._settings):
+            self._breakers.add(party)
+        for name, sender in self._senders.items():
+            self._metrics.declare_destination(name)
+            nursery.start_soon(sender.check)
 
     async def _look_at_settings(self) -> str:
         count = len(self._settings.accounts)
@@ -347,7 +367,11 @@ class _Daemon:
             on_end=self._on_run_end,
             open_window=tools.windows.open_at,
         )
-        every = jobs.all_jobs(tools, self._look, self._more_jobs)
+        desk = Desk(settings.alerts, house.clock, self._rng, self._metrics, database, fence)
+        await desk.load()
+        house.alerts = desk
+        alerts = AlertTools(desk, self._senders, self._breakers, self._metrics)
+        every = jobs.all_jobs(tools, self._look, alerts, self._more_jobs)
         listed = jobs.with_settings(every, settings.jobs)
         house.switched_off = wiring.switched_off(every, settings)
         house.supervisor = await wiring.make_supervisor(listed, surroundings, database, self._metrics)
@@ -386,6 +410,8 @@ class _Daemon:
             log.warning("mode_changed", was=was, mode=self._mode)
             self.house.modes.publish()
         were_down, self._down = self._down, {result.name for result in self.house.checks.down}
+        if were_down != self._down:
+            self._is_problem_new.set()
         if were_down - self._down:
             self._wake_the_skipped()
 
@@ -415,6 +441,21 @@ class _Daemon:
             and actor.history.last is not None
             and actor.history.last.outcome.ending not in SUCCESSES
         ]
+
+    async def _follow_problems(self) -> None:
+        """Raise and clear alerts as problems come and go, those too that only time makes."""
+        assert self.house.alerts is not None
+        while True:
+            with trio.move_on_after(PROBLEMS_EVERY_S):
+                await self._is_problem_new.wait()
+            self._is_problem_new = trio.Event()
+            if not self._drains.is_set():  # what ends now is not wrong
+                found, is_all = await read_problems(self.house)
+                claimed = claims(found, self.house.clock, self._settings.alerts)
+                await self.house.alerts.note(claimed, unknown=() if is_all else OF_POSTS)
+                if self.house.alerts.is_due():
+                    self._wake(alert_delivery.NAME, "there is something to tell")
+            await trio.sleep(1)  # many changes at once are one message
 
     def _note(self, note: str) -> None:
         self.house.note = note
@@ -453,6 +494,8 @@ class _Daemon:
         figures.run_ended(self._metrics, job, outcome, duration_s)
         if self.house.supervisor is not None:
             self.house.supervisor.job_ended(job.name, outcome)
+        if outcome.ending is Ending.GIVEN_UP:
+            self._is_problem_new.set()
 
     def _render_metrics(self) -> bytes:
         figures.observe(self._metrics, self.house)

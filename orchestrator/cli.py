@@ -40,6 +40,8 @@ ctl = typer.Typer(help="Talk to the running daemon.", invoke_without_command=Tru
 cli.add_typer(ctl, name="ctl")
 one_post = typer.Typer(help="Look at one post, or decide of it.", invoke_without_command=True)
 ctl.add_typer(one_post, name="post")
+outside = typer.Typer(help="Alerts to people outside.", invoke_without_command=True)
+cli.add_typer(outside, name="alerts")
 
 # readable=False: whether we may read a file is for us to find out, and to say in one line.
 Config = Annotated[
@@ -110,6 +112,7 @@ def _leaves(group: BaseExceptionGroup[BaseException]) -> list[BaseException]:
     return found
 
 
+@outside.callback()
 @one_post.callback()
 def _check_command(context: typer.Context) -> None:
     """Without a command there is nothing to do but help."""
@@ -175,15 +178,37 @@ def demo(  # noqa: PLR0913, PLR0917 - as many as it has options
 @cli.command()
 def check(config: Config = None) -> None:
     """Check the settings, and show each one, its value and where it came from."""
+    import trio
+
     from orchestrator import wiring
+    from orchestrator.alerts.sender import check_destinations
     from orchestrator.settings import Settings, describe
     from orchestrator.terminal import render_settings
 
     settings = Settings.load(config)
     wiring.make_accounts(settings)  # reads the profiles and the passwords
     wiring.check_jobs(settings)
+    trio.run(check_destinations, settings.alerts)
     rows = describe(settings)
     _print(render_settings([(row.name, row.value, row.source) for row in rows]))
+
+
+@outside.command("test")
+def send_test_message(
+    name: Annotated[
+        str | None,
+        typer.Argument(metavar="[NAME]", help="A destination; without one, all of them.", show_default=False),
+    ] = None,
+    config: Config = None,
+) -> None:
+    """Send a test message to a destination of alerts, or to all; no daemon is needed."""
+    import trio
+
+    from orchestrator.alerts.sender import send_test
+    from orchestrator.settings import Settings
+
+    for line in trio.run(send_test, Settings.load(config).alerts, name):
+        typer.echo(line)
 
 
 @cli.command("jobs")
@@ -364,6 +389,14 @@ def resolve(
 ) -> None:
     """Decide of an ambiguous post: the site has it; or it has not: try it again, or drop it."""
     _show(context.obj, "resolve", _message, is_json, post=post, decision=decision, reference=reference)
+
+
+@ctl.command()
+def alerts(context: typer.Context, is_json: Json = False) -> None:
+    """What people outside are told of: since when, and whether each destination knows."""
+    from orchestrator.terminal.alerts import render_alerts
+
+    _show(context.obj, "alerts", render_alerts, is_json)
 
 
 @ctl.command()

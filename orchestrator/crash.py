@@ -53,6 +53,8 @@ class Step(StrEnum):
     """The note that a look did not show the post."""
     AGAIN = "again"
     """Ambiguous → queued."""
+    TELL = "tell"
+    """A message with alerts, to one destination."""
 
 
 POINTS = tuple(f"{step}:{moment}" for step in Step for moment in ("before", "after"))

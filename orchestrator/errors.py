@@ -251,6 +251,12 @@ class PartyUnavailableError(OrchestratorError):
     failure = Failure.TRANSIENT
 
 
+class AlertNotDeliveredError(OrchestratorError):
+    """A destination of alerts did not take a message. Its address, a secret, is not in the text."""
+
+    failure = Failure.TRANSIENT
+
+
 class GraphError(SettingsError):
     """The jobs' dependencies have a cycle or name a job that is not there."""
 

@@ -84,6 +84,10 @@ class Metrics:
         self.db_leaks = self._gauge(
             "db_pool_leaks", "Database connections held for longer than they may be (database.leak_s)."
         )
+        self.alerts = self._gauge("alerts", "Alerts that last.", severity=("warning", "critical"))
+        self.alert_messages = self._counter(
+            "alert_messages_total", "Messages to destinations.", destination=(), outcome=()
+        )
         self.breaker_state = self._gauge(
             "circuit_breaker_state", "1 for the state that the breaker is in.", breaker=(), state=()
         )
@@ -112,6 +116,11 @@ class Metrics:
         """The series of one health check."""
         self.check_up.labels(check=check).set(0)
         self.check_seconds.labels(check=check)
+
+    def declare_destination(self, destination: str) -> None:
+        """The series of one destination of alerts."""
+        for outcome in ("delivered", "failed"):
+            self.alert_messages.labels(destination=destination, outcome=outcome)
 
     def declare_breaker(self, breaker: str, ways: Iterable[tuple[str, Iterable[str]]]) -> None:
         """The series of one breaker; `ways` has each state with those that may follow it."""

@@ -18,6 +18,7 @@ from orchestrator.control import protocol
 from orchestrator.control.find import demo_state_dir
 from orchestrator.errors import AddressInUseError, DatabaseError, OrchestratorError, SettingsError
 from orchestrator.settings import Settings
+from tests.alerts.webhook import TOKEN, webhook
 
 
 @dataclass
@@ -252,6 +253,30 @@ def test_without_a_command_there_is_help_and_exit_code_2(run: Command, args: lis
 def test_the_version_is_shown(run: Command) -> None:
     ended = run("--version")
     assert (ended.code, ended.out) == (0, f"orchestrator {orchestrator.__version__}\n")
+
+
+# ── alerts ──────────────────────────────────────────────────────────────────────────────────────
+
+
+def test_a_test_message_reaches_the_destinations_or_it_is_said_why_not(run: Command, tmp_path: Path) -> None:
+    with webhook() as hook:
+        (tmp_path / "o.toml").write_text(f"[alerts.destinations.ops]\nurl = '{hook.url}'\n")
+        ended = run("alerts", "test", "--config", "o.toml")
+        assert (ended.code, ended.out) == (0, "ops took the message\n")
+        assert hook.taken[0]["title"].endswith(": a test")
+        hook.does = 403
+        ended = run("alerts", "test", "ops", "--config", "o.toml")
+        assert (ended.code, ended.out) == (1, "")
+        assert ended.err == "error: alerts to ops: HTTP 403. Try: orchestrator alerts test ops\n"
+        assert TOKEN not in ended.err
+
+
+def test_check_finds_an_address_that_apprise_does_not_know(run: Command, tmp_path: Path) -> None:
+    (tmp_path / "o.toml").write_text(f"[alerts.destinations.ops]\nurl = 'nonsense://{TOKEN}'\n")
+    ended = run("check", "--config", "o.toml")
+    assert ended.code == 2
+    assert "alerts.destinations.ops: the URL is none that Apprise knows" in ended.err
+    assert TOKEN not in ended.err + ended.out
 
 
 # ── check ───────────────────────────────────────────────────────────────────────────────────────

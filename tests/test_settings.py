@@ -479,6 +479,53 @@ def test_a_secret_is_not_in_the_settings_as_text() -> None:
     assert CANARY not in f"{settings!r} {settings} {settings.model_dump_json()} {describe(settings)}"
 
 
+def test_where_alerts_go_is_a_secret_in_the_settings_or_a_file(config: Path, tmp_path: Path) -> None:
+    (tmp_path / "pager.url").write_text(f"json://{CANARY}-2/\n")
+    config.write_text(
+        f"[alerts.destinations.ops]\nurl = 'json://{CANARY}-1/'\n"
+        "[alerts.destinations.pager]\nurl_file = 'pager.url'\nseverity = 'critical'\n"
+    )
+    settings = Settings.load(config, environ={})
+    assert CANARY not in f"{settings!r} {settings} {settings.model_dump_json()} {describe(settings)}"
+    environ = {"CREDENTIALS_DIRECTORY": str(tmp_path)}
+    urls = [settings.alerts.read_url(name, environ).get_secret_value() for name in ("ops", "pager")]
+    assert urls == [f"json://{CANARY}-1/", f"json://{CANARY}-2/"]
+    with pytest.raises(SettingsError, match=r"alerts.destinations.pager: url_file: pager.url can't be read"):
+        settings.secrets()
+
+
+def test_the_log_is_told_where_alerts_go() -> None:
+    settings = Settings.load(
+        overrides={"alerts": {"destinations": {"ops": {"url": f"json://{CANARY}"}}}}, environ={}
+    )
+    assert [secret.get_secret_value() for secret in settings.secrets()] == [f"json://{CANARY}"]
+
+
+@pytest.mark.parametrize(
+    ("table", "words"),
+    [
+        ("ops]\n", "give exactly one of url and url_file"),
+        (f"ops]\nurl = 'json://{CANARY}'\nurl_file = 'x'\n", "give exactly one of url and url_file"),
+        (f"'a b']\nurl = 'json://{CANARY}'\n", "a name has 1 to 32 letters, digits, - and _"),
+        (f"ops]\nurl = 'json://{CANARY}'\nseverity = 'info'\n", "critical"),
+    ],
+)
+def test_a_destination_that_can_not_work_is_refused_without_its_address(
+    config: Path, table: str, words: str
+) -> None:
+    config.write_text(f"[alerts.destinations.{table}")
+    [said] = refusal(config=config)
+    assert words in said
+    assert CANARY not in said
+
+
+def test_a_destination_has_a_breaker_of_its_own(config: Path) -> None:
+    config.write_text(
+        "[alerts.destinations.ops]\nurl = 'json://host'\n[breakers.parties.'alerts:ops']\nopen_s = 60\n"
+    )
+    assert Settings.load(config, environ={}).breakers.of("alerts:ops").open_s == 60
+
+
 def test_the_listing_says_every_setting_with_value_and_source(config: Path) -> None:
     config.write_text("[http]\nport = 1\n[jobs.plan]\nenabled = false\n")
     environ = {"ORCHESTRATOR_DATABASE__DSN": "postgresql:///x"}

@@ -39,6 +39,7 @@ def verbs_of(house: House, drain: Callable[[str], None]) -> Mapping[str, Verb]:
         Verb("posts", Level.VIEW, desk.posts, {"state": str, "account": str, "limit": int}),
         Verb("post", Level.VIEW, desk.post, {"post": int}, required=frozenset({"post"})),
         Verb("resolve", Level.OPERATE, desk.resolve, _DECISION, required=frozenset({"post", "decision"})),
+        Verb("alerts", Level.VIEW, desk.alerts),
         Verb("breakers", Level.VIEW, desk.breakers),
         Verb("breaker", Level.OPERATE, desk.breaker, breaker, required=frozenset(breaker)),
         Verb("pause", Level.OPERATE, desk.pause, job),
@@ -86,6 +87,13 @@ class _Desk:
 
     async def resolve(self, caller: Caller, args: Args) -> Args:
         return await posts.resolve(self._house, name_of(caller), args)
+
+    async def alerts(self, _caller: Caller, _args: Args) -> Args:
+        alerts = self._house.alerts
+        if alerts is None:
+            raise _still_starting()
+        now = self._house.clock.now().isoformat(timespec="seconds")
+        return {"alerts": alerts.rows(), "destinations": alerts.destinations, "clock": {"now": now}}
 
     async def breakers(self, _caller: Caller, _args: Args) -> Args:
         return breaker_rows(self._house.breakers)

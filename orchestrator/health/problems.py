@@ -1,12 +1,14 @@
 """What is wrong, since when, and what a person should do about it: rows of the status document."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
 from orchestrator.actors.actor import ActorState
 from orchestrator.clock import Clock
 from orchestrator.db import comparison, posts
+from orchestrator.db.alerts import Severity
 from orchestrator.db.pool import Database
 from orchestrator.health.checks import Checks
 
@@ -15,20 +17,51 @@ OVERDUE_S = 1800.0
 
 POSTING, RECONCILIATION = "posting", "reconciliation"
 
+CHECK_DOWN, BREAKER_OPEN = "check_down", "breaker_open"
+OF_POSTS = frozenset(
+    {"posts_put_off", "post_overdue", "site_differs", "posts_for_a_person", "posts_of_no_account"}
+)
+"""The kinds that `of_posts` finds: nothing is known of them while the database is away."""
+
 Row = dict[str, Any]
 
 
-def problem(what: str, since: str | None, remedy: str) -> Row:
-    """One row. `what` tells problems apart, so that nothing in it changes while the problem stays."""
-    return {"what": what, "since": since, "remedy": remedy}
+@dataclass(frozen=True, slots=True)
+class Kind:
+    """What makes a problem one that people outside are told of."""
+
+    name: str
+    subject: str = ""
+    """Such as a job; empty: what the problem says."""
+    severity: Severity = Severity.WARNING
 
 
-def of_checks(checks: Checks) -> list[Row]:
-    """The parts that are down, critical ones first."""
+def problem(what: str, since: str | None, remedy: str, kind: Kind | None = None) -> Row:
+    """One row. `what` tells problems apart, so that nothing in it changes while the problem stays.
+
+    With a kind it is one that people outside are told of: `name` and `subject` tell it apart whatever `what`
+    says.
+    """
+    row = {"what": what, "since": since, "remedy": remedy}
+    if kind is not None:
+        subject = kind.subject or what
+        row |= {"name": kind.name, "subject": subject, "severity": kind.severity.value}
+    return row
+
+
+def of_checks(checks: Checks, breakers: Collection[str] = ()) -> list[Row]:
+    """The parts that are down, critical ones first; `breakers` are those that show an outside party."""
     down = sorted(checks.down, key=lambda result: not result.is_critical)
     return [
         problem(
-            f"{result.name} is down: {result.detail}", iso(checks.down_since.get(result.name)), result.remedy
+            f"{result.name} is down: {result.detail}",
+            iso(checks.down_since.get(result.name)),
+            result.remedy,
+            Kind(
+                BREAKER_OPEN if result.name in breakers else CHECK_DOWN,
+                result.name,
+                Severity.CRITICAL if result.is_critical else Severity.WARNING,
+            ),
         )
         for result in down
     ]
@@ -53,19 +86,23 @@ def of_jobs(jobs: Iterable[Row]) -> list[Row]:
     for job in jobs:
         name, gave_up = job["name"], job["gave_up"]
         if job["state"] == ActorState.FAILED:
-            found.append(problem(f"job {name} has failed", job["since"], job["why"]))
+            kind = Kind("job_failed", name, Severity.CRITICAL)
+            found.append(problem(f"job {name} has failed", job["since"], job["why"], kind))
             continue
         if job["is_stuck"]:
             what = f"job {name} is stuck: it has not gone on when it had to"
-            found.append(problem(what, job["since"], "Restart the daemon, and report the bug"))
+            kind = Kind("job_stuck", name, Severity.CRITICAL)
+            found.append(problem(what, job["since"], "Restart the daemon, and report the bug", kind))
         if job["overdue_s"] > 0:
             since = job["last_success_at"]
             what = f"job {name} is overdue: no success {f'since {since}' if since else 'yet'}"
-            found.append(problem(what, since, f"See: orchestrator ctl why {name}"))
+            kind = Kind("job_overdue", name)
+            found.append(problem(what, since, f"See: orchestrator ctl why {name}", kind))
         if gave_up is not None:
             again = f"It is tried again at its next turn, or now with: orchestrator ctl run {name}"
             remedy = job["why"] if job["state"] == ActorState.PAUSED else again
-            found.append(problem(f"job {name} gave up: {gave_up['detail']}", gave_up["at"], remedy))
+            kind = Kind("job_gave_up", name)
+            found.append(problem(f"job {name} gave up: {gave_up['detail']}", gave_up["at"], remedy, kind))
     return found
 
 
@@ -80,10 +117,12 @@ async def of_posts(
     found = []
     if put_off:
         remedy = "Mend that, then: orchestrator ctl run posting"
-        found.append(problem(f"{_count(put_off)} put off: {reason}", None, remedy))
+        kind = Kind("posts_put_off", "posts")
+        found.append(problem(f"{_count(put_off)} put off: {reason}", None, remedy, kind))
     if due_at is not None and clock.real_seconds((clock.now() - due_at).total_seconds()) > OVERDUE_S:
         remedy = _standstill(by_name, POSTING) or "See: orchestrator ctl why posting"
-        found.append(problem("the oldest due post is not out yet", iso(due_at), remedy))
+        kind = Kind("post_overdue", "posts")
+        found.append(problem("the oldest due post is not out yet", iso(due_at), remedy, kind))
     return found + _of_doubt(doubt, by_name) + await _of_comparison(database, accounts)
 
 
@@ -91,7 +130,7 @@ async def _of_comparison(database: Database, accounts: Sequence[str]) -> list[Ro
     """What the daily comparison with the sites has found wrong."""
     remedy = "Look at the site, delete what is too much, then: orchestrator ctl run reconciliation"
     return [
-        problem(f"{found.account}: {line}", iso(found.at), remedy)
+        problem(f"{found.account}: {line}", iso(found.at), remedy, Kind("site_differs"))
         for found in await database.run(comparison.findings, accounts)
         for line in found.wrong
     ]
@@ -101,11 +140,12 @@ def _of_doubt(doubt: posts.InDoubt, jobs: Mapping[str, Row]) -> list[Row]:
     found = []
     if doubt.for_a_person:
         what = f"{_count(doubt.for_a_person)} ambiguous, and only a person can tell: {doubt.reason}"
-        found.append(problem(what, None, f"Look at the site, then: {_decide(doubt.first_for_a_person)}"))
+        remedy = f"Look at the site, then: {_decide(doubt.first_for_a_person)}"
+        found.append(problem(what, None, remedy, Kind("posts_for_a_person", "posts")))
     if doubt.strays:
         what = f"{_count(doubt.strays)} ambiguous, of accounts that the settings lack: {doubt.stray_accounts}"
         remedy = f"Put the account back and restart, or: {_decide(doubt.first_stray)}"
-        found.append(problem(what, None, remedy))
+        found.append(problem(what, None, remedy, Kind("posts_of_no_account", "posts")))
     if doubt.looked_for:
         looking = "Reconciliation is looking on the site; see: orchestrator ctl why reconciliation"
         remedy = _standstill(jobs, RECONCILIATION) or looking

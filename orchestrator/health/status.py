@@ -15,6 +15,7 @@ import orchestrator
 from orchestrator.actors.actor import Actor, ActorState
 from orchestrator.actors.job import Job
 from orchestrator.actors.supervisor import Supervisor
+from orchestrator.alerts.desk import Desk
 from orchestrator.allocator import Allocator
 from orchestrator.breakers import Breakers
 from orchestrator.clock import Clock
@@ -59,6 +60,7 @@ class House:
     database: Database | None = None
     supervisor: Supervisor | None = None
     breakers: Breakers | None = None
+    alerts: Desk | None = None
     scopes: tuple[str, ...] = ()
     """The sites whose audiences are learned."""
     accounts: tuple[str, ...] = ()
@@ -99,6 +101,19 @@ async def read_status(house: House) -> Document:
     return status
 
 
+async def read_problems(house: House) -> tuple[list[Document], bool]:
+    """What is wrong, and whether that is all: nothing is known of posts while the database is down."""
+    live = read_live(house)
+    found: list[Document] = live["problems"]
+    if house.database is None or house.checks.is_down(DATABASE):
+        return found, False
+    try:
+        of_posts = await problems.of_posts(house.database, house.clock, house.accounts, live["jobs"])
+    except DatabaseError:
+        return found, False  # the check of the database says so
+    return found + of_posts, True
+
+
 def read_live(house: House) -> Document:
     """What is known without asking the database."""
     supervisor = house.supervisor
@@ -106,6 +121,7 @@ def read_live(house: House) -> Document:
     jobs = [job_row(actor, snapshot) for actor in supervisor.actors.values()] if supervisor else []
     jobs += [off_row(off) for off in house.switched_off]
     leaks = problems.of_leaks(house.database, house.clock) if house.database is not None else []
+    breakers = house.breakers.names if house.breakers is not None else ()
     status: Document = {
         "version": orchestrator.__version__,
         "mode": house.modes.mode.value,
@@ -116,7 +132,7 @@ def read_live(house: House) -> Document:
         "note": house.note,
         "ready_s": house.ready_s,
         "startup": [{"step": step, "duration_s": duration_s} for step, duration_s in house.steps],
-        "problems": problems.of_checks(house.checks) + leaks + problems.of_jobs(jobs),
+        "problems": [*problems.of_checks(house.checks, breakers), *leaks, *problems.of_jobs(jobs)],
         "checks": [asdict(result) for result in house.checks.results.values()],
         **allocator_rows(snapshot),
         **breaker_rows(house.breakers),

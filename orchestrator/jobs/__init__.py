@@ -9,7 +9,16 @@ from typing import cast
 
 from orchestrator.actors.job import Job, Run
 from orchestrator.errors import SettingsError
-from orchestrator.jobs import health_monitor, learn, metrics_scraper, plan, posting, reconciliation
+from orchestrator.jobs import (
+    alert_delivery,
+    health_monitor,
+    learn,
+    metrics_scraper,
+    plan,
+    posting,
+    reconciliation,
+)
+from orchestrator.jobs.alert_delivery import AlertTools
 from orchestrator.jobs.own import OwnJob, job
 from orchestrator.jobs.packages import installed
 from orchestrator.jobs.tools import Account, Tools, Visit
@@ -36,13 +45,17 @@ __all__ = [
 ]
 
 NAMES = tuple(
-    module.NAME for module in (plan, posting, metrics_scraper, learn, reconciliation, health_monitor)
+    module.NAME
+    for module in (plan, posting, metrics_scraper, learn, reconciliation, health_monitor, alert_delivery)
 )
 """The jobs of the house itself."""
 
 
 def all_jobs(
-    tools: Tools, look: Callable[[], Awaitable[list[CheckResult]]], more: Sequence[OwnJob] = ()
+    tools: Tools,
+    look: Callable[[], Awaitable[list[CheckResult]]],
+    alerts: AlertTools,
+    more: Sequence[OwnJob] = (),
 ) -> list[Job]:
     """Every job with its defaults, and `more`. Raises SettingsError for a package whose jobs can't be had."""
     return [
@@ -52,6 +65,7 @@ def all_jobs(
         learn.job(tools),
         reconciliation.job(tools),
         health_monitor.job(look),
+        alert_delivery.job(alerts),
         *(own.with_tools(tools) for own in (*installed(NAMES), *more)),
     ]
 
@@ -65,7 +79,7 @@ def declared(settings: Mapping[str, JobSettings], more: Sequence[OwnJob] = ()) -
     async def look() -> list[CheckResult]:
         return []
 
-    return with_settings(all_jobs(cast("Tools", None), look, more), settings)
+    return with_settings(all_jobs(cast("Tools", None), look, cast("AlertTools", None), more), settings)
 
 
 def with_settings(jobs: list[Job], settings: Mapping[str, JobSettings]) -> list[Job]:

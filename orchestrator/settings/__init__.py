@@ -7,6 +7,7 @@ one line that names the setting, its value, where it came from and what is allow
 
 import difflib
 import os
+import re
 import zoneinfo
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -47,6 +48,9 @@ PREFIX = "ORCHESTRATOR_"
 CONFIG_VARIABLE = "ORCHESTRATOR_CONFIG"
 SITE_PREFIX = "site:"
 """How the name of a site's breaker begins."""
+ALERTS_PREFIX = "alerts:"
+"""The same of a destination of alerts."""
+_NAME = re.compile(r"[A-Za-z0-9_-]{1,32}")
 
 Seconds = Annotated[float, Field(gt=0)]
 Share = Annotated[float, Field(ge=0, le=1)]
@@ -322,6 +326,42 @@ class BreakersSettings(Section):
         return self
 
 
+class AlertDestination(Section):
+    """Where alerts are told."""
+
+    url: SecretStr | None = Field(
+        None, description="where to, as Apprise writes it (`docs/alerts.md`); this or url_file"
+    )
+    url_file: Path | None = Field(
+        None, description="its first line; a relative path is looked up in $CREDENTIALS_DIRECTORY first"
+    )
+    severity: Literal["warning", "critical"] = Field("warning", description="the least that is told")
+
+    @model_validator(mode="after")
+    def _check_url(self) -> Self:
+        if (self.url is None) == (self.url_file is None):
+            raise ValueError("give exactly one of url and url_file")
+        return self
+
+
+class AlertsSettings(Section):
+    """When a problem becomes an alert, and whom to tell; `docs/alerts.md` says more."""
+
+    down_s: float = Field(120, ge=0, description="a check that is down for so long; breakers at once")
+    breaker_s: Seconds = Field(1800, description="an outside party left alone for so long is critical")
+    repeat_s: Seconds = Field(14_400, description="what lasts is told again after so long")
+    timeout_s: float = Field(30, gt=0, le=60, description="one message")
+    destinations: dict[str, AlertDestination] = {}
+
+    def read_url(self, name: str, environ: Mapping[str, str] | None = None) -> SecretStr:
+        """Where a destination is. Raises SettingsError that names destination and file."""
+        destination = self.destinations[name]
+        if destination.url is not None:
+            return destination.url
+        assert destination.url_file is not None
+        return _read_secret(destination.url_file, f"alerts.destinations.{name}: url_file", environ)
+
+
 class ClockSettings(Section):
     """A faster wall clock, for demos."""
 
@@ -386,6 +426,7 @@ class Settings(BaseSettings):
     learning: LearningSettings = LearningSettings()
     posting: PostingSettings = PostingSettings()
     breakers: BreakersSettings = BreakersSettings()
+    alerts: AlertsSettings = AlertsSettings()
     clock: ClockSettings = ClockSettings()
     gate: GateSettings = GateSettings()
     log: LogSettings = LogSettings()
@@ -408,7 +449,8 @@ class Settings(BaseSettings):
         """Everything that must never be shown, for the log's redactor."""
         given = [self.database.dsn, self.browser.session_key]
         passwords = [account.read_password() for account in self.accounts]
-        return [*filter(None, given), *passwords]
+        destinations = [self.alerts.read_url(name) for name in self.alerts.destinations]
+        return [*filter(None, given), *passwords, *destinations]
 
     def source(self, *route: str) -> str:
         """Where a setting that applies comes from, such as "from ORCHESTRATOR_HTTP__PORT"."""
@@ -505,11 +547,7 @@ def _cross_check(settings: Settings) -> Iterator[tuple[Route, str]]:
     for name, job in settings.jobs.items():
         if problem := _time_zone_problem(job.time_zone):
             yield ("jobs", name, "time_zone"), problem
-    parties = party_names(settings)
-    for name in settings.breakers.parties:
-        if name not in parties:
-            known = ", ".join(parties) or "none, since no account is set"
-            yield ("breakers", "parties", name), f"there is no such outside party; there are: {known}"
+    yield from _check_parties(settings)
     if problem := _folder_problem(settings.content.folder):
         yield ("content", "folder"), problem
     visit_s, settle_s = settings.browser.visit_timeout_s, settings.posting.settle_s
@@ -522,9 +560,21 @@ def _cross_check(settings: Settings) -> Iterator[tuple[Route, str]]:
         yield ("jobs", "reconciliation", "enabled"), f"{problem}; or switch jobs.posting off too"
 
 
+def _check_parties(settings: Settings) -> Iterator[tuple[Route, str]]:
+    for name in settings.alerts.destinations:
+        if not _NAME.fullmatch(name):
+            yield ("alerts", "destinations", name), "a name has 1 to 32 letters, digits, - and _"
+    parties = party_names(settings)
+    for name in settings.breakers.parties:
+        if name not in parties:
+            known = ", ".join(parties) or "none, since no account is set"
+            yield ("breakers", "parties", name), f"there is no such outside party; there are: {known}"
+
+
 def party_names(settings: Settings) -> list[str]:
     """The outside parties that have a breaker, by its name."""
-    return sorted({SITE_PREFIX + account.site for account in settings.accounts})
+    sites = {SITE_PREFIX + account.site for account in settings.accounts}
+    return sorted(sites | {ALERTS_PREFIX + name for name in settings.alerts.destinations})
 
 
 def _is_on(settings: Settings, job: str) -> bool:

@@ -1,5 +1,6 @@
 """What each verb does and answers; who may ask what is `test_server`'s."""
 
+import json
 import os
 from typing import Any
 
@@ -10,12 +11,15 @@ from structlog.testing import capture_logs
 from orchestrator import wiring
 from orchestrator.actors import supervisor
 from orchestrator.actors.actor import ActorState
+from orchestrator.alerts.desk import Claim, Desk
 from orchestrator.breaker import BreakerRule, judge_by
 from orchestrator.breakers import Breakers, Party
 from orchestrator.control.peers import Caller, Level
 from orchestrator.control.verbs import name_of, verbs_of
 from orchestrator.db import breakers as kept_orders
 from orchestrator.db import runs
+from orchestrator.db.alerts import Severity
+from orchestrator.db.fence import Fence, boot_time
 from orchestrator.db.pool import Database
 from orchestrator.errors import ControlError
 from orchestrator.health.checks import Check
@@ -23,6 +27,7 @@ from orchestrator.health.modes import DATABASE
 from orchestrator.health.status import House, SwitchedOff
 from orchestrator.metrics import Metrics
 from orchestrator.model import Ending
+from orchestrator.settings import AlertsSettings
 from tests import rows
 from tests.fakes import NOON, DownDatabase, Lowest, Part, Stage, Work, a_job, a_stage, make_house, settle
 
@@ -63,6 +68,7 @@ def test_each_verb_asks_for_the_level_that_its_effect_needs() -> None:
         "posts": Level.VIEW,
         "post": Level.VIEW,
         "resolve": Level.OPERATE,
+        "alerts": Level.VIEW,
         "breakers": Level.VIEW,
         "breaker": Level.OPERATE,
         "pause": Level.OPERATE,
@@ -376,10 +382,33 @@ def test_a_caller_is_called_by_login_name_or_by_number() -> None:
     assert name_of(Caller(4_000_000_001, 1, Level.VIEW)) == "uid 4000000001"
 
 
+# ── alerts ──────────────────────────────────────────────────────────────────────────────────────
+
+
+async def test_alerts_are_shown_with_their_deliveries(database: Database, autojump_clock: object) -> None:
+    settings = AlertsSettings.model_validate({"destinations": {"ops": {"url": f"json://{SECRET}"}}})
+    async with a_stage([]) as stage:
+        house = make_house(stage, database)
+        with pytest.raises(ControlError, match="the daemon is still starting"):
+            await Socket(house).ask("alerts")
+        fence = Fence(await rows.take_fence(database), rows.TTL_S, boot_time())
+        house.alerts = Desk(settings, house.clock, Lowest(), Metrics(), database, fence)
+        await house.alerts.note(
+            [Claim("job_failed", "plan", Severity.CRITICAL, "it has failed", "Mend it", None)]
+        )
+        answer = await Socket(house).ask("alerts")
+    [row] = answer["alerts"]
+    assert (row["name"], row["what"], row["cleared_at"]) == ("job_failed", "it has failed", None)
+    assert [(one["destination"], one["told_at"]) for one in row["deliveries"]] == [("ops", None)]
+    assert answer["destinations"] == [{"name": "ops", "severity": "warning"}]
+    assert SECRET not in json.dumps(answer)
+
+
 # ── breakers ────────────────────────────────────────────────────────────────────────────────────
 
 
 BREAKER = "site:blog"
+SECRET = "canary-5e1f0c"
 
 
 def no_breakers() -> Breakers:

@@ -657,6 +657,9 @@ async def test_what_the_comparison_with_the_site_found_is_told_and_what_is_wrong
             "what": "ada: p9 has the text of post 8",
             "since": "2026-06-01T12:00:00+00:00",
             "remedy": "Look at the site, delete what is too much, then: orchestrator ctl run reconciliation",
+            "name": "site_differs",
+            "subject": "ada: p9 has the text of post 8",
+            "severity": "warning",
         }
     ]
 

@@ -2,13 +2,14 @@
 
 from collections.abc import Mapping
 from datetime import UTC, time
+from typing import cast
 
 import pytest
 
 from orchestrator.actors.graph import downstream_of
 from orchestrator.actors.job import Job
 from orchestrator.errors import SettingsError
-from orchestrator.jobs import all_jobs, with_settings
+from orchestrator.jobs import alert_delivery, all_jobs, with_settings
 from orchestrator.model import CheckResult
 from orchestrator.settings import JobSettings
 from tests.jobs.house import House
@@ -22,7 +23,7 @@ async def look() -> list[CheckResult]:
 
 @pytest.fixture
 def listed(house: House) -> list[Job]:
-    return all_jobs(house.tools, look)
+    return all_jobs(house.tools, look, cast("alert_delivery.AlertTools", None))
 
 
 def changed(listed: list[Job], settings: Mapping[str, JobSettings]) -> dict[str, Job]:

@@ -3,6 +3,7 @@
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import cast
 
 import pytest
 
@@ -97,7 +98,8 @@ def test_they_may_come_after_jobs_of_the_house_and_of_each_other(installed: Inst
 async def test_one_of_them_runs_with_the_tools_of_the_house(installed: Install) -> None:
     installed(GOOD.replace('"it ran"', "str(tools.clock.now().year)"))
     async with open_house() as house:
-        [mine] = [one for one in jobs.all_jobs(house.tools, look) if one.name == "mine"]
+        listed = jobs.all_jobs(house.tools, look, cast("jobs.alert_delivery.AlertTools", None))
+        [mine] = [one for one in listed if one.name == "mine"]
         assert await house.run(mine) == done("2026")
 
 

@@ -1,0 +1,1 @@
+"""Tells people outside what is wrong: which problems become alerts, who was told, and how they are sent."""
