@@ -5,6 +5,7 @@ at which something is due to the next, or (a stall) past several before any task
 """
 
 import contextlib
+import datetime as dates
 import math
 import time
 from collections import deque
@@ -19,6 +20,7 @@ import structlog
 import trio
 import trio.testing
 
+from orchestrator import breaker as code
 from orchestrator.breaker import Breaker, BreakerRule, BreakerState, BreakerView, Permit, Transition, judge_by
 from orchestrator.errors import BreakerOpenError, PostRefusedError, SiteError, SiteUnavailableError
 from tests.model.breaker_reference import TICK_S, Call, Figures, Reference
@@ -72,6 +74,33 @@ class WallClock:
 
     def __call__(self) -> float:
         return self.shows
+
+
+@contextlib.contextmanager
+def wall_shows(wall: WallClock) -> Iterator[None]:
+    """`wall` in place of the machine's wall clock for Python code: `time.time` and `time.time_ns`, and the
+    `now`, `utcnow` and `today` of `datetime`; in their own modules and where the breaker has imported them.
+
+    Not for `time.localtime`, `time.gmtime` and `time.clock_gettime`.
+    """
+
+    class Moments(dates.datetime):
+        @classmethod
+        def now(cls, tz: dates.tzinfo | None = None) -> "Moments":
+            return cls.fromtimestamp(wall(), tz)
+
+        @classmethod
+        def utcnow(cls) -> "Moments":
+            return cls.fromtimestamp(wall(), dates.UTC).replace(tzinfo=None)
+
+    stands_for = ((time.time, wall), (time.time_ns, lambda: int(wall() * 1e9)), (dates.datetime, Moments))
+    with contextlib.ExitStack() as patches:
+        for module in (time, dates, code):
+            for name, value in list(vars(module).items()):
+                for real, ours in stands_for:
+                    if value is real:
+                        patches.enter_context(patch.object(module, name, ours))
+        yield
 
 
 # ── invariants ──────────────────────────────────────────────────────────────────────────────────
@@ -338,7 +367,7 @@ def run(steps: int, seed: int, progress: Callable[[int], None]) -> None:
     A walk of more steps begins with the very steps of a shorter one with the same seed.
     """
     rng, wall = Random(seed), WallClock()
-    with _quiet(), patch.object(time, "time", wall):
+    with _quiet(), wall_shows(wall):
         for first in range(0, steps, WALK_STEPS):
             clock = trio.testing.MockClock()
             trio.run(
