@@ -74,6 +74,7 @@ def of_leaks(database: Database, clock: Clock) -> list[Row]:
             f"a database connection is not given back: {held.work} of {held.owner}",
             iso(clock.now() - clock.span(held.held_s)),
             "The log's connection_held_too_long says where it was asked for; if it does not end, restart",
+            Kind("connection_held"),
         )
         for held in database.statistics().holders
         if held.is_leak

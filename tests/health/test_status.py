@@ -534,6 +534,7 @@ async def test_a_connection_that_is_not_given_back_is_a_problem_with_its_owner(
         assert problem["what"] == "a database connection is not given back: claim_due of job posting"
         assert problem["since"]
         assert "connection_held_too_long" in problem["remedy"]
+        assert (problem["name"], problem["severity"]) == ("connection_held", "warning")
         figures.observe(metrics := Metrics(), house)
     assert b"orchestrator_db_pool_leaks 1.0" in metrics.render()
 
@@ -553,6 +554,15 @@ async def test_the_document_can_be_cancelled_while_the_database_hangs(autojump_c
         with trio.move_on_after(5) as scope:
             await read_status(house)
         assert scope.cancelled_caught
+
+
+async def test_a_database_that_hangs_costs_only_what_it_holds_and_is_looked_at(autojump_clock: object) -> None:
+    database = DownDatabase(hangs=True)
+    async with a_stage([a_job("plan")]) as stage:
+        status = await read_status(await started(stage, database=database))
+    assert "posts" not in status
+    assert status["summary"] == "Ready: the database did not answer within 10 s. See whether it still runs."
+    assert database.doubts == 1
 
 
 async def test_posts_and_what_was_learned_come_from_the_database(database: Database) -> None:

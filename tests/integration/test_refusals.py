@@ -50,6 +50,15 @@ async def test_a_second_daemon_on_the_same_state_directory_names_the_first(state
         assert daemon.process.returncode is None
 
 
+async def test_a_destination_of_alerts_that_is_no_address_ends_the_start(state_dir: Path) -> None:
+    address = "nonsense://canary-5e1f0c"
+    line = await refusal(
+        demo_command(state_dir), {"ORCHESTRATOR_ALERTS__DESTINATIONS__OPS__URL": address}, code=2
+    )
+    assert line.startswith("error: alerts.destinations.ops: the URL is none that Apprise knows")
+    assert "canary" not in line
+
+
 async def test_a_port_in_use_is_named_with_what_to_do(state_dir: Path) -> None:
     with taken_port() as port:
         line = await refusal(demo_command(state_dir, "--http-port", str(port)))
