@@ -32,7 +32,18 @@ async def listed(house: House, args: Args) -> Args:
         raise ControlError(f"limit must be from 1 to {MAX_LIMIT}, not {limit}")
     state = _one_of(PostState, args["state"], "state") if "state" in args else None
     found = await _database(house).run(decisions.listed, state, args.get("account"), limit)
-    return {"posts": [_row(record) for record in found], "now": iso(house.clock.now())}
+    more = {} if found else {"message": await _why_none(house, state, args.get("account"))}
+    return {"posts": [_row(record) for record in found], "now": iso(house.clock.now())} | more
+
+
+async def _why_none(house: House, state: PostState | None, account: str | None) -> str:
+    """What an empty list means. Raises ControlError for an account that nobody has heard of."""
+    has_posts = bool(await _database(house).run(decisions.listed, None, account, 1))
+    if account is not None and not has_posts and account not in house.accounts:
+        known = ", ".join(house.accounts) or "none, the settings have no account"
+        raise ControlError(f"there is no account {account}", remedy=f"Accounts: {known}")
+    of = f" of {account}" if account is not None else ""
+    return f"No post{of} is {state}." if state is not None and has_posts else f"No posts{of} yet."
 
 
 async def shown(house: House, args: Args) -> Args:

@@ -179,7 +179,7 @@ class _Attempt:
 
     async def is_over_limit(self) -> bool:
         """Whether the account has reached the posts of its day; then the post is put back to the next one."""
-        day, limit = self._day(self._tools.clock.now()), self._account.settings.posts_per_day
+        day, limit = self._account.day(self._tools.clock.now()), self._account.settings.posts_per_day
         if await self._tools.database.run(posts.counted, self._post.account, day) < limit:
             return False
         await self._put_back_beyond(day)
@@ -188,15 +188,12 @@ class _Attempt:
     async def _intend(self) -> bool:
         """Commit the intent; False, with the post put back to the next day, at the daily limit."""
         stamp = self._tools.stamp()
-        day, limit = self._day(stamp.now), self._account.settings.posts_per_day
+        day, limit = self._account.day(stamp.now), self._account.settings.posts_per_day
         if await self._tools.database.run(posts.intend, self._post.id, stamp, day, limit):
             self.state = PostState.SUBMITTING
             return True
         await self._put_back_beyond(day)
         return False
-
-    def _day(self, moment: datetime) -> date:
-        return moment.astimezone(self._account.zone).date()
 
     async def _put_back_beyond(self, day: date) -> None:
         tomorrow = datetime.combine(day + timedelta(days=1), time.min, self._account.zone)

@@ -61,7 +61,7 @@ def render_posts(result: Row) -> RenderableType:
             text(post, "detail", NONE),
             text(post, "text"),
         )
-    return grid if grid.row_count else Text("No such post.", "dim")
+    return grid if grid.row_count else Text(text(result, "message", "No posts yet."), "dim")
 
 
 def render_post(result: Row) -> RenderableType:

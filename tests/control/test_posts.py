@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import AsyncIterator
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -17,6 +18,7 @@ from orchestrator.db.posts import Stamp
 from orchestrator.errors import ControlError, OrchestratorError, PostStateError
 from orchestrator.health.status import House
 from orchestrator.model import PostState
+from orchestrator.settings import PostingSettings
 from tests import rows
 from tests.fakes import NOON, a_job, a_stage, make_house
 from tests.rows import MINUTE
@@ -108,6 +110,43 @@ async def test_one_post_is_shown_whole_with_what_becomes_of_it(
     answer = await ask(house, "post", post=post_id)
     assert (answer["post"]["text"], answer["post"]["state"]) == ("word " * 100, state)
     assert answer["next"][0].startswith(comes)
+
+
+async def test_an_empty_list_says_what_is_true(house: House, database: Database, early: Stamp) -> None:
+    async def said(**args: str) -> str:
+        answer = await ask(house, "posts", **args)
+        assert answer["posts"] == []
+        return str(answer["message"])
+
+    assert await said() == "No posts yet."
+    assert await said(state="failed") == "No posts yet."
+    assert await said(account="ada") == "No posts of ada yet."
+    assert await refusal(house, "posts", account="adda") == "there is no account adda. Accounts: ada"
+    await rows.queued(database, early, "of other settings", "grace")
+    assert await said(state="failed") == "No post is failed."
+    assert await said(account="grace", state="failed") == "No post of grace is failed."
+
+
+@pytest.mark.parametrize(
+    ("decision", "state"),
+    [
+        ({"decision": "published", "reference": "r1"}, "published"),
+        ({"decision": "requeue"}, "queued"),
+        ({"decision": "drop"}, "failed"),
+    ],
+    ids=["published", "requeue", "drop"],
+)
+async def test_a_stuck_post_can_be_decided(
+    house: House, database: Database, early: Stamp, decision: dict[str, str], state: str
+) -> None:
+    stuck_s = timedelta(seconds=PostingSettings().stuck_s)
+    pressed = Stamp(early.fence, NOON - stuck_s - MINUTE)
+    post_id = await rows.in_state(database, PostState.SUBMITTING, pressed)
+    assert (await refusal(house, "resolve", post=post_id, **decision)).startswith(f"post {post_id} is submi")
+    assert await database.run(posts.doubt_stuck, Stamp(early.fence, NOON), NOON - stuck_s) == 1
+    await ask(house, "resolve", post=post_id, **decision)
+    assert (await rows.row(database, post_id))["state"] == state
+    assert await rows.counted(database, day=NOON.date()) == (state == "published")
 
 
 async def test_a_post_that_was_put_back_says_until_when(

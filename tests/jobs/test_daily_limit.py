@@ -1,12 +1,20 @@
 """The limit of posts a day holds by each account's own calendar: its zone, its midnight, its summer time."""
 
-from datetime import UTC, date, datetime
+from collections import defaultdict
+from contextlib import suppress
+from datetime import UTC, date, datetime, timedelta
 
 import pytest
+import trio
 
-from orchestrator.db.pool import Database
+from orchestrator import aio
+from orchestrator.db import posts
+from orchestrator.db.pool import Database, open_database
+from orchestrator.db.posts import Stamp
+from orchestrator.errors import PostStateError
 from orchestrator.jobs.posting import post_one
-from orchestrator.model import Ending, Outcome
+from orchestrator.model import Ending, Outcome, PostState
+from orchestrator.settings import DatabaseSettings
 from orchestrator.testing.house import PASSWORD, settings_for
 from tests import rows
 from tests.jobs.house import House, make_house, new_fence
@@ -88,6 +96,58 @@ async def test_a_day_that_summer_time_makes_longer_or_shorter_is_one_day(
     await post_one(house.run("posting"), house.tools)
     assert len(house.site.presses) == 4
     assert sorted((await counters(database)).values()) == [1, 3]
+
+
+@pytest.mark.parametrize(
+    ("zone", "midnight"),
+    [
+        ("Europe/Berlin", "2026-10-24T22:00"),  # a day of 25 hours begins
+        ("Europe/Berlin", "2026-10-25T23:00"),  # and ends
+        ("Europe/Berlin", "2026-03-29T22:00"),  # one of 23 hours ends
+        ("America/Santiago", "2026-09-06T04:00"),  # one begins at 01:00
+    ],
+)
+async def test_64_at_once_over_midnight_are_counted_exactly_by_each_accounts_calendar(
+    migrated_dsn: str, zone: str, midnight: str
+) -> None:
+    """Each counts on the day of its account's own clock; every other one is given back, by two at once."""
+    limit, at = 10, datetime.fromisoformat(midnight).replace(tzinfo=UTC)
+    moments = (at - timedelta(microseconds=1), at)
+    async with aio.open_bridge(), open_database(migrated_dsn, DatabaseSettings(pool_size=64)) as db:
+        house = await house_in(db, {"ada": zone, "grace": "Asia/Kathmandu"}, limit)
+        stamp = Stamp(house.tools.fence.number, at)
+        for number in range(64):
+            await rows.queued(db, stamp, f"text {number}", ("ada", "grace")[number % 2])
+        await rows.execute(db, "UPDATE posts SET state = 'claimed'")
+        went: dict[tuple[str, date], list[int]] = defaultdict(list)
+
+        async def intend(number: int, post_id: int) -> None:
+            account = house.tools.accounts[("ada", "grace")[number % 2]]
+            moment = moments[number // 2 % 2]
+            day = account.day(moment)
+            if await db.run(posts.intend, post_id, Stamp(stamp.fence, moment), day, limit):
+                went[account.name, day].append(post_id)
+
+        async def give_back(post_id: int, seconds: int) -> None:
+            mine = Stamp(stamp.fence, at + timedelta(seconds=seconds))
+            with suppress(PostStateError):  # the other one was first
+                await db.run(posts.requeue, post_id, PostState.SUBMITTING, mine, mine.now, "not now")
+
+        async with trio.open_nursery() as nursery:
+            for number, row in enumerate(await rows.all_rows(db)):
+                nursery.start_soon(intend, number, row["id"])
+        ours = house.tools.accounts["ada"].day
+        assert ours(moments[1]) - ours(moments[0]) == timedelta(days=1)
+        elsewhere = house.tools.accounts["grace"].day(at)
+        days = {("ada", ours(moments[0])), ("ada", ours(moments[1])), ("grace", elsewhere)}
+        assert await counters(db) == dict.fromkeys(days, limit)
+        assert {key: len(ids) for key, ids in went.items()} == dict.fromkeys(days, limit)
+        async with trio.open_nursery() as nursery:
+            for ids in went.values():
+                for post_id in ids[::2]:
+                    nursery.start_soon(give_back, post_id, 1)
+                    nursery.start_soon(give_back, post_id, 2)
+        assert await counters(db) == dict.fromkeys(days, limit // 2)
 
 
 async def test_an_account_at_its_limit_costs_no_visit_and_holds_up_no_other(database: Database) -> None:

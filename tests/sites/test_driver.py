@@ -15,7 +15,9 @@ from orchestrator.errors import (
     PostNotPressedError,
     PostRefusedError,
     PostUnclearError,
+    SignInRefusedError,
     SiteRateLimitedError,
+    SiteUnavailableError,
 )
 from orchestrator.model import Timeline, TimelineItem
 from orchestrator.sites import Profile, SiteAccount, SiteSession, driver, load_profile, open_site
@@ -175,6 +177,35 @@ async def test_what_else_a_page_sends_does_not_make_its_answer_unclear(
     counting = "<script>fetch('/count', {method: 'POST', body: 'seen'})</script>"
     site.pages["/compose"] = answering(page(ACCEPTED + counting))
     assert await publish(pool, profile) == "abcd"
+
+
+SCRIPTED_SIGN_IN = f"""<!doctype html><header><a href=/sign-in>in</a></header><main>
+<form id=sign-in><input name=username><input name=password type=password>
+<button type=submit>in</button></form><script>
+document.querySelector('form').addEventListener('submit', async event => {{
+  event.preventDefault();
+  const answer = await fetch('/sign-in', {{method: 'POST', body: 'x'}}).catch(() => null);
+  if (!answer || !answer.ok) document.querySelector('main').insertAdjacentHTML('beforeend', `{REFUSED}`);
+}});</script>{END}"""
+
+
+@pytest.mark.parametrize(
+    ("answer", "error"),
+    [
+        (Reply(lost=True), SiteUnavailableError),
+        (Reply(status=502), SiteUnavailableError),
+        (Reply(status=422), SignInRefusedError),
+    ],
+    ids=["lost", "502", "422"],
+)
+async def test_only_the_sites_own_refusal_of_a_sign_in_is_one(
+    pool: ContextPool, site: Site, profile: Profile, answer: Reply, error: type[Exception]
+) -> None:
+    """An account that was refused is not signed in again by itself; a site that was away is."""
+    site.pages["/sign-in"] = lambda request: answer if request.command == "POST" else Reply(SCRIPTED_SIGN_IN)
+    async with open_site(pool, 0, ada(profile)) as session:
+        with pytest.raises(error):
+            await session.sign_in()
 
 
 DISABLED = COMPOSE.replace("<button", "<button disabled")

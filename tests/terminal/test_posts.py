@@ -38,8 +38,9 @@ def test_a_post_that_was_put_back_says_when_its_turn_comes() -> None:
     assert "in 30 min" in line_with("4711", shown(render_posts({"now": at("14:30"), "posts": [waits]}), 160))
 
 
-def test_no_post_is_a_line() -> None:
-    assert shown(render_posts({"posts": []})) == "No such post.\n"
+def test_no_post_is_a_line_that_says_why() -> None:
+    assert shown(render_posts({"posts": []})) == "No posts yet.\n"
+    assert shown(render_posts({"posts": [], "message": "No post is failed."})) == "No post is failed.\n"
 
 
 def test_one_post_is_shown_with_its_whole_text_its_facts_and_what_comes_next() -> None:
