@@ -224,6 +224,11 @@ class LeaseEndedError(OrchestratorError):
     costs_attempt = False
 
 
+class VisitNotAllowedError(OrchestratorError):
+    """A run asked for a context that its job has not declared, or for a second one at a time: a fault of
+    the job."""
+
+
 class BreakerOpenError(OrchestratorError):
     """An outside party failed lately, or an operator said so: it is not asked now.
 

@@ -275,7 +275,16 @@ class Actor:
         started_at = house.clock.now()
         self.history.begin(started_at)
         logger = log.bind(job=self.job.name)
-        run = Run(self.job.name, self.job.priority, trigger, tries.attempt, logger, self._hear, is_retry)
+        run = Run(
+            self.job.name,
+            self.job.priority,
+            trigger,
+            tries.attempt,
+            logger,
+            self._hear,
+            is_retry,
+            self.job.uses_browser,
+        )
         reason = house.why_not(self.job)
         if reason is not None:
             return await self._skip(run, started_at, reason)

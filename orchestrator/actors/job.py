@@ -39,6 +39,8 @@ class Run:
     """Says how far the run has come, such as "14 of 80 read"; people see it with its age."""
     is_retry: bool = False
     """Whether it was begun by the failure of the try before, and not by its trigger."""
+    uses_browser: bool = False
+    """Whether its job has declared that it visits sites."""
 
     @property
     def is_asked(self) -> bool:

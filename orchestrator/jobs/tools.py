@@ -27,6 +27,7 @@ from orchestrator.errors import (
     OrchestratorError,
     SignInRefusedError,
     SiteRateLimitedError,
+    VisitNotAllowedError,
 )
 from orchestrator.jobs.refusals import Refusals
 from orchestrator.metrics import Metrics
@@ -110,6 +111,8 @@ class Tools:
     patience: dict[str, datetime] = field(default_factory=dict)
     """By account, until when its site does not want to be asked (429 with a time)."""
     windows: PostingWindows = field(default_factory=PostingWindows)
+    visiting: set[str] = field(default_factory=set)
+    """The jobs that have a lease or wait for one."""
 
     @asynccontextmanager
     async def visit(self, run: Run, account: Account) -> AsyncIterator[Visit]:
@@ -119,12 +122,16 @@ class Tools:
         was refused is not visited: SignInRefusedError; nor one whose site asked for patience, for so long:
         SiteRateLimitedError. Nor is a site whose breaker is open: BreakerOpenError, and the job is woken when
         the site may be asked again.
+
+        VisitNotAllowedError for a job that has not declared `uses_browser`, and for a visit inside another of
+        the same job.
         """
+        self._check_right(run)
         self.refusals.check(account.name)
         self._check_patience(account.name)
         breaker = breaker_of(account.settings.site)
         self.breakers.check(breaker, run.job)  # before the wait, so that an open breaker costs no slot
-        async with self.allocator.lease(run.job, priority=run.priority) as lease:
+        async with self._lease(run) as lease:
             run.log.debug("lease", lease=lease.id, slot=lease.slot, waited_s=round(lease.waited_s, 3))
             try:
                 with self.breakers.permit(breaker, run.job):
@@ -143,6 +150,25 @@ class Tools:
                 if isinstance(error, ContextBrokenError) or isinstance(error.__cause__, ContextBrokenError):
                     lease.mark_broken()
                 raise
+
+    def _check_right(self, run: Run) -> None:
+        """What is promised of waits rests on it: see `check_jobs` in wiring.py."""
+        if not run.uses_browser:
+            text = f"job {run.job} visits a site and has not declared that it does"
+            raise VisitNotAllowedError(text, remedy="Add uses_browser=True to its declaration")
+        if run.job in self.visiting:
+            text = f"job {run.job} asked for a second context while it has one or waits for one"
+            raise VisitNotAllowedError(text, remedy="End one visit before the next begins")
+
+    @asynccontextmanager
+    async def _lease(self, run: Run) -> AsyncIterator[Lease]:
+        """The job's one lease."""
+        self.visiting.add(run.job)
+        try:
+            async with self.allocator.lease(run.job, priority=run.priority) as lease:
+                yield lease
+        finally:
+            self.visiting.remove(run.job)
 
     def _check_patience(self, name: str) -> None:
         until = self.patience.get(name)

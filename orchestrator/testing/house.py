@@ -102,7 +102,8 @@ class House:
     async def run(self, job: OwnJob | Job, trigger: str = "schedule") -> Outcome:
         """One try of the job, as its actor would make it, and how it ended. A bug in it is raised."""
         job = self._with_tools(job)
-        run = Run(job.name, job.priority, trigger, 1, log.bind(job=job.name), self.beats.append)
+        bound, uses_browser = log.bind(job=job.name), job.uses_browser
+        run = Run(job.name, job.priority, trigger, 1, bound, self.beats.append, uses_browser=uses_browser)
         outcome, bug = await attempt.work(job, run, Tries(job.retry_rule))
         if bug is not None:
             raise bug

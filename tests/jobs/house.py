@@ -57,7 +57,8 @@ class House:
 
     def run(self, job: str, priority: int = 0) -> Run:
         """One run of a job, as its actor would make it."""
-        return Run(job, priority, "schedule", 1, structlog.get_logger("test").bind(job=job))
+        logger = structlog.get_logger("test").bind(job=job)
+        return Run(job, priority, "schedule", 1, logger, uses_browser=True)
 
     def stamp(self) -> posts.Stamp:
         return self.tools.stamp()

@@ -2,6 +2,7 @@
 
 import itertools
 from collections.abc import Callable
+from contextlib import AsyncExitStack
 from datetime import timedelta
 from typing import Any
 
@@ -15,7 +16,8 @@ from orchestrator.errors import (
     SignInRefusedError,
     SiteUnavailableError,
 )
-from orchestrator.jobs import RetryRule, Run, Tools, done, job, nothing_to_do, over_budget
+from orchestrator.jobs import Account, RetryRule, Run, Tools, done, job, nothing_to_do, over_budget
+from orchestrator.jobs.own import OwnJob
 from orchestrator.model import Ending, Outcome
 from orchestrator.sites.driver import AccountFigures
 from orchestrator.testing.clock import START
@@ -213,6 +215,73 @@ async def test_works_of_the_jobs_own_are_answered_as_the_test_says(house: House)
     house.database.answer(my_rows, lambda limit: list(range(limit)))
     assert await house.run(rows) == done("[0, 1]")
     assert house.database.asked == ["my_rows"] * 3
+
+
+# ── who may have a context ──────────────────────────────────────────────────────────────────────
+
+
+async def test_a_job_that_has_not_declared_it_visits_no_site(house: House) -> None:
+    @job(every_s=900, priority=0)
+    async def undeclared(run: Run, tools: Tools) -> Outcome:
+        async with tools.visit(run, tools.accounts["ada"]):
+            return done()
+
+    refused = (
+        "job undeclared visits a site and has not declared that it does. "
+        "Add uses_browser=True to its declaration"
+    )
+    outcome = await house.run(undeclared)
+    assert (outcome.ending, outcome.detail) == (Ending.GIVEN_UP, refused)
+    [ended] = await house.live(undeclared, hours=0.2)
+    assert ended.outcome == outcome
+    assert house.site.visits == []
+
+
+async def test_a_job_has_one_context_at_a_time_within_another_visit_or_beside_it(house: House) -> None:
+    refused = (
+        "job greedy asked for a second context while it has one or waits for one. "
+        "End one visit before the next begins"
+    )
+
+    @job(every_s=900, uses_browser=True)
+    async def greedy(run: Run, tools: Tools) -> Outcome:
+        ada, grace = tools.accounts.values()
+        if run.trigger == "beside":
+            async with trio.open_nursery() as nursery:
+                for account in (ada, grace):
+                    nursery.start_soon(look, run, tools, account)
+            return done()
+        async with tools.visit(run, ada), tools.visit(run, grace):
+            return done()
+
+    async def look(run: Run, tools: Tools, account: Account) -> None:
+        async with tools.visit(run, account) as visit:
+            await visit.site.read_account()
+
+    for trigger in ("within", "beside"):
+        outcome = await house.run(greedy, trigger)
+        assert (outcome.ending, outcome.detail) == (Ending.GIVEN_UP, refused)
+    assert (await house.run(followers)).ending is Ending.DONE
+
+
+async def test_a_run_that_was_cut_off_as_it_waited_for_a_context_leaves_the_next_one_its_visit(
+    house: House,
+) -> None:
+    waits = trio.CancelScope()
+    async with AsyncExitStack() as others:
+        for _ in range(house.tools.settings.allocator.capacity):
+            await others.enter_async_context(house.tools.allocator.lease("others", priority=0))
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(_within, waits, house, followers)
+            await trio.testing.wait_all_tasks_blocked()
+            assert [waiter.holder for waiter in house.tools.allocator.snapshot().queue] == ["followers"]
+            waits.cancel()
+    assert (await house.run(followers)).ending is Ending.DONE
+
+
+async def _within(scope: trio.CancelScope, house: House, what: OwnJob) -> None:
+    with scope:
+        await house.run(what)
 
 
 # ── a slot that is called back ──────────────────────────────────────────────────────────────────
