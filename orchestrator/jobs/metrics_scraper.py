@@ -1,5 +1,8 @@
 """Job `metrics_scraper`: reads likes, replies and views of published posts, by age tier (A8.1)."""
 
+from collections import deque
+from dataclasses import asdict, dataclass
+
 from orchestrator.actors.job import Job, Run
 from orchestrator.db import measurements
 from orchestrator.db.measurements import DuePost
@@ -18,7 +21,7 @@ from orchestrator.model import Outcome, PostMetrics, done, nothing_to_do
 
 NAME = "metrics_scraper"
 BATCH = 100
-"""Posts read under one lease; between two of them the slot can be called back."""
+"""Posts of an account read in one run; between two of them the slot can be called back."""
 MAX_FAILED_IN_A_ROW = 3
 """After so many the trouble is the site's and not a page's."""
 OF_ALL_PAGES = (SignInRefusedError, SignedOutError, SiteRateLimitedError)
@@ -45,28 +48,54 @@ def job(tools: Tools) -> Job:
 async def measure(run: Run, tools: Tools) -> Outcome:
     """Look at what is due, account by account, the one that was looked at longest ago first."""
     tools.refusals.heed(run)
-    seen, gone, failed, apart = 0, 0, 0, Apart(run)
+    total, apart = _Counts(), Apart(run)
     for name in await tools.database.run(measurements.turns, list(tools.accounts)):
-        batch = _Batch(run, tools)
         with apart.account(name):
-            await _measure_account(run, tools, tools.accounts[name], batch)
-        seen, gone, failed = seen + len(batch.seen), gone + len(batch.gone), failed + len(batch.failed)
-    if not seen and not gone and not failed:
+            await _measure_account(run, tools, tools.accounts[name], total)
+    if not total.pages and not total.gone and not total.failed:
         return apart.end(nothing_to_do("no post is due for a look"))
-    detail = f"{seen} read, {failed} not readable" if failed else f"{seen} read"
-    return apart.end(done(detail, pages=seen, gone=gone, failed=failed))
+    return apart.end(done(total.line(), **asdict(total)))
 
 
-async def _measure_account(run: Run, tools: Tools, account: Account, batch: "_Batch") -> None:
-    due = await tools.database.run(measurements.due, account.name, tools.clock.now(), BATCH)
-    if not due:
-        return
-    try:
-        async with tools.visit(run, account) as visit:
-            await batch.read(visit, due)
-    finally:
-        with lasting(f"what was read of {account.name}", STORE_PATIENCE_S, run.log):
-            await batch.store()  # noqa: ASYNC102 - it shields and bounds itself
+async def _measure_account(run: Run, tools: Tools, account: Account, total: "_Counts") -> None:
+    """Visit the account until all is read: a slot that is called back is given back and asked for anew."""
+    due = deque(await tools.database.run(measurements.due, account.name, tools.clock.now(), BATCH))
+    while due:
+        batch = _Batch(run, tools)
+        try:
+            async with tools.visit(run, account) as visit:
+                await batch.read(visit, due)
+        finally:
+            total.add(batch)
+            with lasting(f"what was read of {account.name}", STORE_PATIENCE_S, run.log):
+                await batch.store()  # noqa: ASYNC102 - it shields and bounds itself
+        if due:
+            total.gave_back += 1
+            run.log.info("gave_slot_back", account=account.name, left=len(due))
+
+
+@dataclass(slots=True)
+class _Counts:
+    """What a run has come to, as its figures tell."""
+
+    pages: int = 0
+    gone: int = 0
+    failed: int = 0
+    gave_back: int = 0
+    """How often it gave its slot back and asked for another."""
+
+    def add(self, batch: "_Batch") -> None:
+        self.pages += len(batch.seen)
+        self.gone += len(batch.gone)
+        self.failed += len(batch.failed)
+
+    def line(self) -> str:
+        text = f"{self.pages} read"
+        if self.failed:
+            text += f", {self.failed} not readable"
+        if self.gave_back:
+            text += f", {self.gave_back} × gave its context back"
+        return text
 
 
 class _Batch:
@@ -79,16 +108,15 @@ class _Batch:
         self.gone: list[int] = []
         self.failed: list[int] = []
 
-    async def read(self, visit: Visit, due: list[DuePost]) -> None:
+    async def read(self, visit: Visit, due: deque[DuePost]) -> None:
+        """Look at the posts and take them out of `due`, until the slot is called back."""
         in_a_row = 0
-        for post in due:
-            if visit.lease.is_called_back:
-                self._run.log.info("gave_slot_back", read=len(self.seen), left=len(due) - len(self.seen))
-                return
+        while due and not visit.lease.is_called_back:
+            post = due.popleft()
             try:
                 self.seen.append((post.id, await visit.site.read_metrics(post.reference)))
                 in_a_row = 0
-                self._run.beat(f"{len(self.seen)} of {len(due)} read")
+                self._run.beat(f"{len(self.seen)} read, {len(due)} left")
             except PostMissingError:
                 self._run.log.warning("post_gone", post=post.id, reference=post.reference)
                 self.gone.append(post.id)

@@ -21,7 +21,7 @@ from orchestrator.errors import (
 from orchestrator.jobs import metrics_scraper
 from orchestrator.jobs.metrics_scraper import MAX_FAILED_IN_A_ROW, measure
 from orchestrator.jobs.posting import post_one
-from orchestrator.model import Ending, Outcome, PostMetrics
+from orchestrator.model import Ending, Outcome, PostMetrics, done
 from orchestrator.testing.site import Pause
 from tests import rows
 from tests.fakes_db import raising
@@ -57,7 +57,10 @@ async def kept(house: House) -> list[str]:
 async def test_what_a_posts_page_shows_is_kept_with_its_moment(house: House) -> None:
     await publish(house, "one")
     outcome = await scrape(house)
-    assert (outcome.ending, outcome.figures) == (Ending.DONE, {"pages": 1, "gone": 0, "failed": 0})
+    assert (outcome.ending, outcome.figures) == (
+        Ending.DONE,
+        {"pages": 1, "gone": 0, "failed": 0, "gave_back": 0},
+    )
     [found] = await rows.fetch(house.database, "SELECT read_at, likes, replies, views FROM post_metrics")
     assert tuple(found.values()) == (house.moment.now, 3, 1, 90)
 
@@ -90,7 +93,7 @@ async def test_each_accounts_posts_are_read_in_one_visit_of_its_own(house: House
 async def test_a_post_that_is_gone_from_the_site_is_not_looked_for_again_at_once(house: House) -> None:
     gone, there = await publish(house, "one", "two")
     house.site.gone.add(gone)
-    assert (await scrape(house)).figures == {"pages": 1, "gone": 1, "failed": 0}
+    assert (await scrape(house)).figures == {"pages": 1, "gone": 1, "failed": 0, "gave_back": 0}
     assert await kept(house) == [there]
     assert (await scrape(house)).ending is Ending.NOTHING_TO_DO
 
@@ -105,7 +108,7 @@ async def test_a_page_that_can_not_be_read_costs_its_own_post_only_and_that_unti
 ) -> None:
     odd, fine = await publish(house, "one", "two")
     house.site.trouble["read_metrics"].append(error)
-    assert (await scrape(house)).figures == {"pages": 1, "gone": 0, "failed": 1}
+    assert (await scrape(house)).figures == {"pages": 1, "gone": 0, "failed": 1, "gave_back": 0}
     assert await kept(house) == [fine]
     assert (await scrape(house)).ending is Ending.NOTHING_TO_DO
     house.moment.go(minutes=20)
@@ -223,27 +226,54 @@ async def test_what_was_read_before_a_cancellation_is_kept(house: House) -> None
     assert await kept(house) == [first]
 
 
-async def test_a_slot_that_is_called_back_is_given_back_after_the_present_page(house: House) -> None:
-    first, _ = await publish(house, "one", "two")
-    allocator, stop = house.tools.allocator, Pause()
-    house.site.trouble["read_metrics"].append(stop)
+async def test_a_slot_that_is_called_back_is_given_back_after_the_present_page_and_another_asked_for(
+    house: House,
+) -> None:
+    references, pause = await publish(house, "one", "two", "three"), Pause()
+    house.site.trouble["read_metrics"].append(pause)
+    assert await scrape_and_call_back(house, pause, looks_before=references[:1]) == done(
+        "3 read, 1 × gave its context back", pages=3, gone=0, failed=0, gave_back=1
+    )
+    assert house.site.looks == await kept(house) == references
 
-    async def hold(priority: int) -> None:
+
+async def test_a_slot_that_is_called_back_before_the_first_page_is_asked_for_again(house: House) -> None:
+    references, pause = await publish(house, "one"), Pause()
+    house.site.trouble["open_site"].append(pause)
+    assert await scrape_and_call_back(house, pause, looks_before=[]) == done(
+        "1 read, 1 × gave its context back", pages=1, gone=0, failed=0, gave_back=1
+    )
+    assert house.site.looks == await kept(house) == references
+
+
+async def scrape_and_call_back(house: House, pause: Pause, looks_before: list[str]) -> Outcome:
+    """A run whose slot is called back in the pause, for one who then holds it until the run waits again."""
+    allocator, outcomes = house.tools.allocator, []
+    is_called_back_for, is_over = trio.Event(), trio.Event()
+
+    async def hold(priority: int, has_it: trio.Event) -> None:
         async with allocator.lease("other", priority=priority):
-            await trio.sleep_forever()
+            has_it.set()
+            await is_over.wait()
+
+    async def run() -> None:
+        outcomes.append(await scrape(house))
 
     async with trio.open_nursery() as nursery:
-        nursery.start_soon(hold, 1)  # high's guarantee is taken, so the scraper borrows
+        nursery.start_soon(hold, 1, trio.Event())  # high's guarantee is taken, so the scraper borrows
         await trio.testing.wait_all_tasks_blocked()
-        nursery.start_soon(scrape, house)
-        await stop.is_reached.wait()
-        nursery.start_soon(hold, 2)
+        nursery.start_soon(run)
+        await pause.is_reached.wait()
+        nursery.start_soon(hold, 2, is_called_back_for)
         await trio.testing.wait_all_tasks_blocked()
-        stop.go_on.set()
-        while await kept(house) != [first]:
+        pause.go_on.set()
+        await is_called_back_for.wait()
+        while not allocator.snapshot().queue:
             await trio.sleep(0.001)
-        nursery.cancel_scope.cancel()
-    assert house.site.looks == [first]
+        assert house.site.looks == await kept(house) == looks_before
+        is_over.set()
+    [outcome] = outcomes
+    return outcome
 
 
 @pytest.mark.parametrize(
