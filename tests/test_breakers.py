@@ -67,7 +67,7 @@ class Bench:
         return [s for s in BreakerState if self.figure("state", breaker=breaker, state=s)]
 
 
-async def test_calls_that_fail_open_the_breaker_of_their_party_alone() -> None:
+async def test_calls_that_fail_open_the_breaker_of_their_party_alone(autojump_clock: object) -> None:
     bench = Bench()
     bench.call(AWAY)
     assert not bench.is_refused()
