@@ -40,7 +40,7 @@ from orchestrator.db.pool import Database
 from orchestrator.db.sessions import SessionTable
 from orchestrator.errors import ControlError, DatabaseUnavailableError, OrchestratorError, SettingsError
 from orchestrator.health import figures
-from orchestrator.health.checks import Check, Checks, Disk
+from orchestrator.health.checks import RECHECK_S, Check, Checks, Disk
 from orchestrator.health.claims import claims
 from orchestrator.health.modes import BROWSER, DATABASE, Modes
 from orchestrator.health.problems import OF_POSTS
@@ -235,6 +235,7 @@ class _Daemon:
             keepers.start_soon(self._rebuild_slots)
             await self._open_gate()
             keepers.start_soon(self.house.checks.watch_for_recovery, self._follow_mode)
+            keepers.start_soon(self._follow_database, database)
             keepers.start_soon(self._follow_breakers)
             keepers.start_soon(self._breakers.run)
             keepers.start_soon(self._follow_problems)
@@ -306,6 +307,8 @@ class _Daemon:
         if self.house.database is None:
             raise DatabaseUnavailableError("not connected yet")
         await wiring.ping(self.house.database, self._settings)
+        if self.house.fence is not None:
+            self.house.fence.check()
         found = self.house.database.statistics()
         return f"takes writes; {found.in_use} of {found.max_size} connections in use"
 
@@ -412,15 +415,26 @@ class _Daemon:
         were_down, self._down = self._down, {result.name for result in self.house.checks.down}
         if were_down != self._down:
             self._is_problem_new.set()
-        if were_down - self._down:
-            self._wake_the_skipped()
+        if recovered := were_down - self._down:
+            self._wake_the_unlucky(has_database=DATABASE in recovered)
 
-    def _wake_the_skipped(self) -> None:
+    def _wake_the_unlucky(self, *, has_database: bool) -> None:
+        """Whoever was skipped has his turn, and when the database is back also who may have failed for it."""
         assert self.house.supervisor is not None
         for name, actor in self.house.supervisor.actors.items():
-            last = actor.history.last
-            if last is not None and last.outcome.ending is Ending.SKIPPED:
+            ending = actor.history.last and actor.history.last.outcome.ending
+            has_failed = has_database and actor.job.needs_database and ending is Ending.GIVEN_UP
+            if ending is Ending.SKIPPED or has_failed:
                 self._wake(name, "the house has recovered")
+
+    async def _follow_database(self, database: Database) -> None:
+        """Look at the database as soon as anybody could not use it."""
+        while True:
+            await database.doubted()
+            if not self.house.checks.is_down(DATABASE):  # else it is being looked at
+                await self.house.checks.look(DATABASE)
+                self._follow_mode()
+            await trio.sleep(RECHECK_S)
 
     async def _follow_breakers(self) -> None:
         """What follows from a breaker's change: mode, problem, jobs that may have their turn again."""

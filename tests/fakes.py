@@ -63,6 +63,10 @@ class DownDatabase(Database):
         self.hangs = hangs
         self.asked = 0
         self.holders: tuple[Holder, ...] = ()
+        self.doubts = 0
+
+    def doubt(self) -> None:
+        self.doubts += 1
 
     def statistics(self) -> PoolStatistics:
         return PoolStatistics(10, 0, 0, 0, 0, self.holders, 0, 0, 0)

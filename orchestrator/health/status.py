@@ -31,6 +31,8 @@ from orchestrator.model import CheckState, Mode, Post
 from orchestrator.snapshot import Snapshot
 
 RECENT_POSTS = 12
+STORED_PATIENCE_S = 10.0
+"""For all that the database holds: people ask for the status just when it hangs."""
 
 Document = dict[str, Any]
 
@@ -90,13 +92,12 @@ async def read_status(house: House) -> Document:
     status = read_live(house)
     has_tables = house.supervisor is not None  # which is made of what they hold
     if house.database is not None and has_tables and not house.checks.is_down(DATABASE):
-        try:
-            status |= await _read_stored(house, house.database)
-            status["problems"] += await problems.of_posts(
-                house.database, house.clock, house.accounts, status["jobs"]
-            )
-        except DatabaseError as error:
-            status["problems"].append(problems.problem(str(error), None, error.remedy))
+        with trio.move_on_after(STORED_PATIENCE_S) as patience:
+            await _add_stored(status, house, house.database)
+        if patience.cancelled_caught:
+            house.database.doubt()
+            what = f"the database did not answer within {STORED_PATIENCE_S:g} s"
+            status["problems"].append(problems.problem(what, None, "See whether it still runs"))
     status["summary"] = summary(status)
     return status
 
@@ -283,6 +284,14 @@ def _why_state(actor: Actor, is_queued: bool) -> str:
 def _last_words(actor: Actor) -> str:
     beat = actor.beat
     return "" if beat is None else f" It said “{beat.said}” {trio.current_time() - beat.at:.0f} s ago."
+
+
+async def _add_stored(status: Document, house: House, database: Database) -> None:
+    try:
+        status |= await _read_stored(house, database)
+        status["problems"] += await problems.of_posts(database, house.clock, house.accounts, status["jobs"])
+    except DatabaseError as error:
+        status["problems"].append(problems.problem(str(error), None, error.remedy))
 
 
 async def _read_stored(house: House, database: Database) -> Document:

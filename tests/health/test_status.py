@@ -556,6 +556,17 @@ async def test_the_document_can_be_cancelled_while_the_database_hangs(autojump_c
         assert scope.cancelled_caught
 
 
+async def test_a_database_that_hangs_costs_only_what_it_holds_and_is_looked_at(
+    autojump_clock: object,
+) -> None:
+    database = DownDatabase(hangs=True)
+    async with a_stage([a_job("plan")]) as stage:
+        status = await read_status(await started(stage, database=database))
+    assert "posts" not in status
+    assert status["summary"] == "Ready: the database did not answer within 10 s. See whether it still runs."
+    assert database.doubts == 1
+
+
 async def test_posts_and_what_was_learned_come_from_the_database(database: Database) -> None:
     stamp = Stamp(await rows.take_fence(database), NOON)
     post_id = await rows.in_state(database, PostState.PUBLISHED, stamp, "a text of ours")

@@ -53,6 +53,8 @@ class Daemon:
     process: trio.Process
     state_dir: Path
     output: Path
+    dsn: str | None = None
+    """Of a server of the test's own; None: it is the daemon's."""
 
     # ── what it says ────────────────────────────────────────────────────────────────────────────
 
@@ -138,7 +140,8 @@ class Daemon:
 
     @asynccontextmanager
     async def _database(self) -> AsyncIterator[Database]:
-        dsn = f"postgresql://orchestrator@/orchestrator?host={self.state_dir / 'postgres' / 'run'}"
+        ours = f"postgresql://orchestrator@/orchestrator?host={self.state_dir / 'postgres' / 'run'}"
+        dsn = self.dsn or ours
         async with aio.open_bridge(), open_database(dsn, DatabaseSettings()) as database:
             yield database
 
@@ -181,7 +184,7 @@ async def running(
                 )
             )
         try:
-            yield Daemon(process, state_dir, output)
+            yield Daemon(process, state_dir, output, (environment or {}).get("ORCHESTRATOR_DATABASE__DSN"))
         finally:
             for left in processes_of(state_dir):
                 with suppress(psutil.NoSuchProcess):

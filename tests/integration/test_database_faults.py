@@ -1,0 +1,132 @@
+"""The real program on a server of its own, which is stopped, killed, frozen, demoted and replaced."""
+
+import signal
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import pytest
+
+from orchestrator import aio
+from tests.integration.daemon import PATIENCE_S, SETTLE_S, Daemon, Document, running, wait_until
+from tests.servers import Server, open_server
+
+pytestmark = pytest.mark.timeout(600)
+
+RARELY_S = 20 * 86_400.0
+"""In shown seconds: not within the test."""
+
+
+@asynccontextmanager
+async def daemon_on_a_server(state_dir: Path, **more: str) -> AsyncIterator[tuple[Daemon, Server]]:
+    servers, own = state_dir / "servers", state_dir / "daemon"  # what is below `own` is killed at its end
+    for directory in (servers, own):
+        directory.mkdir()
+    async with aio.open_bridge(), open_server(servers) as server:
+        environment = {"ORCHESTRATOR_DATABASE__DSN": server.dsn, **more}
+        async with running(own, environment=environment) as daemon:
+            await daemon.wait_for_mode("ready")
+            yield daemon, server
+
+
+async def wait_for_posts(daemon: Daemon, more: int) -> None:
+    until = len(await daemon.ledger()) + more
+
+    async def are_there() -> bool:
+        return len(await daemon.ledger()) >= until
+
+    await wait_until(are_there, f"the site has {more} more posts", daemon.said)
+
+
+async def check_that_it_says_so(daemon: Daemon, what: str) -> None:
+    """It is degraded, and tells people why and what to do."""
+    await daemon.wait_for_mode("degraded")
+    code, document = await daemon.readyz()
+    check = next(check for check in document["checks"] if check["name"] == "database")
+    assert (code, check["state"]) == (503, "down")
+    assert what in check["detail"]
+    assert check["remedy"]
+    assert "database" in (await daemon.status())["summary"]
+
+
+async def check_that_it_goes_on(daemon: Daemon) -> None:
+    await daemon.wait_for_mode("ready")
+    await wait_for_posts(daemon, 1)
+
+
+async def check_that_nothing_is_lost_or_doubled(daemon: Daemon) -> None:
+    await daemon.ask("pause", job="plan")
+
+    async def is_settled() -> bool:
+        await daemon.ask("run", job="posting")  # in whose stead nobody waits for its turn
+        found = await daemon.query("SELECT state, detail FROM posts WHERE state <> 'published'")
+        assert not [row for row in found if row["state"] == "failed"], found
+        return not found
+
+    patience_s = PATIENCE_S + 2 * SETTLE_S
+    await wait_until(is_settled, "every post is published", daemon.said, patience_s)
+    assert await daemon.published() == await daemon.ledger()
+    assert not [job["name"] for job in (await daemon.status())["jobs"] if job["state"] == "failed"]
+
+
+async def test_without_its_database_it_is_degraded_and_goes_on_by_itself_and_nothing_is_lost(
+    state_dir: Path,
+) -> None:
+    async with daemon_on_a_server(state_dir) as (daemon, server):
+        await wait_for_posts(daemon, 1)
+        for how in (signal.SIGINT, signal.SIGKILL):
+            await server.end(how)
+            await check_that_it_says_so(daemon, "can't be reached")
+            await server.start()
+            await check_that_it_goes_on(daemon)
+
+        server.freeze()
+        await check_that_it_says_so(daemon, "")
+        server.thaw()
+        await check_that_it_goes_on(daemon)
+
+        await server.do("ALTER SYSTEM SET default_transaction_read_only = on")
+        await server.do("SELECT pg_reload_conf()")
+        await check_that_it_says_so(daemon, "takes no writes")
+        await server.do("ALTER SYSTEM RESET default_transaction_read_only")
+        await server.do("SELECT pg_reload_conf()")
+        await check_that_it_goes_on(daemon)
+        await check_that_nothing_is_lost_or_doubled(daemon)
+
+
+async def wait_for_learn(daemon: Daemon, ending: str) -> None:
+    seen: Document = {}
+
+    async def has_come() -> bool:
+        seen.update(await daemon.job("learn"))
+        return bool((seen.get("last") or {}).get("ending") == ending)
+
+    await wait_until(has_come, f"learn is {ending}", lambda: seen)
+
+
+async def test_what_gave_up_has_its_turn_when_the_database_is_back_and_another_database_is_not_worked_on(
+    state_dir: Path,
+) -> None:
+    seldom = {"ORCHESTRATOR_JOBS__LEARN__EVERY_S": str(RARELY_S)}
+    async with daemon_on_a_server(state_dir, **seldom) as (daemon, server):
+        await daemon.ask("pause", job="metrics_scraper")  # which would wake learn
+        await server.do("ALTER TABLE post_metrics RENAME TO away")
+        await daemon.ask("run", job="learn")
+        await wait_for_learn(daemon, "given_up")
+        await server.do("ALTER TABLE away RENAME TO post_metrics")
+        await server.end()
+        await check_that_it_says_so(daemon, "can't be reached")
+        await server.start()
+        await daemon.wait_for_mode("ready")
+
+        async def is_made_up_for() -> object:
+            return await daemon.query(
+                "SELECT 1 FROM job_runs WHERE job = 'learn' AND trigger = 'the house has recovered' "
+                "AND ending IN ('done', 'nothing_to_do')"
+            )
+
+        await wait_until(is_made_up_for, "learn has had its turn", daemon.said)
+
+        await server.do("UPDATE daemon_lease SET renewals = 0")  # as in a backup
+        assert await daemon.ended() == 2
+        assert "an older state of itself" in daemon.said()
