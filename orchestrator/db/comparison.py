@@ -111,7 +111,7 @@ async def not_listed(
         SELECT id, reference, fingerprint FROM posts
         WHERE account = $1 AND state = 'published' AND reference <> ALL ($2)
           AND ($3::timestamptz IS NULL OR published_at > $3) AND published_at <= $4
-        ORDER BY published_at DESC LIMIT $5
+        ORDER BY published_at DESC, id DESC LIMIT $5
         """,
         account,
         list(references),
