@@ -61,7 +61,7 @@ def _wait_until_ready(process: "subprocess.Popen[bytes]", port: int, state_dir: 
     """Wait for the daemon's own word in its log, then ask it: to ask all the time would slow it down."""
     give_up_at = time.monotonic() + START_LIMIT_S
     log = state_dir / LOG_NAME
-    while not (_size(log) > log_size and READY in log.read_bytes()[log_size:] and _is_ready(port)):
+    while not (_size(log) > log_size and READY in log.read_bytes()[log_size:] and is_ready(port)):
         if process.poll() is not None or time.monotonic() > give_up_at:
             said = (state_dir.parent / "demo.out").read_text(errors="replace").splitlines()
             raise RuntimeError("the demo is not ready: " + " | ".join(said[-LOG_LINES_SHOWN:]))
@@ -72,7 +72,7 @@ def _size(file: Path) -> int:
     return file.stat().st_size if file.exists() else 0
 
 
-def _is_ready(port: int) -> bool:
+def is_ready(port: int) -> bool:
     connection = HTTPConnection("127.0.0.1", port, timeout=5)
     try:
         connection.request("GET", "/readyz")

@@ -1,6 +1,6 @@
 """Takes the figures of this program and prints them with the machine's description.
 
-    make bench                                        all of them, about eight minutes
+    make bench                                        all of them, about ten minutes
     make bench ARGS="scraping allocator"              some
     make bench ARGS="--write docs/figures.md"         all, and the results into the document
 
@@ -19,7 +19,7 @@ import structlog
 import trio
 from rich.console import Console
 
-from bench import actors, allocation, bridge, machine, memory, scraping, startup
+from bench import actors, allocation, bridge, machine, memory, recovery, scraping, startup
 from bench.figure import Figure, Report, as_markdown, print_figures
 from orchestrator import aio
 from orchestrator.db.embedded import open_embedded
@@ -27,7 +27,7 @@ from orchestrator.db.migrate import migrate
 from orchestrator.db.pool import open_database
 from orchestrator.settings import DatabaseSettings
 
-NAMES = ("startup", "memory", "scraping", "allocator", "actors", "bridge")
+NAMES = ("startup", "memory", "recovery", "scraping", "allocator", "actors", "bridge")
 BEGIN, END = "<!-- results: begin -->", "<!-- results: end -->"
 
 
@@ -69,6 +69,8 @@ def _take(name: str, given: argparse.Namespace) -> Report:
                 return startup.measure(directory, given.rounds)
             case "memory":
                 return memory.measure(directory, given.minutes)
+            case "recovery":
+                return recovery.measure(directory, max(1, given.rounds // 3))
             case "actors":
                 return trio.run(actors.measure, given.rounds)
             case "allocator":
