@@ -92,7 +92,9 @@ def _tell_usage(error: typer.TyperException) -> int:
     """Say what is wrong with the command line, and where its right form stands."""
     context = getattr(error, "ctx", None)
     command = context.command_path if context is not None else "orchestrator"
-    print(f"error: {error.format_message().rstrip('.')}. See: {command} --help", file=sys.stderr)
+    said = error.format_message().replace("Value error, ", "")  # the words of the library that parses
+    end = "" if said.endswith(("?", ".")) else "."
+    print(f"error: {said}{end} See: {command} --help", file=sys.stderr)
     return WRONG
 
 
@@ -256,14 +258,16 @@ def simulate(  # noqa: PLR0913, PLR0917 - each is an option
     from rich.console import Console
 
     from orchestrator import wiring
-    from orchestrator.simulate.command import Wish, run_simulation
+    from orchestrator.simulate.command import Record, Wish, run_simulation
     from orchestrator.simulate.engine import Policy
     from orchestrator.simulate.screen import render_figures
 
     gc.enable()
     wish = Wish(days, contexts, load, Policy(policy), seed, html)
     with Console(stderr=True).status(f"{days:g} days in virtual time …"):
-        figures = run_simulation(wish, config, wiring.open_storage)
+        figures = run_simulation(wish, config, Record(wiring.open_storage, wiring.clock_of_record))
+    if figures.refusal is not None:
+        print(f"warning: the daemon refuses this: {figures.refusal}", file=sys.stderr)
     if is_json:
         typer.echo(json.dumps(figures.document(), indent=2, ensure_ascii=False))
     else:

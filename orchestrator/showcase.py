@@ -22,8 +22,8 @@ from types import FrameType
 from typing import NoReturn
 
 from orchestrator.clock import Clock
-from orchestrator.errors import AddressInUseError, SiteStartError, StateDirectoryError
-from orchestrator.state import hold_state_dir, write_whole
+from orchestrator.errors import AddressInUseError, SiteStartError
+from orchestrator.state import hold_state_dir, read_clock, write_whole
 
 ACCOUNT_NAMES = ("ada", "grace", "linus", "margaret", "alan", "barbara", "dennis", "frances")
 SITE_START_S = 15.0
@@ -48,7 +48,7 @@ def run_demo(options: DemoOptions) -> None:
     state_dir = options.state_dir.absolute()
     with hold_state_dir(state_dir):
         pass  # it is free: what follows won't touch another daemon's files; `start.run` holds it for good
-    clock = _clock(state_dir / "clock", options.speed)
+    clock = _clock(state_dir, options.speed)
     passwords = _passwords(state_dir / "accounts.json", options.accounts)
     with _ended_in_order(), _site(options, state_dir, clock) as process:
         from orchestrator.stage import Scene, play  # takes about as long as the site's own start
@@ -78,16 +78,10 @@ def _end(_number: int, _frame: FrameType | None) -> NoReturn:
 # ── what the daemon and the site share ──────────────────────────────────────────────────────────
 
 
-def _clock(path: Path, speed: float) -> Clock:
+def _clock(state_dir: Path, speed: float) -> Clock:
     """A clock that goes on where the last demo's stopped, and is never put back."""
-    now = time.time()
-    try:
-        shown = float(path.read_text())
-    except FileNotFoundError:
-        shown = now
-    except ValueError as error:
-        raise StateDirectoryError(f"{path} is no clock: {error}", remedy="Delete it.") from error
-    return Clock(speed, now, max(shown, now))
+    now, mark = time.time(), read_clock(state_dir)
+    return Clock(speed, now, now if mark is None else max(mark.shown, now))
 
 
 def _passwords(path: Path, count: int) -> dict[str, str]:

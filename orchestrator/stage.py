@@ -17,7 +17,7 @@ from orchestrator.clock import Clock
 from orchestrator.control.find import SOCKET_NAME, demo_state_dir
 from orchestrator.model import PostState
 from orchestrator.settings import Settings
-from orchestrator.state import write_whole
+from orchestrator.state import ClockMark, read_clock
 
 if TYPE_CHECKING:
     from orchestrator.health.status import House
@@ -108,7 +108,7 @@ class _View:
         status: dict[str, Any] = read_live(house)
 
         async with trio.open_nursery() as nursery:
-            nursery.start_soon(_keep_clock, house.clock, self._scene.state_dir / "clock")
+            nursery.start_soon(_keep_clock, house.clock, self._scene.state_dir)
             nursery.start_soon(partial(show_live, lambda: status, is_plain=self._scene.is_plain))
             while True:
                 status = await read_status(house)
@@ -123,12 +123,15 @@ def _say(line: str) -> None:
         Console(highlight=False).print(line, soft_wrap=True, markup=False)
 
 
-async def _keep_clock(clock: Clock, path: Path) -> None:
-    """Note now and then how far the clock has come; on a full disk the old mark stays."""
+async def _keep_clock(clock: Clock, state_dir: Path) -> None:
+    """Note now and then how far the clock has come, and its speed; on a full disk the old mark stays."""
+    before = read_clock(state_dir)
+    is_same = before is not None and before.speed == clock.speed
+    since = before.since if before is not None and is_same else clock.shown_epoch
     while True:
-        mark = clock.timestamp() + 2 * CLOCK_AHEAD_S * clock.speed
+        mark = ClockMark(clock.timestamp() + 2 * CLOCK_AHEAD_S * clock.speed, clock.speed, since)
         try:
-            await trio.to_thread.run_sync(write_whole, path, f"{mark}\n")
+            await trio.to_thread.run_sync(mark.write, state_dir)
         except OSError as error:
-            log.warning("clock_not_kept", path=str(path), error=error.strerror)
+            log.warning("clock_not_kept", path=str(state_dir), error=error.strerror)
         await trio.sleep(CLOCK_AHEAD_S)

@@ -6,6 +6,7 @@ import socket
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 
 from orchestrator.errors import StateDirectoryError
@@ -57,6 +58,38 @@ def write_whole(path: Path, text: str) -> None:
     new.touch(mode=0o600)
     new.write_text(text)
     new.replace(path)
+
+
+@dataclass(frozen=True, slots=True)
+class ClockMark:
+    """What the state directory of a demo keeps of its clock; a daemon with the machine's clock has none."""
+
+    shown: float
+    """How far the clock has come at most, in seconds since 1970."""
+    speed: float | None = None
+    """How many times as fast as real it runs; None when it was not kept."""
+    since: float = 0.0
+    """From which moment of the clock on it has run so fast."""
+
+    def write(self, directory: Path) -> None:
+        """Keep it. Raises OSError."""
+        assert self.speed is not None
+        write_whole(directory / _CLOCK, f"{self.shown} {self.speed} {self.since}\n")
+
+
+def read_clock(directory: Path) -> ClockMark | None:
+    """The mark of a demo's clock, if there is one. Raises StateDirectoryError when it can't be read."""
+    path = directory / _CLOCK
+    try:
+        numbers = [float(word) for word in path.read_text().split()]
+        return ClockMark(*numbers)
+    except FileNotFoundError:
+        return None
+    except (OSError, ValueError, TypeError) as error:
+        raise StateDirectoryError(f"{path} is no clock: {error}", remedy="Delete it.") from error
+
+
+_CLOCK = "clock"
 
 
 def _lock(lock: int, directory: Path) -> None:

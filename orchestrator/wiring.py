@@ -3,7 +3,7 @@
 import itertools
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
-from datetime import datetime
+from datetime import UTC, datetime
 from random import Random
 
 import structlog
@@ -26,7 +26,7 @@ from orchestrator.db.fence import Fence
 from orchestrator.db.pool import Database, open_database
 from orchestrator.db.posts import Stamp
 from orchestrator.db.runs import StoredHistory, StoredRun
-from orchestrator.errors import DatabaseUnavailableError, SettingsError
+from orchestrator.errors import DatabaseUnavailableError, SettingsError, StateDirectoryError
 from orchestrator.health.status import SwitchedOff
 from orchestrator.jobs import OwnJob
 from orchestrator.jobs.tools import Account
@@ -36,6 +36,7 @@ from orchestrator.settings import Settings
 from orchestrator.settings.address import shown_address
 from orchestrator.sites.profile import load_profile
 from orchestrator.sites.session import SiteAccount
+from orchestrator.state import read_clock
 
 CONNECT_DELAY = RetryRule(retries=0, base_s=0.2, cap_s=5.0)
 """Between two tries to reach the database at start."""
@@ -134,6 +135,22 @@ def make_accounts(settings: Settings) -> dict[str, Account]:
         )
         for account in settings.accounts
     }
+
+
+def clock_of_record(settings: Settings) -> tuple[Clock, datetime | None]:
+    """The clock that runs were recorded by, and the moment from which that is so; None: always.
+
+    Raises StateDirectoryError for runs of a demo of which nobody knows how fast its clock ran.
+    """
+    mark = read_clock(settings.state_dir)
+    if mark is None:
+        return Clock(settings.clock.speed, settings.clock.real_epoch, settings.clock.shown_epoch), None
+    if mark.speed is None:
+        raise StateDirectoryError(
+            f"{settings.state_dir} is a demo's, and does not say how fast the clock of its runs was",
+            remedy="Start the demo there once more, or name a file with jobs (--jobs)",
+        )
+    return Clock(mark.speed), datetime.fromtimestamp(mark.since, UTC)
 
 
 def switched_off(listed: list[Job], settings: Settings) -> tuple[SwitchedOff, ...]:

@@ -228,6 +228,7 @@ def test_the_demos_socket_is_found_by_itself(
     [
         (["bogus"], "No such command 'bogus'. See: orchestrator --help"),
         (["ctl", "bogus"], "No such command 'bogus'. See: orchestrator ctl --help"),
+        (["ctl", "statu"], "No such command 'statu'. Did you mean 'status'? See: orchestrator ctl --help"),
         (["ctl", "run"], "Missing argument 'JOB'. See: orchestrator ctl run --help"),
         (["check", "--port", "1"], "No such option: --port. See: orchestrator check --help"),
     ],

@@ -29,11 +29,20 @@ def downstream_of(jobs: Iterable[Job]) -> dict[str, tuple[str, ...]]:
 
 
 def _check_cycles(jobs: list[Job]) -> None:
+    if ring := ring_of({job.name: job.after for job in jobs}):
+        raise GraphError(f"the jobs wait for each other: {' → '.join(ring)}")
+
+
+def ring_of(after: Mapping[str, Iterable[str]]) -> list[str]:
+    """Jobs that wait for each other, the first once more at the end; empty when there are none.
+
+    `after` has, by name, the names of the jobs that each comes after.
+    """
     try:
-        TopologicalSorter({job.name: job.after for job in jobs}).prepare()
+        TopologicalSorter(after).prepare()
     except CycleError as error:
-        ring = " → ".join(reversed(error.args[1]))
-        raise GraphError(f"the jobs wait for each other: {ring}") from error
+        return [*reversed(error.args[1])]
+    return []
 
 
 def drawn(jobs: Iterable[Job]) -> str:

@@ -2,6 +2,7 @@
 
 from collections import Counter
 from dataclasses import dataclass, field
+from datetime import datetime
 
 from orchestrator.db.pool import Connection
 from orchestrator.model import Ending
@@ -19,8 +20,8 @@ class PastRuns:
     endings: Counter[Ending] = field(default_factory=Counter)
 
 
-async def past_runs(connection: Connection) -> dict[str, PastRuns]:
-    """By job, its latest runs."""
+async def past_runs(connection: Connection, since: datetime | None) -> dict[str, PastRuns]:
+    """By job, its latest runs, of those that began at `since` or later."""
     found: dict[str, PastRuns] = {}
     for row in await connection.fetch(
         """
@@ -29,11 +30,13 @@ async def past_runs(connection: Connection) -> dict[str, PastRuns]:
         FROM (
             SELECT id, job, ending, started_at, finished_at,
                    row_number() OVER (PARTITION BY job ORDER BY started_at DESC, id DESC) AS age
-            FROM job_runs WHERE ending IS NOT NULL
+            FROM job_runs
+            WHERE ending IS NOT NULL AND ($2::timestamptz IS NULL OR started_at >= $2)
         ) AS latest
         WHERE age <= $1 GROUP BY job, ending
         """,
         LATEST,
+        since,
     ):
         past = found.setdefault(row["job"], PastRuns())
         past.endings[Ending(row["ending"])] = row["times"]

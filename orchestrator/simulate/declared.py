@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 
 from orchestrator.actors.job import Job
 from orchestrator.clock import Clock
@@ -32,9 +33,12 @@ class Past:
     failure_rate: float
 
 
-async def read_past(database: Database, clock: Clock) -> dict[str, Past]:
-    """The record of each job that has been done at least once. Raises DatabaseError."""
-    record = await database.run(past_runs, read_only=True)
+async def read_past(database: Database, clock: Clock, since: datetime | None = None) -> dict[str, Past]:
+    """The record of each job that has been done at least once, from `since` on, by the daemon's `clock`.
+
+    Raises DatabaseError.
+    """
+    record = await database.run(past_runs, since, read_only=True)
     return {job: _past(runs, clock) for job, runs in record.items() if runs.done_s}
 
 

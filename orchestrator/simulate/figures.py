@@ -6,9 +6,9 @@ from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from orchestrator.allocator import LANES, Lane, LeaseEnd
+from orchestrator.allocator import LANES, Lane, LeaseEnd, why_no_promise
 from orchestrator.model import Ending
-from orchestrator.simulate.engine import DAY_S, Options
+from orchestrator.simulate.engine import DAY_S, Options, Policy
 from orchestrator.simulate.load import Load, SimulatedJob
 from orchestrator.simulate.trace import Request, Start, Trace
 
@@ -99,6 +99,8 @@ class Figures:
     jobs_count: int
     critical_wait_s: float
     """What critical work never waits longer than, by the settings."""
+    refusal: str | None
+    """Why the daemon would not start with these jobs and contexts, if it would not."""
     use: float
     """The share of the contexts' time that was leased."""
     deepest: int
@@ -128,6 +130,7 @@ def figures_of(load: Load, options: Options, trace: Trace) -> Figures:
         seed=options.seed,
         jobs_count=len(load.jobs),
         critical_wait_s=options.allocator.critical_wait_s,
+        refusal=_refusal(load, options),
         use=sum(lane.use for lane in lanes),
         deepest=_deepest(trace.requests),
         mean_depth=sum(request.waited_s for request in trace.requests) / trace.horizon_s,
@@ -136,6 +139,15 @@ def figures_of(load: Load, options: Options, trace: Trace) -> Figures:
         lanes=lanes,
         curves=curves,
         jobs=tuple(sorted(jobs, key=lambda job: (job.priority, job.job))),
+    )
+
+
+def _refusal(load: Load, options: Options) -> str | None:
+    if options.policy is Policy.FIFO:  # which promises nothing
+        return None
+    jobs = [simulated.job for simulated in load.jobs if simulated.job.uses_browser]
+    return why_no_promise(
+        options.allocator, [job.name for job in jobs if Lane.of(job.priority) is Lane.CRITICAL]
     )
 
 

@@ -3,18 +3,17 @@
 from dataclasses import dataclass
 from datetime import time
 from pathlib import Path
-from typing import Self
 
-from pydantic import Field, ValidationError, model_validator
+from pydantic import Field, ValidationError
 
-from orchestrator.actors.graph import downstream_of
 from orchestrator.actors.job import MAX_RUN_S, Job, Run
-from orchestrator.errors import GraphError, SettingsError
+from orchestrator.errors import SettingsError
 from orchestrator.model import Outcome, done
 from orchestrator.settings import Seconds, Section, Share
 from orchestrator.settings.sources import read_toml
 from orchestrator.settings.words import Complaints, Schema
 from orchestrator.simulate.lengths import Constant, Empirical, Length, LogNormal, Uniform
+from orchestrator.simulate.mistakes import mistakes
 
 BUNDLED = Path(__file__).with_name("loads")
 
@@ -53,17 +52,6 @@ class LengthSection(Section):
     p95: Seconds | None = None
     seen: list[Seconds] | None = Field(None, min_length=1)
 
-    @model_validator(mode="after")
-    def _check_ways(self) -> Self:
-        ways = [self.constant, self.uniform, self.median, self.seen]
-        if sum(way is not None for way in ways) != 1 or (self.median is None) != (self.p95 is None):
-            raise ValueError("give one of constant, uniform, median with p95, seen")
-        if self.uniform is not None and self.uniform[0] > self.uniform[1]:
-            raise ValueError("uniform is [shortest, longest]")
-        if self.median is not None and self.p95 is not None and self.p95 < self.median:
-            raise ValueError(f"p95 ({self.p95:g}) must not be below median ({self.median:g})")
-        return self
-
     def length(self) -> Length:
         if self.constant is not None:
             return Constant(self.constant)
@@ -89,14 +77,6 @@ class JobSection(Section):
     items: int = Field(1, ge=1, description="pages of a run; between two the context can be called back")
     batch: int | None = Field(None, ge=1, description="pages under one lease; all, if not given")
 
-    @model_validator(mode="after")
-    def _check(self) -> Self:
-        if (self.every_s is None) == (self.daily_at is None):
-            raise ValueError("give exactly one of every_s and daily_at")
-        if not self.context and (self.items > 1 or self.batch is not None):
-            raise ValueError("items and batch are for jobs with context = true")
-        return self
-
 
 class LoadSection(Section):
     """A file with a load."""
@@ -105,7 +85,7 @@ class LoadSection(Section):
     max_run_s: float = Field(
         600, gt=0, le=MAX_RUN_S, description="a run is stopped after so long, its wait for contexts included"
     )
-    jobs: dict[str, JobSection] = Field(min_length=1)
+    jobs: dict[str, JobSection] = Field(default_factory=dict)
 
 
 def bundled_loads() -> list[str]:
@@ -123,18 +103,25 @@ def read_load(name_or_path: str) -> Load:
         raise SettingsError(
             f"{name_or_path}: there is no such file", remedy=f"Bundled loads: {', '.join(bundled_loads())}."
         )
+    section = _checked(path)
+    jobs = tuple(_job(name, job, section.max_run_s) for name, job in section.jobs.items())
+    return Load(path.stem, " ".join(section.about.split()), jobs)
+
+
+def _checked(path: Path) -> LoadSection:
+    """The file's content. Raises SettingsError with all that is wrong with it."""
     layer = read_toml(path)
+    complaints, lines = Complaints(Schema(LoadSection), [layer], layer.values), list[str]()
+    section = None
     try:
         section = LoadSection.model_validate(layer.values)
     except ValidationError as error:
-        complaints = Complaints(Schema(LoadSection), [layer], layer.values)
-        raise SettingsError("\n".join(complaints.lines(error))) from None
-    try:
-        jobs = tuple(_job(name, job, section.max_run_s) for name, job in section.jobs.items())
-        downstream_of(simulated.job for simulated in jobs)
-    except GraphError as error:
-        raise SettingsError(f"{path}: {error}") from error
-    return Load(path.stem, " ".join(section.about.split()), jobs)
+        lines = complaints.lines(error)
+    for route, problem in mistakes(layer.values, JobSection.model_fields, LengthSection.model_fields):
+        lines.append(complaints.line(route, problem) if route else f"{path}: {problem}")
+    if section is None or lines:
+        raise SettingsError("\n".join(lines))
+    return section
 
 
 def _job(name: str, section: JobSection, max_run_s: float) -> SimulatedJob:

@@ -25,5 +25,5 @@ def render_page(figures: Figures) -> str:
         depth=Markup(chart.depth_chart(figures)),  # noqa: S704
         use=Markup(chart.use_chart(figures)),  # noqa: S704
         lanes=sheets.lanes(figures),
-        jobs=sheets.jobs(figures),
+        jobs=sheets.jobs(figures).filled(),
     )

@@ -65,7 +65,9 @@ def _grid(sheet: Sheet) -> Table:
 
 def _line(depths: list[float]) -> str:
     """One sign for each stretch of time: its mean depth, as a share of the deepest stretch."""
+    if not any(depths):
+        return "nobody waits"
     size = max(1, len(depths) // POINTS)
     means = [sum(depths[n : n + size]) / size for n in range(0, len(depths), size)]
-    top = max(means) or 1.0
+    top = max(means)
     return "".join(BLOCKS[round(mean / top * (len(BLOCKS) - 1))] for mean in means)

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 from orchestrator.simulate.figures import LATE_S, Figures, JobFigures, LaneFigures
-from orchestrator.simulate.words import number, share, wait
+from orchestrator.simulate.words import NONE, number, share, wait
 
 EXPLAINED = (
     f"Late: the work began more than {wait(LATE_S)} after it was due. Missed: due times that passed without "
@@ -23,6 +23,14 @@ class Sheet:
         """The same with one column less."""
         at = self.columns.index(name)
         return Sheet(_cut(self.columns, at), tuple(_cut(row, at) for row in self.rows))
+
+    def filled(self) -> "Sheet":
+        """The same without columns in which nothing stands."""
+        sheet = self
+        for at, name in enumerate(self.columns):
+            if all(row[at] in ("", NONE) for row in self.rows):
+                sheet = sheet.without(name)
+        return sheet
 
 
 def _cut(row: tuple[str, ...], at: int) -> tuple[str, ...]:
@@ -84,12 +92,12 @@ def jobs(figures: Figures) -> Sheet:
 
 def _lane(lane: LaneFigures) -> tuple[str, ...]:
     waits, leases = lane.waits, lane.leases
-    percentiles = (waits.p50_s, waits.p95_s, waits.p99_s, waits.max_s)
+    seconds = (waits.p50_s, waits.p95_s, waits.p99_s, waits.max_s)
     return (
         lane.lane,
         number(waits.count),
-        *(wait(seconds) for seconds in percentiles),
-        share(lane.use),
+        *(wait(one) if waits.count else NONE for one in seconds),
+        share(lane.use) if waits.count else NONE,
         number(leases.called_back),
         number(leases.revoked),
         number(leases.expired),
@@ -98,7 +106,7 @@ def _lane(lane: LaneFigures) -> tuple[str, ...]:
 
 
 def _job(job: JobFigures) -> tuple[str, ...]:
-    waits = (wait(job.waits.p95_s), wait(job.waits.max_s)) if job.uses_context else ("", "")
+    of_contexts = (job.waits.p95_s, job.waits.max_s, job.leases.held_s)
     return (
         job.job,
         str(job.priority),
@@ -106,8 +114,7 @@ def _job(job: JobFigures) -> tuple[str, ...]:
         number(job.late),
         number(job.missed),
         wait(job.latest_s),
-        *waits,
-        wait(job.leases.held_s) if job.uses_context else "",
+        *(wait(seconds) if job.waits.count else NONE for seconds in of_contexts),
         number(job.leases.called_back),
         number(job.leases.revoked),
         number(job.retried),

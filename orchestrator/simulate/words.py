@@ -1,5 +1,8 @@
 """Figures as words; a wait is told to the second, since a minute decides."""
 
+NONE = "–"
+"""Stands for nothing, so that what there is stands out."""
+
 
 def wait(seconds: float) -> str:
     """Two units at most: 0 s, 0.4 s, 42 s, 1 min, 3 min 05 s, 1 h 12 min."""
@@ -21,5 +24,5 @@ def share(part: float) -> str:
 
 
 def number(value: float) -> str:
-    """A count, such as 12 or 12 345; none is a dash, so that what there is stands out."""
-    return f"{value:,.0f}".replace(",", "\N{NARROW NO-BREAK SPACE}") if value else "–"
+    """A count, such as 12 or 12 345."""
+    return f"{value:,.0f}".replace(",", "\N{NARROW NO-BREAK SPACE}") if value else NONE

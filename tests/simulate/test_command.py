@@ -19,6 +19,7 @@ from orchestrator.jobs import NAMES
 from orchestrator.log import unconfigure
 from orchestrator.model import Ending, Outcome
 from orchestrator.settings import DatabaseSettings
+from orchestrator.simulate import command
 from orchestrator.simulate.declared import declared_load, read_past
 from orchestrator.simulate.lengths import Empirical
 from orchestrator.simulate.load import no_work
@@ -82,7 +83,7 @@ def test_the_page_is_written(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) ->
         (["--jobs", "nothing"], 2, "nothing: there is no such file. Bundled loads: ours, system-a."),
         (["--contexts", "1"], 2, "allocator (on the command line): the guarantees add up to 3"),
         (["--html", "/nowhere/x.html"], 1, "/nowhere/x.html can't be written: No such file or directory"),
-        (["--policy", "lottery"], 2, "Invalid value for '--policy'"),
+        (["--policy", "lottery"], 2, "Invalid value for '--policy': 'lottery' is not one of"),
     ],
 )
 def test_what_is_wrong_is_one_line(
@@ -96,6 +97,37 @@ def test_what_is_wrong_is_one_line(
     err = capsys.readouterr().err
     assert err.startswith(f"error: {said}")
     assert err.count("\n") == 1
+
+
+def test_a_page_that_can_not_be_written_is_told_before_anything_is_simulated(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(command, "simulate", lambda *_: pytest.fail("it was simulated"))
+    assert run(monkeypatch, *SHORT, "--html", "/nowhere/x.html") == 1
+    assert "/nowhere/x.html can't be written" in capsys.readouterr().err
+
+
+CRITICAL = "[jobs.{}]\npriority = 0\nevery_s = 600\ncontext = true\nlength_s = {{ constant = 1 }}\n"
+
+
+@pytest.mark.parametrize(("policy", "warnings"), [("priority", 1), ("fifo", 0)])
+def test_what_the_daemon_would_refuse_is_simulated_with_its_sentence_as_a_warning(
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    tmp_path: Path,
+    policy: str,
+    warnings: int,
+) -> None:
+    (tmp_path / "jobs.toml").write_text("".join(CRITICAL.format(name) for name in "abcd"))
+    page = tmp_path / "page.html"
+    args = ("--jobs", str(tmp_path / "jobs.toml"), "--policy", policy, "--html", str(page))
+    assert run(monkeypatch, *SHORT, *args) == 0
+    said = capsys.readouterr()
+    assert (
+        said.err.count("warning: the daemon refuses this: 4 critical jobs (a, b, c, d) share 3") == warnings
+    )
+    assert page.read_text().count("The daemon refuses this: 4 critical jobs") == warnings
+    assert said.out.startswith("jobs: 4 jobs on 3 contexts")
 
 
 # ── the record ──────────────────────────────────────────────────────────────────────────────────
@@ -138,6 +170,35 @@ def test_the_record_of_the_settings_database_is_used(
     assert "waits for a context included: posting." in document["about"]
     [posting] = [job for job in document["jobs"] if job["job"] == "posting"]
     assert posting["leases"]["held_s"] == pytest.approx(7 * posting["waits"]["count"])
+
+
+@pytest.mark.parametrize(
+    ("mark", "about"),
+    [
+        ("2e9 2 1000\n", "waits for a context included: posting."),
+        (f"2e9 2 {(NOON + timedelta(seconds=1)).timestamp()}\n", "Run lengths assumed"),
+        ("2e9\n", "does not say how fast the clock of its runs was. Start the demo there once more"),
+    ],
+    ids=["twice as fast", "so fast only later", "unknown"],
+)
+def test_the_record_of_a_demo_is_read_by_the_clock_that_it_was_made_with(
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    migrated_dsn: str,
+    tmp_path: Path,
+    mark: str,
+    about: str,
+) -> None:
+    trio.run(fill, migrated_dsn)
+    monkeypatch.setenv("ORCHESTRATOR_DATABASE__DSN", migrated_dsn)
+    (tmp_path / "state").mkdir()
+    (tmp_path / "state" / "clock").write_text(mark)
+    assert run(monkeypatch, *SHORT, "--json") == 0
+    document = json.loads(capsys.readouterr().out)
+    assert about in document["about"]
+    [posting] = [job for job in document["jobs"] if job["job"] == "posting"]
+    is_read = posting["leases"]["held_s"] == pytest.approx(3.5 * posting["waits"]["count"])
+    assert is_read == ("included: posting" in about)
 
 
 def test_a_database_that_is_away_costs_the_record_only(

@@ -99,8 +99,13 @@ def with_length(length: str) -> str:
         ),
         (GOOD.partition("length_s")[0], "jobs.a.length_s (in FILE, line 1): is missing; it must be a table"),
         (GOOD + "items = 3", "jobs.a (in FILE, line 1): items and batch are for jobs with context = true"),
-        (GOOD + 'after = ["b"]', "FILE: job a comes after b, which is not there"),
-        (GOOD + 'after = ["a"]', "FILE: the jobs wait for each other: a → a"),
+        (
+            GOOD + "context = true\nitems = 3\nbatch = 4",
+            "jobs.a.batch = 4 (in FILE, line 7): must not be more than items (3)",
+        ),
+        (GOOD + 'after = ["b"]', "jobs.a.after (in FILE, line 5): there is no job b in this file"),
+        (GOOD + 'after = ["a"]', "jobs.a.after (in FILE, line 5): the jobs wait for each other: a → a"),
+        ("", "FILE: there is no job in it; each is a table, such as [jobs.reader]"),
         (
             "max_run_s = 7200\n" + GOOD,
             "max_run_s = 7200 (in FILE, line 1): must be a number above 0, at most 1800",
@@ -117,6 +122,43 @@ def test_a_wrong_file_is_one_line_with_file_line_and_key(tmp_path: Path, text: s
 def test_each_wrong_key_has_its_line(tmp_path: Path) -> None:
     lines = complaint(tmp_path, GOOD.replace("60", "0").replace("priority = 1", "priority = -1")).splitlines()
     assert [line.split()[0] for line in lines] == ["jobs.a.priority", "jobs.a.every_s"]
+
+
+def test_all_that_is_wrong_is_told_at_once(tmp_path: Path) -> None:
+    text = """
+    [jobs.a]
+    priority = 11
+    every_s = 60
+    daily_at = "03:00"
+    after = ["b", "c"]
+    context = true
+    items = 2
+    batch = 5
+    length_s = { median = 1 }
+    [jobs.b]
+    priority = 1
+    every_s = 60
+    after = ["a"]
+    """
+    said = complaint(tmp_path, text).replace(str(tmp_path / "load.toml"), "FILE").splitlines()
+    assert [line.partition(": ")[0] for line in said] == [
+        "jobs.a.priority = 11 (in FILE, line 3)",
+        "jobs.b.length_s (in FILE, line 11)",
+        "jobs.a (in FILE, line 2)",
+        "jobs.a.batch = 5 (in FILE, line 9)",
+        "jobs.a.length_s (in FILE, line 10)",
+        "jobs.a.after (in FILE, line 6)",
+        "jobs.a.after (in FILE, line 6)",
+    ]
+    assert said[5].endswith("there is no job c in this file")
+    assert said[6].endswith("the jobs wait for each other: a → b → a")
+
+
+@pytest.mark.parametrize(
+    "text", ["jobs = 3", "jobs.a = 3", GOOD + "after = 3", GOOD + 'context = true\nitems = "many"']
+)
+def test_a_value_of_a_wrong_kind_is_told_too(tmp_path: Path, text: str) -> None:
+    assert "must be" in complaint(tmp_path, text)
 
 
 def test_a_file_that_is_not_there_is_said_with_the_bundled_names() -> None:

@@ -7,7 +7,7 @@ from xml.etree import ElementTree
 import pytest
 from rich.console import Console
 
-from orchestrator.simulate import chart
+from orchestrator.simulate import chart, sheets
 from orchestrator.simulate.figures import Figures
 from orchestrator.simulate.page import render_page
 from orchestrator.simulate.screen import render_figures
@@ -88,6 +88,22 @@ def test_the_terminal_shows_a_line_for_each_lane_and_job(made: Figures) -> None:
     [high] = [line.split() for line in lines if line.startswith("high ")]
     assert high[:4] == ["high", "1", "30", "s"]
     assert [line.split()[0] for line in lines if line.startswith(("f", "<"))] == ["<second>", "first"]
+
+
+def test_what_there_is_nothing_of_is_a_dash_and_no_column_of_the_page(made: Figures) -> None:
+    [critical] = [row for row in sheets.lanes(made).rows if row[0] == "critical"]
+    assert set(critical[1:]) == {"–"}
+    page = Balance()
+    page.feed(render_page(made))
+    heads = page.cells[page.cells.index("job") :]
+    assert ("longest wait" in heads, "given up" in heads, "revoked" in heads) == (True, False, False)
+
+
+def test_a_queue_that_was_always_empty_is_told_in_words() -> None:
+    console = Console(width=100, color_system=None)
+    with console.capture() as capture:
+        console.print(render_figures(figures(a_job("alone", 30, at="00:10"))))
+    assert "queue over time nobody waits\n" in capture.get()
 
 
 @pytest.mark.parametrize("width", [80, 100, 200])
