@@ -10,7 +10,7 @@ PARTS := allocator breaker
 SETUP := @PYTHON='$(PYTHON)' sh tools/setup.sh
 
 .DEFAULT_GOAL := help
-.PHONY: help run test check prove simulation chaos mutants bench format docs lock
+.PHONY: help run test check prove simulation chaos contexts mutants bench format docs lock
 
 help:
 	@echo "make run     the whole thing: daemon, database, browser, bundled site (ARGS: see orchestrator demo --help)"
@@ -19,6 +19,7 @@ help:
 	@echo "make prove   a million random steps of each part against its model (STEPS=, SEED=, PARTS=\"$(PARTS)\")"
 	@echo "make simulation  days of the whole runtime in virtual time, each with its troubles (DAYS=, SEED=)"
 	@echo "make chaos   the real thing, with everything killed in turn (CYCLES=, FAULT=, SEED=)"
+	@echo "make contexts  browser contexts opened, used and closed: nothing stays, nothing grows (CYCLES=, SEED=)"
 	@echo "make mutants small faults put into the code one by one: the tests find each (ARGS=breaker for one part)"
 	@echo "make bench   figures, with the machine's description"
 	@echo "make format  put the code into shape"
@@ -53,6 +54,11 @@ chaos:
 	$(SETUP) test
 	@exec $(VENV)/python -m tests.chaos.campaign --cycles $(CYCLES) $(if $(SEED),--seed $(SEED)) \
 		$(if $(FAULT),--fault $(FAULT)) $(ARGS)
+
+contexts: CYCLES := 10000
+contexts:
+	$(SETUP) test
+	@exec $(VENV)/python -m tests.browser.cycles --cycles $(CYCLES) $(if $(SEED),--seed $(SEED)) $(ARGS)
 
 mutants:
 	$(SETUP) test

@@ -13,6 +13,8 @@ import structlog
 from playwright.async_api import (
     Browser,
     BrowserContext,
+    Dialog,
+    Download,
     Page,
     StorageState,
 )
@@ -35,6 +37,7 @@ from orchestrator.errors import (
     NothingSentError,
     OrchestratorError,
     SiteUnavailableError,
+    without_queries,
 )
 
 T = TypeVar("T")
@@ -45,6 +48,10 @@ ACTION_TIMEOUT_S = 10
 """One action on a page (a click, a fill); a visit has a time limit of its own."""
 PING_TIMEOUT_S = 2
 CLOSE_TIMEOUT_S = 5
+PAGE_TIMEOUT_S = 3
+"""A new page takes a tenth of a second. One whose renderer died while it was made never comes."""
+NUISANCE_LIMIT = 20
+"""Windows, dialogs and downloads during one visit, or until the next one; more of them have no end."""
 HEAP_CHECK_VISITS = 20
 HEAP_LIMIT_BYTES = 100 * 2**20
 
@@ -56,6 +63,7 @@ class OpenContext:
     1. `is_broken` implies that no visit succeeds any more.
     2. `is_worn` implies that the next use of the slot gets a new context.
     3. `is_page_spent` implies that the next visit gets a new page.
+    4. `is_hung` implies `is_worn`.
     """
 
     account: str
@@ -65,9 +73,12 @@ class OpenContext:
     context: BrowserContext
     page: Page
     is_broken: bool = False
+    is_hung: bool = False
+    """Its page does not answer; its cookies may still be asked for."""
     is_worn: bool = False
     is_page_spent: bool = False
     visits: int = 0
+    nuisances: int = 0
     heap_bytes: int = 0
     sign_in: int = 0
     """Which of the account's sign-ins its state stems from."""
@@ -81,6 +92,11 @@ class OpenContext:
         self.is_broken = True
         if self.interrupt is not None:
             self.interrupt()
+
+    @property
+    def is_lost(self) -> bool:
+        """Whether it died or hangs, so that the slot that holds it is broken."""
+        return self.is_broken or self.is_hung
 
     @property
     def is_usable(self) -> bool:
@@ -97,21 +113,31 @@ class OpenContext:
         return not self.is_broken and self.engine.is_alive
 
 
-async def open_context(
-    engine: Engine, account: str, hosts: frozenset[str], state: dict[str, Any] | None, proxy_url: str
-) -> OpenContext:
-    """A new context with its page, signed in with `state`. Raises ContextBrokenError.
+@dataclass(frozen=True, slots=True)
+class ContextPlan:
+    """What to open: for whom, for which hosts, signed in with `state`, with `proxy_url` before all else."""
 
-    A cancelled call leaves nothing open.
+    account: str
+    hosts: frozenset[str]
+    state: dict[str, Any] | None
+    proxy_url: str
+
+
+async def open_context(engine: Engine, plan: ContextPlan, page_timeout_s: float) -> OpenContext:
+    """A new context with its page. Raises ContextBrokenError, also when the page takes too long.
+
+    A cancelled call leaves nothing open. An engine that hangs is ended by force.
     """
-    rules = HostRules.parse(hosts)
-    making = _make(engine.browser, rules, state, proxy_url)
+    rules, state = HostRules.parse(plan.hosts), plan.state
+    making = _make(engine.browser, rules, plan, page_timeout_s)
     try:
-        with killed_after(engine.driver, ACTION_TIMEOUT_S):
+        with killed_after(engine.driver, page_timeout_s + CLOSE_TIMEOUT_S):
             context, page = await aio.make_or_undo(making, lambda made: made[0].close())
     except PlaywrightError as error:
         raise ContextBrokenError(f"no new context could be opened: {first_line(error)}") from error
-    opened = OpenContext(account, hosts, rules, engine, context, page)
+    except TimeoutError as error:
+        raise ContextBrokenError(f"no new page came within {page_timeout_s:g} s") from error
+    opened = OpenContext(plan.account, plan.hosts, rules, engine, context, page)
     # From here on nothing is awaited: a cancellation could not close what was made.
     if state is not None:
         opened.saved_digest = digest(state)
@@ -121,11 +147,11 @@ async def open_context(
 
 
 async def _make(
-    browser: Browser, rules: HostRules, state: dict[str, Any] | None, proxy_url: str
+    browser: Browser, rules: HostRules, plan: ContextPlan, page_timeout_s: float
 ) -> tuple[BrowserContext, Page]:
     context = await browser.new_context(
-        proxy={"server": proxy_url, "bypass": rules.bypass()},
-        storage_state=StorageState(**state) if state is not None else None,  # type: ignore[typeddict-item]
+        proxy={"server": plan.proxy_url, "bypass": rules.bypass()},
+        storage_state=StorageState(**plan.state) if plan.state is not None else None,  # type: ignore[typeddict-item]
         accept_downloads=False,
         service_workers="block",
     )
@@ -133,7 +159,8 @@ async def _make(
         context.set_default_timeout(ACTION_TIMEOUT_S * 1000)
         # No route sees what a shared worker sends, and Chromium would send that again by itself.
         await context.add_init_script("delete globalThis.SharedWorker")
-        return context, await context.new_page()
+        async with aio.timeout(page_timeout_s):
+            return context, await context.new_page()
     except BaseException:
         await context.close()
         raise
@@ -144,14 +171,33 @@ def _listen(opened: OpenContext) -> None:
         if page is not opened.page and not opened.is_page_spent:
             with suppress(PlaywrightError):
                 await page.close()
+            await _count_nuisance(opened)
+
+    async def dismiss(dialog: Dialog) -> None:
+        with suppress(PlaywrightError):
+            await dialog.dismiss()
+        await _count_nuisance(opened)
 
     opened.context.on("close", lambda _context: opened.break_down())
     opened.context.on("page", close_popup)
+    opened.context.on("dialog", dismiss)
     _listen_to_page(opened)
 
 
 def _listen_to_page(opened: OpenContext) -> None:
+    async def count_download(_download: Download) -> None:
+        await _count_nuisance(opened)
+
     opened.page.on("crash", lambda _page: opened.break_down())
+    opened.page.on("download", count_download)
+
+
+async def _count_nuisance(opened: OpenContext) -> None:
+    """Close a context whose page opens things without end: it would go on in an idle slot."""
+    opened.nuisances += 1
+    if opened.nuisances == NUISANCE_LIMIT:
+        log.warning("context_nuisance", account=opened.account, url=without_queries(opened.page.url))
+        await close_context(opened)
 
 
 async def renew_page(opened: OpenContext) -> None:
@@ -180,12 +226,13 @@ class Visit(Generic[T]):
 async def run_visit(opened: OpenContext, visit: Visit[T]) -> T:
     """Make a visit, with Playwright's errors translated.
 
-    Raises ContextBrokenError when the page, its browser or the driver died, SiteUnavailableError for a
-    page that hangs, HostRefusedError for one that ended on a host that is not allowed.
+    Raises ContextBrokenError when the page, its browser or the driver died or hangs, SiteUnavailableError
+    for a site that does not answer, HostRefusedError for a page that ended on a host that is not allowed.
     NothingSentError is a ContextBrokenError that tells of a visit's effect that it did not take place.
     """
     effect = Effect()
     opened.visits += 1
+    opened.nuisances = 0
     try:
         async with aio.timeout(visit.timeout_s) as scope:
             opened.interrupt = partial(end_soon, scope)
@@ -240,6 +287,8 @@ def _translate(error: Exception, opened: OpenContext, timeout_s: float) -> Orche
     if opened.is_broken or not opened.engine.is_alive:
         opened.is_broken = True
         return ContextBrokenError(f"the browser died during the visit: {_brief(error)}")
+    if opened.is_hung and isinstance(error, TimeoutError | PlaywrightTimeoutError | SiteUnavailableError):
+        return ContextBrokenError(f"the page hangs: {_brief(error)}")
     if isinstance(error, OrchestratorError):
         return error
     if isinstance(error, PlaywrightTimeoutError):
@@ -255,14 +304,29 @@ def _brief(error: Exception) -> str:
 
 
 async def _ping(opened: OpenContext) -> None:
-    """Find out whether the page is dead: the error of a dying page comes before the news of its death."""
+    """Find out whether the page is dead: the error of a dying page comes before the news of its death.
+
+    When the page does not answer, browser and driver are asked too: an engine that hangs is condemned.
+    """
     try:
         async with aio.timeout(PING_TIMEOUT_S):
             await opened.page.evaluate("0")
     except TimeoutError:
-        opened.is_worn = True
+        opened.is_worn = opened.is_hung = True
+        await _ping_engine(opened)
     except PlaywrightError as error:
         opened.is_broken |= opened.page.is_closed() or "crashed" in error.message or "closed" in error.message
+
+
+async def _ping_engine(opened: OpenContext) -> None:
+    try:
+        async with aio.timeout(CLOSE_TIMEOUT_S):
+            await opened.context.cookies()
+    except TimeoutError:
+        log.error("browser_hangs", account=opened.account, after_s=CLOSE_TIMEOUT_S)
+        opened.engine.is_condemned = True
+    except PlaywrightError:
+        opened.is_broken = True
 
 
 def _check_place(opened: OpenContext) -> None:

@@ -86,20 +86,18 @@ async def launch(plan: LaunchPlan) -> Engine:
     return Engine(found, playwright, driver, browser, process)
 
 
-async def relaunch(engine: Engine | None, plan: LaunchPlan) -> Engine:
-    """An engine that lives: a new browser on the old driver where that still works, else all anew."""
-    if engine is None:
-        return await launch(plan)
+async def renew_browser(engine: Engine, plan: LaunchPlan) -> Engine | None:
+    """A new browser on the old driver. None when that does not work: then nothing of the engine is left."""
     log.warning("browser_relaunch", driver_alive=engine.driver.is_alive, condemned=engine.is_condemned)
     if engine.driver.is_alive and not engine.is_condemned:
         with suppress(BrowserError):
             return await _renew_browser(engine, plan)
     await close(engine, 0)
-    return await launch(plan)
+    return None
 
 
 async def _renew_browser(engine: Engine, plan: LaunchPlan) -> Engine:
-    _end(engine.browser_process)
+    _end_browser(engine)
     with _translated(engine.found):
         async with aio.timeout(plan.timeout_s):
             browser, process = await _start_browser(engine.playwright, engine.driver, engine.found, plan)
@@ -113,13 +111,16 @@ async def close(engine: Engine, patience_s: float) -> None:
             async with aio.timeout(patience_s):
                 await engine.browser.close()
                 await engine.playwright.stop()
-    _end(engine.browser_process)
-    _end(engine.driver)
+    _end_browser(engine)
+    engine.driver.kill()
+    engine.driver.close()
 
 
-def _end(process: WatchedProcess | None) -> None:
+def _end_browser(engine: Engine) -> None:
+    process = engine.browser_process
     if process is not None:
-        process.kill()
+        # Its children go by themselves when it dies, but for those that are stopped.
+        processes.kill_session(process)
         process.close()
 
 

@@ -25,8 +25,12 @@ REMEDY = (
     "playwright install --only-shell chromium; or name one in browser.executable"
 )
 
+JS_HEAP_LIMIT_MIB = 512
+"""A page whose scripts hold more than this dies; without a limit it may take 4 GiB."""
+
 COMMON_ARGUMENTS = (
     "--disable-gpu",
+    f"--js-flags=--max-old-space-size={JS_HEAP_LIMIT_MIB}",
     # No connection to anybody but the pages' own hosts: no look-ups for links that are only shown, no
     # QUIC or WebRTC past the proxy that guards the context, no reports.
     "--dns-prefetch-disable",

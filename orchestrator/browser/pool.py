@@ -15,10 +15,11 @@ import trio
 from orchestrator import aio
 from orchestrator.browser import context as contexts
 from orchestrator.browser import processes
-from orchestrator.browser.context import OpenContext, Visit
+from orchestrator.browser.context import ContextPlan, OpenContext, Visit
 from orchestrator.browser.engine import LaunchPlan
 from orchestrator.browser.guard import Guard, HostRules, open_guard
 from orchestrator.browser.launcher import is_sandboxed
+from orchestrator.browser.memory_limit import keep_memory_limit
 from orchestrator.browser.page import open_url
 from orchestrator.browser.sessions import SessionStore, SessionVault, find_keys
 from orchestrator.browser.shared import SharedEngine
@@ -85,7 +86,7 @@ class BrowserSession:
         try:
             return await aio.call(contexts.run_visit, opened, visit)
         finally:
-            self._place.is_broken |= opened.is_broken
+            self._place.is_broken |= opened.is_lost
 
     async def save_new_sign_in(self) -> None:
         """Store the state of a sign-in just made; what older ones left in other contexts is stored no more.
@@ -265,13 +266,18 @@ class ContextPool:
             await self._sign_ins.keep(opened, always_look=opened.is_usable)
 
     async def _open(self, account: str, hosts: frozenset[str], state: dict[str, Any] | None) -> OpenContext:
-        making = (account, hosts, state, self._guard.url)
+        plan = ContextPlan(account, hosts, state, self._guard.url)
         try:
-            return await aio.call(contexts.open_context, await self._engine.live(), *making)
+            return await aio.call(
+                contexts.open_context, await self._engine.live(), plan, contexts.PAGE_TIMEOUT_S
+            )
         except ContextBrokenError as error:
-            # The browser died just now: the next try finds it dead and launches another.
+            # The renderer or the browser died just now: the next try finds out which, and gets another. It is
+            # more patient, since it may be just the machine that is slow.
             log.info("context_not_opened", account=account, error=str(error))
-        return await aio.call(contexts.open_context, await self._engine.live(), *making)
+        return await aio.call(
+            contexts.open_context, await self._engine.live(), plan, contexts.ACTION_TIMEOUT_S
+        )
 
     async def _end_use(self, place: _Place) -> None:
         opened = place.opened
@@ -283,7 +289,7 @@ class ContextPool:
                 await aio.call(contexts.check_heap, opened)
             if scope.cancelled_caught:
                 log.warning("end_of_use_cut_short", slot=place.slot, after_s=SAVE_S)
-        place.is_broken |= opened.is_broken
+        place.is_broken |= opened.is_lost
         if not opened.is_clean:
             # Nobody would see what its scripts still send or gather in an idle slot.
             await self._give_up(place, opened)
@@ -324,7 +330,8 @@ async def open_pool(
         plan = LaunchPlan(settings.executable, directory, guard.url, settings.launch_timeout_s)
         pool = ContextPool(settings, capacity, plan, guard, vault)
         try:
-            yield pool
+            async with keep_memory_limit(pool._engine.live_browser):
+                yield pool
         finally:
             try:
                 with trio.move_on_after(CLOSE_S, shield=True) as scope:

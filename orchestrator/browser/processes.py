@@ -19,6 +19,7 @@ import structlog
 log = structlog.get_logger("browser.processes")
 
 SESSIONS_FILE = "sessions"
+PAGE_BYTES = os.sysconf("SC_PAGE_SIZE")
 GONE = (psutil.NoSuchProcess, psutil.AccessDenied, ProcessLookupError, FileNotFoundError)
 
 
@@ -28,9 +29,12 @@ class WatchedProcess:
 
     pid: int
     descriptor: int = field(init=False)
+    name: str = field(init=False, default="")
 
     def __post_init__(self) -> None:
         self.descriptor = os.pidfd_open(self.pid)
+        with suppress(*GONE):
+            self.name = psutil.Process(self.pid).name()
 
     @property
     def is_alive(self) -> bool:
@@ -49,6 +53,36 @@ class WatchedProcess:
         if self.descriptor >= 0:
             os.close(self.descriptor)
             self.descriptor = -1
+
+
+def kill_session(leader: WatchedProcess) -> None:
+    """Kill a browser, which may be gone already, and all that is left of its session."""
+    leader.kill()
+    for process in psutil.process_iter():
+        with suppress(*GONE):
+            # By name too: when nothing is left of the session, its number may be another program's.
+            if os.getsid(process.pid) == leader.pid and process.name() == leader.name:
+                process.kill()
+
+
+def browser_family(browser: int) -> Iterator[int]:
+    """A browser's process id and those of its descendants, read from /proc alone: a millisecond."""
+    yield browser
+    with suppress(*GONE):
+        for thread in os.scandir(f"/proc/{browser}/task"):
+            with suppress(*GONE):
+                for child in Path(thread.path, "children").read_text().split():
+                    yield from browser_family(int(child))
+
+
+def resident_bytes(pid: int) -> int:
+    """Memory of one process, shared pages in full; 0 when it is gone.
+
+    What may be asked of every process: a sandboxed renderer does not show its pages to other ordinary ones.
+    """
+    with suppress(*GONE):
+        return int(Path(f"/proc/{pid}/statm").read_text().split()[1]) * PAGE_BYTES
+    return 0
 
 
 def children(pid: int) -> dict[int, list[str]]:
@@ -102,6 +136,23 @@ def make_empty(directory: Path) -> None:
     """Make the directory anew, for our eyes only; what an earlier run left of it is cleared."""
     remove(directory)
     directory.mkdir(mode=0o700, parents=True)
+
+
+def clear(directory: Path) -> None:
+    """Clear what a driver that is gone has left in its directory: files, and processes that still stand.
+
+    What can't be cleared, on a full disk say, is left to the next time.
+    """
+    try:
+        if any(directory.iterdir()):
+            psutil.wait_procs(
+                list(_leftovers(directory)), timeout=2
+            )  # what was killed just now is on its way
+            sweep(directory)
+        for path in directory.iterdir():
+            shutil.rmtree(path) if path.is_dir() else path.unlink()
+    except OSError as error:
+        log.warning("browser_directory_not_cleared", error=str(error))
 
 
 def remove(directory: Path) -> None:

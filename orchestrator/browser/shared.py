@@ -25,9 +25,18 @@ class SharedEngine:
             return self.last
         async with self._lock:
             if self.last is None or not self.last.is_alive:
-                self.last = await aio.call(engines.relaunch, self.last, self._plan)
+                self.last = await self._launch()
                 self.launches += 1
             return self.last
+
+    async def _launch(self) -> Engine:
+        if self.last is not None:
+            renewed = await aio.call(engines.renew_browser, self.last, self._plan)
+            if renewed is not None:
+                return renewed
+        # A driver that was killed, also one of a launch that failed, has left its files.
+        await trio.to_thread.run_sync(processes.clear, self._plan.directory)
+        return await aio.call(engines.launch, self._plan)
 
     async def close(self, patience_s: float) -> None:
         """End it, with all contexts in it."""
@@ -46,6 +55,11 @@ class SharedEngine:
             return 0, 0
         browser = self.last.browser_process
         return self.last.driver.pid, browser.pid if browser is not None else 0
+
+    def live_browser(self) -> int:
+        """The process id of a browser that lives, which is nobody else's; 0 when there is none."""
+        browser = self.last.browser_process if self.last is not None else None
+        return browser.pid if browser is not None and browser.is_alive else 0
 
     async def memory(self) -> BrowserMemory:
         """What driver and browser weigh; takes some milliseconds a process, in a thread."""

@@ -136,7 +136,7 @@ async def test_a_driver_that_hangs_is_replaced(
 ) -> None:
     await pool.probe()
     driver, _ = pool.process_ids()
-    monkeypatch.setattr(contexts, "ACTION_TIMEOUT_S", 3)
+    monkeypatch.setattr(contexts, "CLOSE_TIMEOUT_S", 1)
     os.kill(driver, signal.SIGSTOP)
     await pool.probe()
     monkeypatch.undo()
