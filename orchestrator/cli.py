@@ -145,10 +145,12 @@ def _cli(
 @cli.command()
 def run(config: Config = None) -> None:
     """Run the daemon in the foreground. SIGTERM or SIGINT drains and ends it; a second one hurries it."""
-    from orchestrator import start
+    from orchestrator import start, wiring
     from orchestrator.settings import Settings
 
-    start.run(Settings.load(config))
+    settings = Settings.load(config)
+    wiring.check_jobs(settings)  # before anything is there
+    start.run(settings)
 
 
 @cli.command()

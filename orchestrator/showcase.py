@@ -17,6 +17,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from importlib.metadata import entry_points
 from pathlib import Path
 from types import FrameType
 from typing import NoReturn
@@ -26,6 +27,8 @@ from orchestrator.errors import AddressInUseError, SiteStartError
 from orchestrator.state import hold_state_dir, read_clock, write_whole
 
 ACCOUNT_NAMES = ("ada", "grace", "linus", "margaret", "alan", "barbara", "dennis", "frances")
+JOBS = "orchestrator.jobs"
+"""The entry points of packages with jobs: `jobs.packages` looks for them."""
 SITE_START_S = 15.0
 SITE_END_S = 5.0
 
@@ -46,10 +49,12 @@ class DemoOptions:
 def run_demo(options: DemoOptions) -> None:
     """Run until SIGTERM or SIGINT. Raises an OrchestratorError when it can't go on."""
     state_dir = options.state_dir.absolute()
+    if _has_more_than_ours():
+        _check(options, state_dir)
     with hold_state_dir(state_dir):
         pass  # it is free: what follows won't touch another daemon's files; `start.run` holds it for good
     clock = _clock(state_dir, options.speed)
-    passwords = _passwords(state_dir / "accounts.json", options.accounts)
+    passwords = _passwords(state_dir / "accounts.json", _names(options))
     with _ended_in_order(), _site(options, state_dir, clock) as process:
         from orchestrator.stage import Scene, play  # takes about as long as the site's own start
 
@@ -58,6 +63,20 @@ def run_demo(options: DemoOptions) -> None:
             state_dir, options.http_port, clock, passwords, site_url, options.is_plain, options.load
         )
         play(scene)
+
+
+def _has_more_than_ours() -> bool:
+    """Whether anybody has added jobs or settings: without them there is nothing that could be refused."""
+    return bool(entry_points(group=JOBS)) or any(name.startswith("ORCHESTRATOR_") for name in os.environ)
+
+
+def _check(options: DemoOptions, state_dir: Path) -> None:
+    """Refuse jobs that can't be before the site starts and the state directory is made."""
+    from orchestrator.stage import Scene, check
+
+    clock, passwords = Clock(options.speed, time.time(), time.time()), dict.fromkeys(_names(options), "?")
+    site_url = f"http://127.0.0.1:{options.site_port}"
+    check(Scene(state_dir, options.http_port, clock, passwords, site_url, options.is_plain, options.load))
 
 
 @contextmanager
@@ -84,13 +103,18 @@ def _clock(state_dir: Path, speed: float) -> Clock:
     return Clock(speed, now, now if mark is None else max(mark.shown, now))
 
 
-def _passwords(path: Path, count: int) -> dict[str, str]:
+def _names(options: DemoOptions) -> list[str]:
+    """The accounts' names."""
+    count = options.accounts
+    return [*ACCOUNT_NAMES, *(f"author{n}" for n in range(len(ACCOUNT_NAMES) + 1, count + 1))][:count]
+
+
+def _passwords(path: Path, wanted: list[str]) -> dict[str, str]:
     """The accounts' passwords, made once and kept."""
     try:
         kept = {entry["name"]: entry["password"] for entry in json.loads(path.read_text())}
     except FileNotFoundError:
         kept = {}
-    wanted = [*ACCOUNT_NAMES, *(f"author{n}" for n in range(len(ACCOUNT_NAMES) + 1, count + 1))][:count]
     for name in wanted:
         kept.setdefault(name, secrets.token_urlsafe(12))
     entries = [{"name": name, "password": password} for name, password in kept.items()]

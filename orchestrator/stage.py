@@ -48,6 +48,13 @@ class Scene:
     """Jobs that do nothing but make contexts scarce."""
 
 
+def check(scene: Scene) -> None:
+    """Refuse settings and jobs that can't be. Raises SettingsError."""
+    from orchestrator import wiring
+
+    wiring.check_jobs(Settings.load(defaults=_defaults(scene)))
+
+
 def play(scene: Scene) -> None:
     """Run the daemon until SIGTERM or SIGINT. Raises an OrchestratorError when it can't go on."""
     settings = Settings.load(defaults=_defaults(scene))

@@ -172,7 +172,10 @@ def check_jobs(settings: Settings, more: Sequence[OwnJob] = ()) -> None:
     downstream_of(listed)
     critical = [job.name for job in listed if job.uses_browser and Lane.of(job.priority) is Lane.CRITICAL]
     if why := why_no_promise(settings.allocator, critical):
-        raise SettingsError(why, remedy="Raise allocator.capacity, or give a job priority 1 or more.")
+        of = [f"{own.name} is of {own.package}" for own in jobs.installed_jobs() if own.name in critical]
+        said = f" ({', '.join(of)})" if of else ""
+        remedy = f"Raise allocator.capacity, or give a job priority 1 or more{said}."
+        raise SettingsError(why, remedy=remedy)
 
 
 async def restore_orders(breakers: Breakers, database: Database) -> None:

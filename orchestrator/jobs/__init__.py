@@ -66,8 +66,13 @@ def all_jobs(
         reconciliation.job(tools),
         health_monitor.job(look),
         alert_delivery.job(alerts),
-        *(own.with_tools(tools) for own in (*installed(NAMES), *more)),
+        *(own.with_tools(tools) for own in (*installed_jobs(), *more)),
     ]
+
+
+def installed_jobs() -> tuple[OwnJob, ...]:
+    """The jobs of installed packages. Raises SettingsError for a package whose jobs can't be had."""
+    return installed(NAMES)
 
 
 def declared(settings: Mapping[str, JobSettings], more: Sequence[OwnJob] = ()) -> list[Job]:

@@ -40,6 +40,8 @@ class OwnJob:
     declaration: Job
     """Without tools: its work can't be run."""
     work: OwnWork
+    package: str = ""
+    """The installed package that it is of, with its version."""
 
     @property
     def name(self) -> str:

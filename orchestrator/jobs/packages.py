@@ -2,11 +2,12 @@
 
 import traceback
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from importlib.metadata import EntryPoint, entry_points
 from types import ModuleType
 
+from orchestrator.actors.graph import ring_of
 from orchestrator.errors import SettingsError
 from orchestrator.jobs.own import OwnJob
 
@@ -44,7 +45,8 @@ def installed(house: tuple[str, ...]) -> tuple[OwnJob, ...]:
             found[own.name] = own, source
     for own, source in found.values():
         _check_upstream(own, source, (*house, *found))
-    return tuple(own for own, _ in found.values())
+    _check_ring(found)
+    return tuple(replace(own, package=source.package) for own, source in found.values())
 
 
 def _load(source: _Source) -> list[OwnJob]:
@@ -91,3 +93,11 @@ def _check_upstream(own: OwnJob, source: _Source, known: Iterable[str]) -> None:
         if upstream not in known:
             text = f"the jobs of {source}: {own.name} comes after {upstream}, which is not there"
             raise SettingsError(text, remedy=f"Jobs: {', '.join(known)}.")
+
+
+def _check_ring(found: dict[str, tuple[OwnJob, _Source]]) -> None:
+    """No job of the house comes after one of a package, so a ring has jobs of packages alone."""
+    if ring := ring_of({own.name: own.declaration.after for own, _ in found.values()}):
+        packages = " and ".join(sorted({str(found[name][1]) for name in ring}))
+        text = f"the jobs of {packages} wait for each other: {' → '.join(ring)}"
+        raise SettingsError(text, remedy="Correct one's after=, or uninstall the package.")

@@ -7,9 +7,9 @@ from typing import cast
 
 import pytest
 
-from orchestrator import jobs, wiring
+from orchestrator import cli, jobs, wiring
 from orchestrator.actors.graph import downstream_of
-from orchestrator.errors import GraphError, SettingsError
+from orchestrator.errors import SettingsError
 from orchestrator.jobs import done
 from orchestrator.jobs.packages import installed as installed_jobs
 from orchestrator.model import CheckResult
@@ -185,15 +185,42 @@ def test_an_upstream_job_that_is_not_there_is_told_with_those_that_are(installed
     assert "posting" in said
 
 
-def test_jobs_that_wait_for_each_other_are_refused_like_wrong_settings(installed: Install) -> None:
-    installed(GOOD.replace("900", '900, after=("mine",)'))
-    with pytest.raises(GraphError, match="the jobs wait for each other: mine → mine"):
-        wiring.check_jobs(Settings.load(environ={}))
-    assert issubclass(GraphError, SettingsError)
+def test_jobs_that_wait_for_each_other_are_told_with_their_packages(installed: Install) -> None:
+    installed(GOOD.replace("900", '900, after=("posting", "other")'))
+    installed(GOOD.replace("900", '900, after=("mine",)').replace("mine(", "other("), "a_package")
+    both = f"the jobs of a_package 1.0 (entry point jobs = a_package) and {WHERE}) wait for each other"
+    assert f"{both}: other → mine → other. Correct one's after=, or uninstall the package." in refusal()
 
 
 def test_too_many_critical_jobs_are_refused_with_theirs_counted(installed: Install) -> None:
     declared = "every_s=900, priority=0, uses_browser=True"
     more = "".join(GOOD.replace("every_s=900", declared).replace("mine", f"mine_{n}") for n in range(3))
     installed(more)
-    assert "4 critical jobs" in refusal()
+    said = refusal()
+    assert "4 critical jobs" in said
+    assert "priority 1 or more (mine_0 is of their_package 1.0, mine_1 is of" in said
+
+
+RING = GOOD.replace("900", '900, after=("mine",)')
+
+
+@pytest.mark.parametrize("args", [("demo", "--plain"), ("run",), ("check",), ("jobs",), ("jobs", "--graph")])
+def test_they_are_refused_before_anything_is_there(
+    installed: Install,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    tmp_path: Path,
+    args: tuple[str, ...],
+) -> None:
+    installed(RING)
+    state_dir = tmp_path / "state"
+    monkeypatch.setenv("ORCHESTRATOR_STATE_DIR", str(state_dir))
+    monkeypatch.setattr(sys, "argv", ["orchestrator", *args])
+    if args[0] == "demo":
+        sys.argv += ["--state-dir", str(state_dir)]
+    with pytest.raises(SystemExit) as end:
+        cli.main()
+    said = capsys.readouterr()
+    assert (end.value.code, said.out) == (2, "")
+    assert said.err.startswith(f"error: the jobs of {WHERE}) wait for each other: mine → mine")
+    assert not state_dir.exists()
