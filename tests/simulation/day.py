@@ -1,18 +1,8 @@
 """One virtual day of the whole runtime: real actors, schedule, pacer, allocator, retries and modes.
 
-Site, store and browser are fakes that fail by chance; contexts break, the database and the browser go down,
-the wall clock jumps, operators pause and resume, and at the end the house drains. `Day` watches all the
-while that
-
-    starve     every job gets to work at least once in twice its interval, unless it is paused, failed or
-               what it needs is down
-    reserve    nobody else is given a context that is kept for critical work
-    critical   critical work waits for a context no longer than `critical_wait_s`, rebuilt contexts excepted
-    overlap    no two runs of a job are under way at once
-    crashes    a job that has used up its restarts stands still until an operator starts it again
-    modes      no run begins while what it needs is known to be down
-    record     every row that is begun is finished once
-    shutdown   the drain ends, and leaves no lease and no waiter
+Site, store and browser are fakes that fail by chance. What else goes wrong is in `troubles`, and what must
+hold all the while in `checks`. At the end the house drains, and has the time of its longest run for it;
+every fourth day it is cut off after the daemon's deadline instead.
 
 About every other day is a scarce one: critical work alone can fill the contexts, others hold them for
 minutes, half of them without listening, and nothing breaks, so that the promise holds without exception.
@@ -25,10 +15,10 @@ The same seed gives the same day.
 
 import logging
 import math
-from collections import Counter, deque
+from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import UTC, datetime, time, timedelta
 from functools import partial
 from random import Random
@@ -39,11 +29,12 @@ import trio
 import trio.testing
 
 from orchestrator.actors import watch
-from orchestrator.actors.actor import SCHEDULE, Actor, ActorState, Surroundings
-from orchestrator.actors.job import Job, Run
-from orchestrator.actors.supervisor import RestartRule, Supervisor
+from orchestrator.actors.actor import Actor, Surroundings
+from orchestrator.actors.attempt import RECORD_PATIENCE_S
+from orchestrator.actors.job import MAX_RUN_S, Job, Run
+from orchestrator.actors.supervisor import Supervisor
 from orchestrator.actors.window import PostingWindows
-from orchestrator.allocator import Allocator, Lane, Lease
+from orchestrator.allocator import Allocator, Lease
 from orchestrator.clock import Clock
 from orchestrator.errors import (
     BrowserError,
@@ -60,41 +51,29 @@ from orchestrator.settings import AllocatorSettings
 from orchestrator.simulate.lengths import LogNormal
 from orchestrator.simulate.load import SimulatedJob, no_work, read_load
 from orchestrator.simulate.order import repeatable_order
+from tests.simulation.checks import BugError, Served, Witness
+from tests.simulation.troubles import SLOWEST_UNLUCKY_S, Troubles
 
 DAY_S = 86_400.0
-DRAIN_S = 60.0
-"""Runs under way at the end of the day have so long to end by themselves."""
+CUT_OFF_S = 30.0
+"""On a day that is cut off, runs under way have so long to end by themselves."""
+CUT_OFF_SHARE = 0.25
 BERLIN = ZoneInfo("Europe/Berlin")
-STARTS = (
-    datetime(2026, 3, 28, 20, tzinfo=UTC),
-    datetime(2026, 10, 24, 20, tzinfo=UTC),
-    datetime(2026, 6, 1, tzinfo=UTC),
-)
-"""Days begin before either change of the clocks, or on an ordinary midnight."""
+NIGHTLY = "nightly"
+"""Runs at 02:30 in Berlin: a time that one of the changes skips, and the other has twice."""
+STARTS = {
+    datetime(2026, 3, 28, 20, tzinfo=UTC): datetime(2026, 3, 29, 1, 30, tzinfo=UTC),
+    datetime(2026, 10, 24, 20, tzinfo=UTC): datetime(2026, 10, 25, 0, 30, tzinfo=UTC),
+    datetime(2026, 6, 1, tzinfo=UTC): datetime(2026, 6, 1, 0, 30, tzinfo=UTC),
+}
+"""Days begin before either change of the clocks, or on an ordinary midnight; and when `NIGHTLY` is due then:
+a time that is skipped counts an hour later, and one that comes twice the first time."""
 LOOK_S = 300.0
 """Between two looks at checks, clock and service."""
 OFTEN_S = 600.0
 """Shorter intervals are made so long."""
 CLOSE_LOOK_S = 15.0
 CLOSE_SHARE = 0.02
-NIGHTLY = "nightly"
-"""Runs at 02:30 in Berlin: a time that one of the changes skips, and the other has twice."""
-
-
-class BugError(Exception):
-    """What a job does not foresee."""
-
-
-@dataclass
-class Served:
-    """What is known of one job's service."""
-
-    at: float
-    """When it last got to work, or could not have."""
-    running: int = 0
-    crashes_in_a_row: int = 0
-    crashes: deque[float] | None = None
-    must_stand: bool = False
 
 
 class Records:
@@ -127,7 +106,7 @@ class Day:
     def __init__(self, seed: int) -> None:
         self.rng = rng = Random(seed)
         self.ahead_s = 0.0
-        self.start = rng.choice(STARTS)
+        self.start = rng.choice(list(STARTS))
         self.clock = Clock(
             shown_epoch=self.start.timestamp(), time=lambda: trio.current_time() + self.ahead_s
         )
@@ -136,15 +115,19 @@ class Day:
         self.is_browser_up = True
         self.is_scarce = rng.random() < 0.5
         self.is_close = rng.random() < CLOSE_SHARE
+        self.is_cut_off = rng.random() < CUT_OFF_SHARE
         self.look_s = CLOSE_LOOK_S if self.is_close else LOOK_S
+        self.looked_at = 0.0
+        self.nightly_name, self.nightly_at = NIGHTLY, STARTS[self.start]
+        self.witness = Witness(self)
         self.allocator_settings = _scarce(rng) if self.is_scarce else AllocatorSettings()
-        self.allocator = Allocator(self.allocator_settings, on_grant=self._granted, on_broken=self._broke)
+        self.allocator = Allocator(
+            self.allocator_settings, on_grant=self.witness.granted, on_broken=self._broke
+        )
         self.windows = PostingWindows()
-        self.served: dict[str, Served] = {}
-        self.nightly_runs: list[datetime] = []
         self.runs = 0
-        self.last_break = -DAY_S
         self.jumps = 0
+        self.cut_at: float | None = None
 
     # ── the house ───────────────────────────────────────────────────────────────────────────────
 
@@ -161,27 +144,27 @@ class Day:
             self._run_ended,
             self.windows.open_at,
         )
-        actors = [Actor(replace(job.job, work=self._work_of(job)), house) for job in self._jobs()]
+        simulated = self._jobs()
+        actors = [Actor(replace(job.job, work=self._work_of(job)), house) for job in simulated]
         self.supervisor = Supervisor(actors, self.metrics, house)
-        self.rule = RestartRule()
-        self.served = {actor.job.name: Served(0.0, crashes=deque()) for actor in actors}
+        self.witness.served = {actor.job.name: Served(actor.job) for actor in actors}
+        often = [actor.job for actor in actors if actor.job.interval_s <= SLOWEST_UNLUCKY_S]
+        self.troubles = Troubles(self, self.rng.choice(often))
         await self.checks.look_at_all()
         self.modes.start()
         async with trio.open_nursery() as nursery:
             self.nursery = nursery
-            for trouble in (
-                self._watch,
-                self._recover,
-                self._outages,
-                self._operate,
-                self._break,
-                self._jump,
-            ):
-                nursery.start_soon(trouble)
+            self.troubles.start(nursery)
+            nursery.start_soon(self.witness.watch)
+            nursery.start_soon(self._recover)
+            nursery.start_soon(self._come_night)
             nursery.start_soon(self._end_the_day)
             await self.supervisor.run()
+            self.witness.drained()
             nursery.cancel_scope.cancel()
-        self._look_back()
+        if self.cut_at is not None:
+            self.witness.cut_off(self.cut_at)
+        self.witness.look_back()
 
     def _jobs(self) -> list[SimulatedJob]:
         jobs = [job for job in read_load("ours").jobs if self.rng.random() < 0.9 or job.job.name == "posting"]
@@ -223,29 +206,29 @@ class Day:
 
     def _work_of(self, simulated: SimulatedJob) -> Callable[[Run], Awaitable[Outcome]]:
         async def work(run: Run) -> Outcome:
-            served = self.served[run.job]
-            assert served.running == 0, f"overlap: {run.job} runs twice"
-            assert not served.must_stand, f"crashes: {run.job} was started again by nobody"
-            why_not = self.modes.why_not(simulated.job)
-            assert why_not is None, f"modes: {run.job} began although {why_not}"
+            self.witness.begins(run)
             self.runs += 1
-            served.running += 1
+            error: BaseException | None = None
             try:
-                return await self._do(simulated, run)
+                return await self._do(simulated)
+            except BaseException as caught:
+                error = caught
+                raise
             finally:
-                served.running -= 1
+                self.witness.stops(run, error)
 
         return work
 
-    async def _do(self, simulated: SimulatedJob, run: Run) -> Outcome:
+    async def _do(self, simulated: SimulatedJob) -> Outcome:
         rng, job = self.rng, simulated.job
-        if job.name == NIGHTLY and run.trigger == SCHEDULE and run.attempt == 1:
-            self.nightly_runs.append(self.clock.now())
+        if self.troubles.bad_luck.falls_on(job.name):
+            self.witness.works(job.name)
+            await self.troubles.bad_luck.strike()
         if not job.uses_browser:
-            self._serve(job.name)
+            self.witness.works(job.name)
             await trio.sleep(simulated.length.draw(rng))
         elif rng.random() < simulated.idle_share:
-            self._serve(job.name)
+            self.witness.works(job.name)
             return nothing_to_do("no post is due")
         else:
             await self._visit(simulated, job)
@@ -277,7 +260,7 @@ class Day:
     async def _lease(self, job: Job) -> AsyncIterator[Lease]:
         rng = self.rng
         async with self.allocator.lease(job.name, priority=job.priority) as lease:
-            self._serve(job.name)
+            self.witness.works(job.name)
             try:
                 await self.records.answer()
                 if not self.is_browser_up or (rng.random() < 0.005 and not self.is_scarce):
@@ -287,6 +270,7 @@ class Day:
             finally:
                 with trio.CancelScope(shield=True):  # a holder takes its time to end
                     await trio.sleep(rng.uniform(0, self.allocator_settings.cleanup_s))
+                self.witness.waits(job.name)
 
     def _fail_by_chance(self, simulated: SimulatedJob) -> None:
         chance = self.rng.random()
@@ -297,151 +281,51 @@ class Day:
         if chance < 0.03 + simulated.failure_rate:
             raise SiteUnavailableError("the site is slow")
 
-    # ── what goes wrong ─────────────────────────────────────────────────────────────────────────
-
-    async def _outages(self) -> None:
-        rng = self.rng
-        while True:
-            await trio.sleep(rng.expovariate(1 / 20_000))
-            outage_s = rng.choice([5, 60, 1800]) * rng.random()
-            if self.is_scarce or rng.random() < 0.5:
-                self.records.is_up = False
-                await trio.sleep(outage_s)
-                self.records.is_up = True
-            else:
-                self.is_browser_up = False
-                await trio.sleep(outage_s)
-                self.is_browser_up = True
+    # ── what goes on besides ────────────────────────────────────────────────────────────────────
 
     async def _recover(self) -> None:
         """Stands for `Checks.watch_for_recovery` and the looks of health_monitor."""
         while True:
             await trio.sleep(self.look_s)
+            self.looked_at = trio.current_time()
             await self.checks.look_at_all()
 
-    async def _break(self) -> None:
-        while not self.is_scarce:
-            await trio.sleep(self.rng.expovariate(1 / 10_000))
-            self.allocator.break_slot(self.rng.randrange(self.allocator_settings.capacity))
-
     def _broke(self, slot: int) -> None:
-        self.last_break = trio.current_time()
+        self.witness.last_break_at = trio.current_time()
         self.nursery.start_soon(self._rebuild, slot)
 
     async def _rebuild(self, slot: int) -> None:
         await trio.sleep(self.rng.uniform(0.5, 5))
         while not self.is_browser_up:
             await trio.sleep(5)
-        self.last_break = trio.current_time()
+        self.witness.last_break_at = trio.current_time()
         self.allocator.mend(slot)
 
-    async def _operate(self) -> None:
-        rng, names = self.rng, list(self.served)
-        while True:
-            await trio.sleep(rng.expovariate(1 / 8_000))
-            name = rng.choice([None, rng.choice(names)])
-            what = rng.random()
-            if what < 0.4:
-                self.supervisor.pause(name)
-                await trio.sleep(rng.expovariate(1 / 3_000))
-                self._resume(name)
-            elif what < 0.7 or name is None:
-                self._resume(None)
-            else:
-                self.served[name].must_stand = False
-                self.supervisor.run_now(name, "alice")
+    def _run_ended(self, job: Job, outcome: Outcome, _duration_s: float) -> None:
+        self.witness.ends(job, outcome)
+        self.supervisor.job_ended(job.name, outcome)
 
-    def _resume(self, name: str | None) -> None:
-        for served in self.served.values() if name is None else [self.served[name]]:
-            served.must_stand = False
-        self.supervisor.resume(name)
-
-    async def _jump(self) -> None:
-        rng = self.rng
-        if rng.random() < 0.5:
-            return
-        while True:
-            await trio.sleep(rng.expovariate(1 / 30_000))
-            self.jumps += 1
-            self.ahead_s += rng.choice([-86_400, -3_600, -30, 30, 3_600, 8 * 3_600, 86_400])
+    async def _come_night(self) -> None:
+        await trio.sleep((self.nightly_at - self.start).total_seconds() - 1)
+        if not self.jumps:
+            self.witness.owe(NIGHTLY)
 
     async def _end_the_day(self) -> None:
         await trio.sleep(DAY_S)
+        self.witness.drained_at = trio.current_time()
         self.supervisor.drain()
-        await trio.sleep(DRAIN_S)
+        if self.is_cut_off:
+            await trio.sleep(CUT_OFF_S)
+        else:
+            await trio.sleep(MAX_RUN_S + self.allocator_settings.cleanup_s + RECORD_PATIENCE_S + 1)
+            self.witness.must(False, f"shutdown: {', '.join(self.supervisor.running) or 'it'} goes on")
+        self.cut_at = trio.current_time()
         self.nursery.cancel_scope.cancel()
-
-    # ── what must hold ──────────────────────────────────────────────────────────────────────────
 
     def told(self) -> list[object]:
         """What the day was like, to compare."""
-        return [self.runs, self.records.began, self.jumps, [(n, s.at) for n, s in self.served.items()]]
-
-    def _granted(self, lease: Lease) -> None:
-        if lease.lane is Lane.CRITICAL:
-            self._check_wait(lease.holder, lease.waited_s)
-            return
-        slots = self.allocator.snapshot().slots
-        critical = sum(slot.lease is not None and slot.lease.lane == Lane.CRITICAL.label for slot in slots)
-        free = sum(slot.state == "free" for slot in slots)
-        kept = self.allocator_settings.critical_guarantee
-        assert critical + free >= kept, f"reserve: {lease.holder} was given what is kept for critical work"
-
-    def _check_wait(self, holder: str, waited_s: float) -> None:
-        """The promise of critical work; on ordinary days slots break, which it does not cover."""
-        broke = self.last_break > trio.current_time() - waited_s or not self.is_browser_up
-        is_kept = waited_s <= self.allocator_settings.critical_wait_s + 1e-6
-        assert is_kept or (broke and not self.is_scarce), f"critical: {holder} waits for {waited_s:.0f} s"
-
-    def _serve(self, name: str) -> None:
-        self.served[name].at = trio.current_time()
-
-    def _run_ended(self, job: Job, outcome: Outcome, _duration_s: float) -> None:
-        served = self.served[job.name]
-        assert served.crashes is not None
-        now = trio.current_time()
-        if outcome.detail.startswith("bug: "):
-            served.crashes_in_a_row += 1
-            served.crashes.append(now)
-            while served.crashes[0] < now - self.rule.window_s:
-                served.crashes.popleft()
-            served.must_stand = max(served.crashes_in_a_row, len(served.crashes)) > self.rule.budget
-        elif outcome.ending in ("done", "nothing_to_do"):
-            served.crashes_in_a_row = 0
-        self.supervisor.job_ended(job.name, outcome)
-
-    async def _watch(self) -> None:
-        """Nobody starves; time in which a job could not have worked does not count."""
-        while True:
-            await trio.sleep(self.look_s)
-            now = trio.current_time()
-            for waiter in self.allocator.snapshot().queue:
-                if waiter.lane == Lane.CRITICAL.label:
-                    self._check_wait(waiter.holder, waiter.waited_s)
-            for name, actor in self.supervisor.actors.items():
-                served = self.served[name]
-                if self._could_not_work(actor):
-                    served.at = now
-                unserved_s = now - served.at
-                text = f"starve: {name} has not worked for {unserved_s:.0f} s: {actor.state} {actor.detail}"
-                assert unserved_s <= 2 * actor.job.interval_s, text
-
-    def _could_not_work(self, actor: Actor) -> bool:
-        is_off = actor.is_paused or actor.is_draining or actor.state is ActorState.FAILED
-        needs_browser, browser_away = actor.job.uses_browser, not self.is_browser_up
-        is_away = (needs_browser and browser_away) or not self.records.is_up
-        return is_off or is_away or self.modes.why_not(actor.job) is not None
-
-    def _look_back(self) -> None:
-        snapshot = self.allocator.snapshot()
-        assert not snapshot.queue, f"shutdown: {snapshot.queue} still wait"
-        assert all(slot.lease is None for slot in snapshot.slots), f"shutdown: {snapshot.slots} still held"
-        finished = self.records.finished
-        assert set(finished) == set(range(1, self.records.began + 1)), "record: a row was not finished"
-        assert all(times == 1 for times in finished.values()), "record: a row was finished twice"
-        if not self.jumps:
-            days = [moment.astimezone(BERLIN).date() for moment in self.nightly_runs[1:]]
-            assert len(days) == len(set(days)), f"misfire: {NIGHTLY} ran at {self.nightly_runs}"
+        served = self.witness.served.items()
+        return [self.runs, self.records.began, self.jumps, [(name, one.at) for name, one in served]]
 
 
 def _scarce(rng: Random) -> AllocatorSettings:
@@ -468,10 +352,11 @@ def _crowd(critical: int) -> list[SimulatedJob]:
 def live(seed: int) -> Day:
     """Live one day. Raises what is wrong with it."""
     before, look_every_s = structlog.get_config(), watch.LOOK_EVERY_S
-    structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.CRITICAL))
     try:
         with repeatable_order(seed):
             day = Day(seed)
+            only_errors = structlog.make_filtering_bound_logger(logging.ERROR)
+            structlog.configure(processors=[day.witness.hear], wrapper_class=only_errors)
             watch.LOOK_EVERY_S = day.look_s
             trio.run(partial(_live, day), clock=trio.testing.MockClock(autojump_threshold=0))
             return day
