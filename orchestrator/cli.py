@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
+from typer.core import TyperGroup
 
 import orchestrator
 from orchestrator.control.find import demo_state_dir
@@ -36,7 +37,24 @@ cli = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
-ctl = typer.Typer(help="Talk to the running daemon.", invoke_without_command=True)
+
+
+class _Ctl(TyperGroup):
+    """A group whose own options may also stand behind the verb, where people write them."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        own: list[str] = []
+        rest = list(args)
+        for at in range(len(args) - 1, -1, -1):
+            name, _, value = args[at].partition("=")
+            if name in ("--socket", "--config") and (value or at + 1 < len(args)):
+                end = at + 1 if value else at + 2
+                own = [*args[at:end], *own]
+                del rest[at:end]
+        return super().parse_args(ctx, [*own, *rest])
+
+
+ctl = typer.Typer(cls=_Ctl, help="Talk to the running daemon.", invoke_without_command=True)
 cli.add_typer(ctl, name="ctl")
 one_post = typer.Typer(help="Look at one post, or decide of it.", invoke_without_command=True)
 ctl.add_typer(one_post, name="post")

@@ -1,6 +1,8 @@
 """The daemon as the demo brings it on: the real one, with settings for a newcomer, and a view of it."""
 
 import os
+import shutil
+import sys
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass
@@ -110,7 +112,7 @@ class _View:
         if not is_sandboxed():
             _say("Chromium's sandbox is off, since this is root; an ordinary user has it")
         if self._scene.state_dir != demo_state_dir(os.environ):
-            _say(f"talk to it with: orchestrator ctl --socket {self._scene.state_dir / SOCKET_NAME} status")
+            _say(f"talk to it with: {program()} ctl --socket {self._scene.state_dir / SOCKET_NAME} status")
         house.links = {"site": self._scene.site_url, **house.links}
         status: dict[str, Any] = read_live(house)
 
@@ -121,6 +123,14 @@ class _View:
                 status = await read_status(house)
                 self.posts = status.get("posts", {}).get(PostState.PUBLISHED, self.posts)
                 await trio.sleep(STATUS_EVERY_S)
+
+
+def program() -> str:
+    """What to type for `orchestrator` in this shell: make's is not on PATH."""
+    if shutil.which("orchestrator") is not None:
+        return "orchestrator"
+    is_module = Path(sys.argv[0]).name == "__main__.py"
+    return f"{sys.executable} -m orchestrator" if is_module else sys.argv[0]
 
 
 def _say(line: str) -> None:

@@ -206,6 +206,15 @@ def test_no_daemon_is_one_line_and_exit_code_3(run: Command, tmp_path: Path) -> 
     assert ended.err.count("\n") == 1
 
 
+@pytest.mark.parametrize("form", [["--socket", "{}"], ["--socket={}"]])
+def test_the_socket_may_also_be_named_behind_the_verb(run: Command, daemon: Daemon, form: list[str]) -> None:
+    option = [word.format(daemon.path) for word in form]
+    for words in ([*option, "drain"], ["drain", *option], ["drain", *option, "--json"]):
+        ended = run("ctl", *words)
+        assert (ended.code, ended.err) == (0, "")
+    assert run("ctl", "drain", "--socket").err.startswith("error: ")
+
+
 def test_the_socket_is_found_by_the_environment(
     run: Command, daemon: Daemon, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -178,6 +178,15 @@ def test_an_unknown_variable_with_our_prefix_is_refused(name: str, meant: str) -
     assert f"(from {name}): there is no such setting; did you mean {meant}?" in line
 
 
+def test_a_setting_that_a_job_has_not_is_told_with_those_that_it_has() -> None:
+    name = "ORCHESTRATOR_JOBS__FOLLOWER_COUNT__PRIORITY"
+    [line] = refusal(environ={name: "1"})
+    assert line.startswith(
+        f"jobs.follower_count.priority (from {name}): there is no such setting; "
+        "jobs.follower_count has enabled, every_s, daily_at, "
+    )
+
+
 def test_variables_of_others_are_none_of_our_business() -> None:
     assert Settings.load(environ={"HTTP_PORT": "x", "ORCHESTRATORX": "y"}) == Settings()
 

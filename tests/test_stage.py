@@ -1,5 +1,6 @@
 """What the demo adds to the daemon."""
 
+import sys
 from pathlib import Path
 
 import pytest
@@ -54,3 +55,20 @@ async def test_a_mark_without_a_speed_says_nothing_of_what_was_before(tmp_path: 
     (tmp_path / "clock").write_text("500.5\n")
     mark = await keep(Clock(240, 0, 1000, lambda: 0), tmp_path, 501)
     assert (mark.speed, mark.since) == (240, 1000)
+
+
+@pytest.mark.parametrize(
+    ("argv0", "said"),
+    [
+        (".venv/bin/orchestrator", ".venv/bin/orchestrator"),
+        ("/x/orchestrator/__main__.py", f"{sys.executable} -m orchestrator"),
+    ],
+)
+def test_the_demo_names_a_program_that_the_shell_finds(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, argv0: str, said: str
+) -> None:
+    monkeypatch.setattr(sys, "argv", [argv0, "demo"])
+    monkeypatch.setenv("PATH", str(tmp_path))
+    assert stage.program() == said
+    (tmp_path / "orchestrator").touch(mode=0o755)
+    assert stage.program() == "orchestrator"

@@ -146,11 +146,20 @@ def unknown_variable(variable: Variable, prefix: str, names: Sequence[str], sche
 
     `names` are the variables that would. The value is not shown: it may be a misspelt secret.
     """
-    *around, _ = variable.route
-    beside = ["__".join(map(str, (*around, name))) for name in schema.names(tuple(around))]
-    candidates = [prefix + name.upper() for name in beside] + list(names)
-    near = difflib.get_close_matches(variable.name, candidates, n=1, cutoff=0.7)
-    hint = f"did you mean {near[0]}?" if near else "docs/settings.md lists them all"
+    *around, last = variable.route
+    beside = schema.names(tuple(around))
+    if around and beside:
+        # The section is known: a name of another one, or that only begins alike, would mislead.
+        near = difflib.get_close_matches(str(last), beside, n=1)
+        section = prefix + "__".join(map(str, around)).upper()
+        candidates = [f"{section}__{name.upper()}" for name in near]
+    else:
+        candidates = difflib.get_close_matches(variable.name, names, n=1, cutoff=0.7)
+    hint = "docs/settings.md lists them all"
+    if candidates:
+        hint = f"did you mean {candidates[0]}?"
+    elif around and beside:
+        hint = f"{dotted(tuple(around))} has {', '.join(beside)}"
     return f"{dotted(variable.route)} (from {variable.name}): there is no such setting; {hint}"
 
 

@@ -92,8 +92,7 @@ def clock(status: Row) -> str:
     now, speed = now_of(status), number(table(status, "clock"), "speed")
     if now is None:
         return ""
-    is_real = speed in (None, 1.0)
-    return f"{now:%a %H:%M} {now.tzname()}" if is_real else f"{now:%a %H:%M} at {speed:g}× speed"
+    return f"{now:%a %H:%M} {now.tzname()}" if _is_real(status) else f"{now:%a %H:%M} at {speed:g}× speed"
 
 
 def now_of(status: Row) -> datetime | None:
@@ -183,7 +182,22 @@ def jobs(status: Row, width: int) -> RenderableType | None:
         cells.append(Text(ahead(moment(job, "next_at"), now)))
         cells += [_runs(job)] if width >= WIDE else []
         grid.add_row(*cells)
-    return section("Jobs", grid)
+    return section("Jobs", Group(grid, _scales(status)) if grid.row_count and not _is_real(status) else grid)
+
+
+def _scales(status: Row) -> Text:
+    """Which times are of the daemon's own clock, where that is not the machine's."""
+    speed = number(table(status, "clock"), "speed")
+    return Text(
+        f"By the daemon's clock, {speed:g}× as fast as yours: “ago”, “in”, how long a state lasts. "
+        "In real seconds: “took”, waits and holds.",
+        "dim",
+    )
+
+
+def _is_real(status: Row) -> bool:
+    """Whether the daemon's clock is the machine's."""
+    return number(table(status, "clock"), "speed") in (None, 1.0)
 
 
 def job_state(job: Row, now: datetime | None, width: int = WIDE) -> Text:

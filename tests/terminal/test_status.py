@@ -193,3 +193,13 @@ JUNK = st.recursive(
 @given(st.dictionaries(KEYS, JUNK))
 def test_fields_of_any_form_are_shown_without_an_error(changes: dict[str, Any]) -> None:
     assert shown(render_status(busy(**changes)))
+
+
+@pytest.mark.parametrize("render", [render_status, render_jobs])
+def test_under_the_jobs_it_is_said_which_times_are_of_a_fast_clock(render: Any) -> None:
+    said = (
+        "By the daemon's clock, 120× as fast as yours: “ago”, “in”, how long a state lasts. In real seconds:"
+    )
+    assert said in shown(render(busy()))
+    assert "as fast as yours" not in shown(render(busy(clock={"now": at("14:32"), "speed": 1.0})))
+    assert "as fast as yours" not in shown(render(busy(jobs=[])))
