@@ -6,11 +6,12 @@ VENV  := .venv/bin
 STEPS := 1000000
 DAYS  := 10000
 CYCLES := 20
+HOURS := 1
 PARTS := allocator breaker
 SETUP := @PYTHON='$(PYTHON)' sh tools/setup.sh
 
 .DEFAULT_GOAL := help
-.PHONY: help run test check prove simulation chaos contexts mutants bench format docs lock
+.PHONY: help run test check prove simulation chaos contexts soak mutants bench format docs lock
 
 help:
 	@echo "make run     the whole thing: daemon, database, browser, bundled site (ARGS: see orchestrator demo --help)"
@@ -20,6 +21,7 @@ help:
 	@echo "make simulation  days of the whole runtime in virtual time, each with its troubles (DAYS=, SEED=)"
 	@echo "make chaos   the real thing, with everything killed in turn (CYCLES=, FAULT=, SEED=)"
 	@echo "make contexts  browser contexts opened, used and closed: nothing stays, nothing grows (CYCLES=, SEED=)"
+	@echo "make soak    a week of the demo in an hour: does anything grow? (HOURS=, MINUTES=)"
 	@echo "make mutants small faults put into the code one by one: the tests find each (ARGS=breaker for one part)"
 	@echo "make bench   figures, with the machine's description"
 	@echo "make format  put the code into shape"
@@ -59,6 +61,11 @@ contexts: CYCLES := 10000
 contexts:
 	$(SETUP) test
 	@exec $(VENV)/python -m tests.browser.cycles --cycles $(CYCLES) $(if $(SEED),--seed $(SEED)) $(ARGS)
+
+soak:
+	$(SETUP) test
+	@exec $(VENV)/python -m tests.soak.run --picture docs/images/soak.svg \
+		--minutes $(if $(MINUTES),$(MINUTES),$$(expr $(HOURS) \* 60))
 
 mutants:
 	$(SETUP) test

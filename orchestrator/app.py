@@ -42,6 +42,7 @@ from orchestrator.errors import ControlError, DatabaseUnavailableError, Orchestr
 from orchestrator.health import figures
 from orchestrator.health.checks import RECHECK_S, Check, Checks, Disk
 from orchestrator.health.claims import claims
+from orchestrator.health.keeper import MemoryKeeper
 from orchestrator.health.modes import BROWSER, DATABASE, Modes
 from orchestrator.health.problems import OF_POSTS
 from orchestrator.health.status import House, read_problems
@@ -130,7 +131,7 @@ class _Daemon:
         self._metrics = Metrics()
         clock, capacity = beginning.clock, beginning.settings.allocator.capacity
         checks = Checks(clock, self._metrics)
-        self._send_broken, self._broken = trio.open_memory_channel[int](capacity)
+        self._send_broken, self._broken = trio.open_memory_channel[int](capacity + 1)  # the keeper adds one
         self._send_change, self._changes = trio.open_memory_channel[Change](math.inf)
         self.house = House(clock, checks, Modes(checks, self._metrics), self._make_allocator())
         self.house.started_at = beginning.started_at
@@ -142,6 +143,9 @@ class _Daemon:
         )
         self._senders = open_senders(beginning.settings.alerts)
         self._is_problem_new = trio.Event()
+        self._keeper = MemoryKeeper(
+            self._settings, self.house, self._pool, self._metrics, on_calmer=self._on_calmer
+        )
         self._scope = trio.CancelScope()
         self._drains = trio.Event()
         self._browser_tried = trio.Event()
@@ -183,6 +187,7 @@ class _Daemon:
             return house.modes.is_ready, {
                 "mode": house.modes.mode,
                 "note": house.note,
+                "memory": {f"{part}_bytes": size for part, size in house.memory.items()},
                 "checks": [
                     {
                         "name": result.name,
@@ -366,7 +371,7 @@ class _Daemon:
             clock=house.clock,
             rng=self._rng,
             run_log=DatabaseRunLog(database, fence.number),
-            why_not=house.modes.why_not,
+            why_not=lambda job: house.modes.why_not(job) or self._keeper.why_not(job),
             on_end=self._on_run_end,
             open_window=tools.windows.open_at,
         )
@@ -374,7 +379,7 @@ class _Daemon:
         await desk.load()
         house.alerts = desk
         alerts = AlertTools(desk, self._senders, self._breakers, self._metrics)
-        every = jobs.all_jobs(tools, self._look, alerts, self._more_jobs)
+        every = jobs.all_jobs(tools, self._look, self._keeper.look, alerts, self._more_jobs)
         listed = jobs.with_settings(every, settings.jobs)
         house.switched_off = wiring.switched_off(every, settings)
         house.supervisor = await wiring.make_supervisor(listed, surroundings, database, self._metrics)
@@ -403,7 +408,7 @@ class _Daemon:
     async def _look(self) -> list[CheckResult]:
         """The health monitor's round."""
         results = await self.house.checks.look_at_all()
-        await figures.measure(self._metrics, self.house, self._pool)
+        await figures.measure(self._metrics, self.house)
         self._follow_mode()
         return results
 
@@ -417,6 +422,10 @@ class _Daemon:
             self._is_problem_new.set()
         if recovered := were_down - self._down:
             self._wake_the_unlucky(has_database=DATABASE in recovered)
+
+    def _on_calmer(self) -> None:
+        """Memory is less short: whoever was skipped for it has his turn."""
+        self._wake_the_unlucky(has_database=False)
 
     def _wake_the_unlucky(self, *, has_database: bool) -> None:
         """Whoever was skipped has his turn, and when the database is back also who may have failed for it."""

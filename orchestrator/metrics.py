@@ -24,7 +24,10 @@ M = TypeVar("M", Gauge, Counter, Histogram)
 LANES = ("critical", "high", "background")
 SLOT_STATES = ("free", "leased", "broken")
 LEASE_ENDS = ("released", "expired", "revoked", "cancelled", "broken")
-MEMORY_PARTS = ("daemon", "driver", "browser")
+MEMORY_PARTS = ("daemon", "driver", "browser", "renderers", "database")
+MEMORY_LIMITS = ("warning", "critical")
+MEMORY_STEPS = ("none", "paused", "closed", "swept", "refused")
+CLOSED_HOW = ("idle", "cut_off")
 
 WAIT_BUCKETS_S = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 20, 30, 45, 60)
 RUN_BUCKETS_S = (0.01, 0.05, 0.1, 0.5, 1, 2.5, 5, 10, 30, 60, 120, 300, 600, 1800)
@@ -58,6 +61,18 @@ class Metrics:
             "post_overdue_seconds", "For how long the post has been due that has been so the longest."
         )
         self.memory = self._gauge("memory_bytes", "Memory, shared pages in proportion.", part=MEMORY_PARTS)
+        self.largest_renderer = self._gauge(
+            "largest_renderer_bytes", "Memory of the browser's largest page process."
+        )
+        self.memory_limit = self._gauge(
+            "memory_limit_bytes", "Above it work is shed, in steps or at once.", limit=MEMORY_LIMITS
+        )
+        self.memory_step = self._gauge(
+            "memory_step", "1 for how much has been given up for want of memory.", step=MEMORY_STEPS
+        )
+        self.contexts_closed = self._counter(
+            "memory_contexts_closed_total", "Contexts closed for what they weighed.", how=CLOSED_HOW
+        )
         self.check_up = self._gauge("check_up", "1 while the check holds.", check=())
         self.check_seconds = self._histogram("check_seconds", "Duration of checks.", WAIT_BUCKETS_S, check=())
         self.pool_hold = self._histogram(

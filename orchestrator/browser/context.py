@@ -64,6 +64,7 @@ class OpenContext:
     2. `is_worn` implies that the next use of the slot gets a new context.
     3. `is_page_spent` implies that the next visit gets a new page.
     4. `is_hung` implies `is_worn`.
+    5. `is_heavy` implies that it is given up at the end of the present use.
     """
 
     account: str
@@ -77,6 +78,11 @@ class OpenContext:
     """Its page does not answer; its cookies may still be asked for."""
     is_worn: bool = False
     is_page_spent: bool = False
+    is_heavy: bool = False
+    renderers: frozenset[int] = frozenset()
+    """The processes of its page's frames, as it last told them."""
+    cut_off: str = ""
+    """Why it was ended while it was in use."""
     visits: int = 0
     nuisances: int = 0
     heap_bytes: int = 0
@@ -104,8 +110,8 @@ class OpenContext:
 
     @property
     def is_clean(self) -> bool:
-        """Whether no script of a visit that went wrong may still be at work in it."""
-        return self.is_usable and not self.is_page_spent
+        """Whether it may lie idle: no script of a visit that went wrong may still be at work in it."""
+        return self.is_usable and not self.is_page_spent and not self.is_heavy
 
     @property
     def is_readable(self) -> bool:
@@ -286,7 +292,7 @@ async def _go(opened: OpenContext, visit: Visit[T]) -> T:
 def _translate(error: Exception, opened: OpenContext, timeout_s: float) -> OrchestratorError:
     if opened.is_broken or not opened.engine.is_alive:
         opened.is_broken = True
-        return ContextBrokenError(f"the browser died during the visit: {_brief(error)}")
+        return ContextBrokenError(opened.cut_off or f"the browser died during the visit: {_brief(error)}")
     if opened.is_hung and isinstance(error, TimeoutError | PlaywrightTimeoutError | SiteUnavailableError):
         return ContextBrokenError(f"the page hangs: {_brief(error)}")
     if isinstance(error, OrchestratorError):
@@ -383,6 +389,12 @@ async def check_heap(opened: OpenContext) -> None:
     if opened.heap_bytes > HEAP_LIMIT_BYTES:
         log.info("context_worn", account=opened.account, visits=opened.visits, heap_bytes=opened.heap_bytes)
         opened.is_worn = True
+
+
+async def cut_off(opened: OpenContext, why: str) -> None:
+    """End it while it is in use: a visit under way raises ContextBrokenError with `why`."""
+    opened.cut_off = why
+    opened.break_down()
 
 
 async def close_context(opened: OpenContext) -> None:

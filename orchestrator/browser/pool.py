@@ -14,7 +14,7 @@ import trio
 
 from orchestrator import aio
 from orchestrator.browser import context as contexts
-from orchestrator.browser import processes
+from orchestrator.browser import processes, renderers
 from orchestrator.browser.context import ContextPlan, OpenContext, Visit
 from orchestrator.browser.engine import LaunchPlan
 from orchestrator.browser.guard import Guard, HostRules, open_guard
@@ -24,7 +24,7 @@ from orchestrator.browser.page import open_url
 from orchestrator.browser.sessions import SessionStore, SessionVault, find_keys
 from orchestrator.browser.shared import SharedEngine
 from orchestrator.browser.sign_ins import SignIns
-from orchestrator.browser.statistics import BrowserMemory, PoolStatistics, SlotStatistics
+from orchestrator.browser.statistics import PoolStatistics, SlotStatistics
 from orchestrator.errors import BrowserError, BrowserMissingError, ContextBrokenError, OrchestratorError
 from orchestrator.settings import BrowserSettings
 
@@ -98,7 +98,7 @@ class BrowserSession:
 
 
 class ContextPool:
-    """Contexts over slots 0 to `capacity` - 1; `open_pool` makes one."""
+    """Contexts over slots 0 to `capacity` - 1, and those that are added; `open_pool` makes one."""
 
     def __init__(
         self, settings: BrowserSettings, capacity: int, plan: LaunchPlan, guard: Guard, vault: SessionVault
@@ -106,7 +106,7 @@ class ContextPool:
         self._settings = settings
         self._guard = guard
         self._sign_ins = SignIns(vault)
-        self._places = [_Place(slot) for slot in range(capacity)]
+        self._places = {slot: _Place(slot) for slot in range(capacity)}
         self._engine = SharedEngine(plan)
 
     # ── for jobs ────────────────────────────────────────────────────────────────────────────────
@@ -139,7 +139,7 @@ class ContextPool:
         """Store what idle contexts have not stored yet, for `SAVE_S` at most: before the store is closed."""
         with trio.move_on_after(SAVE_S) as scope:
             async with trio.open_nursery() as nursery:
-                for place in self._places:
+                for place in self._places.values():
                     if place.opened is not None and not place.is_used:
                         nursery.start_soon(self._save_last, place.opened)
         if scope.cancelled_caught:
@@ -208,20 +208,65 @@ class ContextPool:
 
     def statistics(self) -> PoolStatistics:
         return PoolStatistics(
-            slots=tuple(_describe(place) for place in self._places),
+            slots=tuple(_describe(place) for place in self._places.values()),
             browser=self._engine.describe(),
             is_sandboxed=is_sandboxed(),
             launches=self._engine.launches,
             refused=dict(self._guard.refused),
         )
 
-    async def memory(self) -> BrowserMemory:
-        """What driver and browser weigh; takes some milliseconds a process."""
-        return await self._engine.memory()
-
     def process_ids(self) -> tuple[int, int]:
         """The driver's and the browser's process ids; 0 for one that is not there."""
         return self._engine.process_ids()
+
+    # ── for whoever watches over memory ─────────────────────────────────────────────────────────
+
+    async def ask_renderers(self, slot: int) -> None:
+        """Learn which processes render the page in the slot: see `statistics`. Raises BrowserError."""
+        opened = self._places[slot].opened
+        if opened is not None and opened.is_usable:
+            opened.renderers = await aio.call(renderers.renderers_of, opened)
+
+    async def close_idle(self, slot: int) -> bool:
+        """Close the slot's context, its sign-in stored; a use that begins meanwhile opens another.
+
+        A context in use is closed at the end of the use instead; then this is False.
+        """
+        place = self._places[slot]
+        if place.opened is not None and not place.is_used:
+            await self._give_up(place, place.opened)
+            return True
+        if place.opened is not None:
+            place.opened.is_heavy = True
+        return False
+
+    async def cut_off(self, slot: int, why: str) -> None:
+        """End the slot's context though it is in use: the visit under way raises ContextBrokenError."""
+        opened = self._places[slot].opened
+        if opened is not None:
+            await aio.call(contexts.cut_off, opened, why)
+
+    async def sweep_caches(self) -> None:
+        """Have the browser drop what it can do without. Raises BrowserError."""
+        engine = self._engine.last
+        if engine is not None and engine.is_alive:
+            await aio.call(renderers.relieve, engine.browser)
+
+    @property
+    def slots(self) -> frozenset[int]:
+        return frozenset(self._places)
+
+    def add_slot(self, slot: int) -> None:
+        """One more slot, empty."""
+        self._places[slot] = _Place(slot)
+
+    async def remove_slot(self, slot: int) -> None:
+        """Take a slot away that nobody uses, and close its context."""
+        if self._places[slot].is_used:
+            raise RuntimeError(f"slot {slot} is in use")
+        place = self._places.pop(slot)
+        if place.opened is not None:
+            await self._give_up(place, place.opened)
 
     # ── inside ──────────────────────────────────────────────────────────────────────────────────
 
@@ -241,7 +286,7 @@ class ContextPool:
 
     def _change_places(self, place: _Place, account: str, hosts: frozenset[str]) -> None:
         """Fetch the account's context from an idle slot, or else move the one here to an empty slot."""
-        idle = [other for other in self._places if not other.is_used]
+        idle = [other for other in self._places.values() if not other.is_used]
         fitting = (other for other in idle if _fits(other.opened, account, hosts))
         empty = (other for other in idle if other.opened is None)
         other = next(fitting, None) or next(empty, None)
@@ -308,6 +353,7 @@ def _describe(place: _Place) -> SlotStatistics:
         is_broken=place.is_broken,
         visits=opened.visits if opened else 0,
         heap_bytes=opened.heap_bytes if opened else 0,
+        renderers=opened.renderers if opened else frozenset(),
         renewals=place.renewals,
     )
 

@@ -6,7 +6,6 @@ from orchestrator import aio
 from orchestrator.browser import engine as engines
 from orchestrator.browser import processes
 from orchestrator.browser.engine import Engine, LaunchPlan
-from orchestrator.browser.statistics import BrowserMemory
 
 
 class SharedEngine:
@@ -60,10 +59,3 @@ class SharedEngine:
         """The process id of a browser that lives, which is nobody else's; 0 when there is none."""
         browser = self.last.browser_process if self.last is not None else None
         return browser.pid if browser is not None and browser.is_alive else 0
-
-    async def memory(self) -> BrowserMemory:
-        """What driver and browser weigh; takes some milliseconds a process, in a thread."""
-        driver_pid, browser_pid = self.process_ids()
-        both = await trio.to_thread.run_sync(processes.memory_bytes, driver_pid) if driver_pid else 0
-        browser = await trio.to_thread.run_sync(processes.memory_bytes, browser_pid) if browser_pid else 0
-        return BrowserMemory(max(0, both - browser), browser)

@@ -13,6 +13,8 @@ class SlotStatistics:
     is_broken: bool
     visits: int
     heap_bytes: int
+    renderers: frozenset[int]
+    """The processes of its page, as far as they have been asked for."""
     renewals: int
     """Contexts that were given up in this slot."""
 
@@ -28,11 +30,3 @@ class PoolStatistics:
     launches: int
     refused: dict[str, int]
     """Requests that the host guard refused, by host."""
-
-
-@dataclass(frozen=True, slots=True)
-class BrowserMemory:
-    """Memory with shared pages in proportion."""
-
-    driver_bytes: int
-    browser_bytes: int

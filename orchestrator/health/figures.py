@@ -1,13 +1,11 @@
 """Keeps the metrics in step with the house."""
 
-import psutil
 import structlog
 import trio
 
 from orchestrator.actors.actor import ActorState
 from orchestrator.actors.job import Job
 from orchestrator.allocator import Lease, LeaseEnd
-from orchestrator.browser.pool import ContextPool
 from orchestrator.db import posts
 from orchestrator.errors import DatabaseError
 from orchestrator.health.modes import DATABASE
@@ -64,17 +62,8 @@ def observe(metrics: Metrics, house: House) -> None:
         metrics.db_leaks.set(sum(holder.is_leak for holder in found.holders))
 
 
-async def measure(metrics: Metrics, house: House, pool: ContextPool) -> None:
-    """Figures that take a while to get: memory by part, posts by state, how late the latest is."""
-    daemon_bytes = await trio.to_thread.run_sync(lambda: psutil.Process().memory_full_info().pss)
-    browser = await pool.memory()
-    house.memory = {
-        "daemon": daemon_bytes,
-        "driver": browser.driver_bytes,
-        "browser": browser.browser_bytes,
-    }
-    for part, size_bytes in house.memory.items():
-        metrics.memory.labels(part=part).set(size_bytes)
+async def measure(metrics: Metrics, house: House) -> None:
+    """Figures that take a while to get: posts by state, how late the latest is."""
     if house.database is not None and not house.checks.is_down(DATABASE):
         try:
             counts = await house.database.run(posts.count_by_state)

@@ -11,6 +11,7 @@ from orchestrator.db import comparison, posts
 from orchestrator.db.alerts import Severity
 from orchestrator.db.pool import Database
 from orchestrator.health.checks import Checks
+from orchestrator.health.memory import REMEDY, WORDS, MemoryView, Step
 
 OVERDUE_S = 1800.0
 """A post that has been due for so many real seconds is a problem; `posting` runs every 300 s."""
@@ -79,6 +80,13 @@ def of_leaks(database: Database, clock: Clock) -> list[Row]:
         for held in database.statistics().holders
         if held.is_leak
     ]
+
+
+def of_memory(view: MemoryView | None) -> list[Row]:
+    """What has been given up for want of memory."""
+    if view is None or view.step is Step.NONE:
+        return []
+    return [problem(f"memory is short: {WORDS[view.step]}", iso(view.since), REMEDY)]
 
 
 def of_jobs(jobs: Iterable[Row]) -> list[Row]:

@@ -25,6 +25,7 @@ from orchestrator.db.pool import Database
 from orchestrator.errors import DatabaseError
 from orchestrator.health import problems
 from orchestrator.health.checks import Checks
+from orchestrator.health.memory import MemoryView
 from orchestrator.health.modes import DATABASE, Modes
 from orchestrator.health.problems import iso
 from orchestrator.model import CheckState, Mode, Post
@@ -81,7 +82,8 @@ class House:
     ready_s: float | None = None
     """From the start to the open gate."""
     memory: dict[str, int] = field(default_factory=dict)
-    """Bytes of daemon, driver and browser, as last measured."""
+    """Bytes of each part, as last measured."""
+    memory_view: MemoryView | None = None
     links: dict[str, str] = field(default_factory=dict)
     """Addresses that people may open, by name."""
     started_at: float = field(default_factory=trio.current_time)
@@ -133,12 +135,18 @@ def read_live(house: House) -> Document:
         "note": house.note,
         "ready_s": house.ready_s,
         "startup": [{"step": step, "duration_s": duration_s} for step, duration_s in house.steps],
-        "problems": [*problems.of_checks(house.checks, breakers), *leaks, *problems.of_jobs(jobs)],
+        "problems": [
+            *problems.of_checks(house.checks, breakers),
+            *problems.of_memory(house.memory_view),
+            *leaks,
+            *problems.of_jobs(jobs),
+        ],
         "checks": [asdict(result) for result in house.checks.results.values()],
         **allocator_rows(snapshot),
         **breaker_rows(house.breakers),
         "jobs": jobs,
         "memory": {f"{part}_bytes": size for part, size in house.memory.items()},
+        "shedding": shedding_row(house.memory_view),
         "links": dict(house.links),
     }
     status["summary"] = summary(status)
@@ -176,6 +184,19 @@ def allocator_rows(snapshot: Snapshot) -> Document:
     return {
         "slots": [asdict(slot) for slot in snapshot.slots],
         "queue": [asdict(waiter) for waiter in snapshot.queue],
+    }
+
+
+def shedding_row(view: MemoryView | None) -> Document | None:
+    """What is given up for want of memory; None before the first look."""
+    if view is None:
+        return None
+    return {
+        "step": view.step.label,
+        "since": iso(view.since),
+        "used_bytes": view.used_bytes,
+        "limits": asdict(view.limits),
+        "renderers": [asdict(renderer) for renderer in view.renderers],
     }
 
 

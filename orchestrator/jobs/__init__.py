@@ -13,6 +13,7 @@ from orchestrator.jobs import (
     alert_delivery,
     health_monitor,
     learn,
+    memory_keeper,
     metrics_scraper,
     plan,
     posting,
@@ -46,7 +47,16 @@ __all__ = [
 
 NAMES = tuple(
     module.NAME
-    for module in (plan, posting, metrics_scraper, learn, reconciliation, health_monitor, alert_delivery)
+    for module in (
+        plan,
+        posting,
+        metrics_scraper,
+        learn,
+        reconciliation,
+        health_monitor,
+        memory_keeper,
+        alert_delivery,
+    )
 )
 """The jobs of the house itself."""
 
@@ -54,10 +64,14 @@ NAMES = tuple(
 def all_jobs(
     tools: Tools,
     look: Callable[[], Awaitable[list[CheckResult]]],
+    keep: Callable[[], Awaitable[Outcome]],
     alerts: AlertTools,
     more: Sequence[OwnJob] = (),
 ) -> list[Job]:
-    """Every job with its defaults, and `more`. Raises SettingsError for a package whose jobs can't be had."""
+    """Every job with its defaults, and `more`; health_monitor does `look`, memory_keeper `keep`.
+
+    Raises SettingsError for a package whose jobs can't be had.
+    """
     return [
         plan.job(tools),
         posting.job(tools),
@@ -65,6 +79,7 @@ def all_jobs(
         learn.job(tools),
         reconciliation.job(tools),
         health_monitor.job(look),
+        memory_keeper.job(keep),
         alert_delivery.job(alerts),
         *(own.with_tools(tools) for own in (*installed_jobs(), *more)),
     ]
@@ -84,7 +99,11 @@ def declared(settings: Mapping[str, JobSettings], more: Sequence[OwnJob] = ()) -
     async def look() -> list[CheckResult]:
         return []
 
-    return with_settings(all_jobs(cast("Tools", None), look, cast("AlertTools", None), more), settings)
+    async def keep() -> Outcome:
+        return done()
+
+    nothing = cast("AlertTools", None)
+    return with_settings(all_jobs(cast("Tools", None), look, keep, nothing, more), settings)
 
 
 def with_settings(jobs: list[Job], settings: Mapping[str, JobSettings]) -> list[Job]:

@@ -167,6 +167,33 @@ class AllocatorSettings(Section):
         return self.critical_wait_s - self.grace_s - self.cleanup_s
 
 
+class MemorySettings(Section):
+    """When memory is short, and what a context may weigh; `docs/memory.md` explains it. MB are 10^6 bytes."""
+
+    warning_mb: int | None = Field(
+        None, ge=1, description="above it work is shed step by step; default: from the machine"
+    )
+    critical_mb: int | None = Field(
+        None, ge=1, description="above it work is shed at once; default: from the machine"
+    )
+    context_mb: int = Field(100, ge=1, description="a context whose pages weigh more is renewed")
+    extra_context: bool = Field(
+        True, description="one more context while background jobs wait and memory allows it"
+    )
+
+    @model_validator(mode="after")
+    def _check_limits(self) -> Self:
+        if (self.warning_mb is None) != (self.critical_mb is None):
+            raise ValueError("give warning_mb and critical_mb, or neither")
+        if (
+            self.warning_mb is not None
+            and self.critical_mb is not None
+            and self.warning_mb >= self.critical_mb
+        ):
+            raise ValueError(f"warning_mb ({self.warning_mb}) must be below critical_mb ({self.critical_mb})")
+        return self
+
+
 class JobSettings(Section):
     """Changes to one job's defaults; `orchestrator ctl jobs` lists the names."""
 
@@ -419,6 +446,7 @@ class Settings(BaseSettings):
     database: DatabaseSettings = DatabaseSettings()
     browser: BrowserSettings = BrowserSettings()
     allocator: AllocatorSettings = AllocatorSettings()
+    memory: MemorySettings = MemorySettings()
     jobs: dict[str, JobSettings] = {}
     sites: dict[str, SiteSettings] = {}
     accounts: list[AccountSettings] = []

@@ -74,7 +74,7 @@ def headline(status: Row) -> Text:
 def facts(status: Row) -> RenderableType:
     """Version, process, age, clock and memory in one dim line."""
     memory = table(status, "memory")
-    used = {part: number(memory, f"{part}_bytes") for part in ("daemon", "driver", "browser")}
+    used = {name.removesuffix("_bytes"): number(memory, name) for name in memory}
     pid, uptime_s = number(status, "pid"), number(status, "uptime_s")
     words = [
         f"orchestrator {text(status, 'version')}".rstrip(),

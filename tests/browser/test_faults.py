@@ -45,7 +45,7 @@ async def is_whole(pool: ContextPool, site: Site, state_dir: Path, before: list[
         assert (await browser.visit(site.open)).status == 200
     engine = pool._engine.last
     assert engine is not None
-    held = [place.opened for place in pool._places if place.opened is not None]
+    held = [place.opened for place in pool._places.values() if place.opened is not None]
     kept = {opened.context for opened in held if opened.engine is engine}
     assert set(engine.browser.contexts) == kept
     now = family_of(pool.process_ids()[0])

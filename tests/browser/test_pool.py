@@ -316,8 +316,8 @@ async def test_a_cancelled_opening_leaves_no_orphan(pool: ContextPool, site: Sit
             for _ in range(steps):
                 await trio.lowlevel.checkpoint()
             nursery.cancel_scope.cancel()
-        kept = {place.opened.context for place in pool._places if place.opened is not None}
-        for place in pool._places:
+        kept = {place.opened.context for place in pool._places.values() if place.opened is not None}
+        for place in pool._places.values():
             if place.opened is not None:
                 place.opened.is_worn = True  # so that the next round opens one again
         assert set(pool._engine.last.browser.contexts) == kept

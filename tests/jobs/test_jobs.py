@@ -10,11 +10,15 @@ from orchestrator.actors.graph import downstream_of
 from orchestrator.actors.job import Job
 from orchestrator.errors import SettingsError
 from orchestrator.jobs import alert_delivery, all_jobs, with_settings
-from orchestrator.model import CheckResult
+from orchestrator.model import CheckResult, Outcome, done
 from orchestrator.settings import JobSettings
 from tests.jobs.house import House
 
 OFF = JobSettings(enabled=False)
+
+
+async def keep() -> Outcome:
+    return done()
 
 
 async def look() -> list[CheckResult]:
@@ -23,7 +27,7 @@ async def look() -> list[CheckResult]:
 
 @pytest.fixture
 def listed(house: House) -> list[Job]:
-    return all_jobs(house.tools, look, cast("alert_delivery.AlertTools", None))
+    return all_jobs(house.tools, look, keep, cast("alert_delivery.AlertTools", None))
 
 
 def changed(listed: list[Job], settings: Mapping[str, JobSettings]) -> dict[str, Job]:

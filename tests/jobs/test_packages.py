@@ -12,7 +12,7 @@ from orchestrator.actors.graph import downstream_of
 from orchestrator.errors import SettingsError
 from orchestrator.jobs import done
 from orchestrator.jobs.packages import installed as installed_jobs
-from orchestrator.model import CheckResult
+from orchestrator.model import CheckResult, Outcome
 from orchestrator.settings import JobSettings, Settings
 from orchestrator.testing.house import open_house
 from tests.testing.packages import install
@@ -98,9 +98,13 @@ def test_they_may_come_after_jobs_of_the_house_and_of_each_other(installed: Inst
 async def test_one_of_them_runs_with_the_tools_of_the_house(installed: Install) -> None:
     installed(GOOD.replace('"it ran"', "str(tools.clock.now().year)"))
     async with open_house() as house:
-        listed = jobs.all_jobs(house.tools, look, cast("jobs.alert_delivery.AlertTools", None))
+        listed = jobs.all_jobs(house.tools, look, keep, cast("jobs.alert_delivery.AlertTools", None))
         [mine] = [one for one in listed if one.name == "mine"]
         assert await house.run(mine) == done("2026")
+
+
+async def keep() -> Outcome:
+    return done()
 
 
 async def look() -> list[CheckResult]:
