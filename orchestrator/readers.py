@@ -7,7 +7,7 @@ context is called back.
 import trio
 
 from orchestrator.actors.job import Run
-from orchestrator.db import posts
+from orchestrator.db import post_figures
 from orchestrator.jobs import Outcome, OwnJob, Tools, done, job, nothing_to_do
 
 PAGES = 20
@@ -27,7 +27,7 @@ def _reader(number: int, speed: float) -> OwnJob:
     async def read(run: Run, tools: Tools) -> Outcome:
         """Read pages until there are no more, or somebody with more right needs the context."""
         account = list(tools.accounts.values())[number % len(tools.accounts)]
-        recent = await tools.database.run(posts.recent, PAGES)
+        recent = await tools.database.run(post_figures.recent, PAGES)
         references = [post.reference for post, _ in recent if post.account == account.name and post.reference]
         if not references:
             return nothing_to_do("nothing is published yet")

@@ -20,7 +20,7 @@ from orchestrator.breakers import Breakers
 from orchestrator.clock import Clock
 from orchestrator.crash import Step
 from orchestrator.db import breakers as kept_orders
-from orchestrator.db import posts, runs
+from orchestrator.db import doubts, runs
 from orchestrator.db.embedded import open_embedded
 from orchestrator.db.fence import Fence
 from orchestrator.db.pool import Database, open_database
@@ -111,7 +111,7 @@ async def settle_the_past(database: Database, fence: Fence, now: datetime) -> bo
     """Close what an earlier daemon did not live to finish; whether posts were left in doubt."""
     with crash.around(Step.SETTLE_PAST):
         interrupted = await database.run(runs.interrupt_orphans, fence.number, now)
-        recovered = await database.run(posts.recover, Stamp(fence.number, now))
+        recovered = await database.run(doubts.recover, Stamp(fence.number, now))
     if interrupted or recovered.requeued or recovered.ambiguous:
         log.warning(
             "settled_the_past",

@@ -3,7 +3,7 @@
 from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
-from orchestrator.db import lease, posts
+from orchestrator.db import doubts, lease, posts
 from orchestrator.db.pool import Connection, Database
 from orchestrator.db.posts import Stamp
 from orchestrator.model import Arms, Draft, PostState
@@ -104,5 +104,5 @@ async def execute(database: Database, statement: str, *args: object) -> None:
 async def recover(database: Database, now: datetime, owner: str = "this daemon") -> Stamp:
     """What a daemon does that starts after another one; its stamp."""
     stamp = Stamp(await take_fence(database, owner), now)
-    await database.run(posts.recover, stamp)
+    await database.run(doubts.recover, stamp)
     return stamp

@@ -5,7 +5,7 @@ import math
 import pytest
 
 from orchestrator.clock import Clock
-from orchestrator.db import posts
+from orchestrator.db import post_figures
 from orchestrator.model import Arms, Ending, Post, PostState
 from orchestrator.readers import PAGES, readers
 from orchestrator.testing.house import House
@@ -15,7 +15,7 @@ def publish(house: House, text: str) -> None:
     """By ada, whose pages reader_2 reads."""
     reference = house.site.accept("ada", text)
     post = Post(1, "ada", text, "", PostState.PUBLISHED, Arms("t", "f", 1), "", house.now, 1, reference)
-    house.database.answer(posts.recent, [(post, None)])
+    house.database.answer(post_figures.recent, [(post, None)])
 
 
 async def test_a_reader_reads_its_pages_and_says_how_far_it_is(house: House) -> None:

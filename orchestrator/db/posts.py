@@ -52,32 +52,6 @@ class QueueDepth:
     published: int
 
 
-@dataclass(frozen=True, slots=True)
-class InDoubt:
-    """Ambiguous posts by who settles them."""
-
-    looked_for: int
-    """By reconciliation."""
-    for_a_person: int
-    reason: str
-    """Why a person has to settle the first of those."""
-    first_for_a_person: int | None
-    """Its id."""
-    strays: int
-    """Of other accounts than those that are posted for: by nobody."""
-    stray_accounts: str
-    first_stray: int | None
-    """The id of one of them."""
-
-
-@dataclass(frozen=True, slots=True)
-class Recovered:
-    """What `recover` found from an earlier daemon."""
-
-    requeued: int
-    ambiguous: int
-
-
 async def add(connection: Connection, draft: Draft, stamp: Stamp) -> int | None:
     """Queue a draft; its id, or None when the account has the same text already."""
     await lease.check(connection, stamp.fence)
@@ -233,107 +207,6 @@ async def doubt(connection: Connection, post_id: int, stamp: Stamp, detail: str)
     await _step(connection, post_id, (PostState.SUBMITTING, PostState.AMBIGUOUS), stamp, detail)
 
 
-async def recover(connection: Connection, stamp: Stamp) -> Recovered:
-    """Settle what earlier daemons left: claimed → queued, submitting → ambiguous."""
-    await lease.check(connection, stamp.fence)
-    requeued = await connection.fetch(
-        """
-        UPDATE posts SET state = 'queued', state_since = $2, fence = $1
-        WHERE state = 'claimed' AND fence < $1 RETURNING id
-        """,
-        stamp.fence,
-        stamp.now,
-    )
-    ambiguous = await connection.fetch(
-        """
-        UPDATE posts SET state = 'ambiguous', state_since = $2, fence = $1,
-                         detail = 'the daemon ended between pressing submit and the record of it'
-        WHERE state = 'submitting' AND fence < $1 RETURNING id
-        """,
-        stamp.fence,
-        stamp.now,
-    )
-    return Recovered(len(requeued), len(ambiguous))
-
-
-async def doubt_stuck(connection: Connection, stamp: Stamp, since: datetime) -> int:
-    """Submitting since before `since` → ambiguous; how many.
-
-    What is in doubt since a moment yet to come, noted while the clock was ahead, is in doubt since now: else
-    it would wait until then.
-    """
-    await lease.check(connection, stamp.fence)
-    await connection.execute(
-        """
-        UPDATE posts SET state_since = least(state_since, $1),
-                         submitted_at = CASE WHEN submitted_at > $1 THEN $1 ELSE submitted_at END,
-                         missed_at = CASE WHEN missed_at > $1 THEN $1 ELSE missed_at END
-        WHERE state IN ('submitting', 'ambiguous') AND greatest(state_since, submitted_at, missed_at) > $1
-        """,
-        stamp.now,
-    )
-    rows = await connection.fetch(
-        """
-        UPDATE posts SET state = 'ambiguous', state_since = $2, fence = $1, detail = 'stuck while submitting'
-        WHERE state = 'submitting' AND state_since < $3 RETURNING id
-        """,
-        stamp.fence,
-        stamp.now,
-        since,
-    )
-    return len(rows)
-
-
-async def note_missed(connection: Connection, post_id: int, stamp: Stamp) -> None:
-    """A full look at the account's timeline did not show the ambiguous post: no person has to look."""
-    await lease.check(connection, stamp.fence)
-    await connection.execute(
-        """
-        UPDATE posts SET missed_at = $2, detail = 'not on the site in one look'
-        WHERE id = $1 AND state = 'ambiguous' AND missed_at IS NULL
-          AND ($3::timestamptz IS NULL OR submitted_at = $3)
-        """,
-        post_id,
-        stamp.now,
-        stamp.attempt_at,
-    )
-
-
-async def note_unreadable(connection: Connection, post_id: int, stamp: Stamp, detail: str) -> None:
-    """Say why reconciliation can't settle an ambiguous post: a person decides."""
-    await lease.check(connection, stamp.fence)
-    await connection.execute(
-        """
-        UPDATE posts SET detail = $2
-        WHERE id = $1 AND state = 'ambiguous' AND ($3::timestamptz IS NULL OR submitted_at = $3)
-        """,
-        post_id,
-        storable(detail),
-        stamp.attempt_at,
-    )
-
-
-async def ambiguous(
-    connection: Connection, accounts: Sequence[str], limit: int
-) -> list[tuple[Post, datetime | None]]:
-    """Ambiguous posts of `accounts`, account by account, each with the moment when the site first lacked it.
-
-    Of each account the latest `limit`: of those that only a person can settle there may be any number.
-    """
-    rows = await connection.fetch(
-        f"""
-        SELECT * FROM (
-            SELECT {COLUMNS}, row_number() OVER latest AS place
-            FROM posts WHERE state = 'ambiguous' AND account = ANY ($1)
-            WINDOW latest AS (PARTITION BY account ORDER BY state_since DESC, id DESC)
-        ) ranked WHERE place <= $2 ORDER BY account, id
-        """,  # noqa: S608 - a constant
-        list(accounts),
-        limit,
-    )
-    return [(post_of(row), row["missed_at"]) for row in rows]
-
-
 async def known_references(
     connection: Connection, account: str, references: Sequence[str]
 ) -> dict[str, datetime]:
@@ -407,12 +280,6 @@ async def used_fingerprints(connection: Connection, account: str) -> set[str]:
     return {row["fingerprint"] for row in rows}
 
 
-async def count_by_state(connection: Connection) -> dict[PostState, int]:
-    rows = await connection.fetch("SELECT state, count(*) AS n FROM posts GROUP BY state")
-    counts = {PostState(row["state"]): row["n"] for row in rows}
-    return {state: counts.get(state, 0) for state in PostState}
-
-
 async def hasten(connection: Connection, stamp: Stamp) -> None:
     """Posts that were put off may go at once."""
     await lease.check(connection, stamp.fence)
@@ -424,81 +291,6 @@ async def hasten(connection: Connection, stamp: Stamp) -> None:
         PUT_OFF,
         stamp.now,
     )
-
-
-async def put_off(connection: Connection, accounts: Sequence[str]) -> tuple[int, str]:
-    """How many posts of `accounts` wait because their account can't be used, and why the first does."""
-    row = await connection.fetchrow(
-        """
-        SELECT count(*) AS n, min(detail) AS detail FROM posts
-        WHERE state = 'queued' AND starts_with(detail, $1) AND account = ANY ($2)
-        """,
-        PUT_OFF,
-        list(accounts),
-    )
-    assert row is not None  # an aggregate always has a row
-    return row["n"], (row["detail"] or "").removeprefix(PUT_OFF)
-
-
-async def in_doubt(connection: Connection, accounts: Sequence[str]) -> InDoubt:
-    """The ambiguous posts; `accounts` are those that are posted for."""
-    row = await connection.fetchrow(
-        """
-        SELECT count(*) FILTER (WHERE is_ours AND NOT is_asked) AS looked_for,
-               count(*) FILTER (WHERE is_ours AND is_asked) AS for_a_person,
-               (array_agg(detail ORDER BY id) FILTER (WHERE is_ours AND is_asked))[1] AS reason,
-               min(id) FILTER (WHERE is_ours AND is_asked) AS first_for_a_person,
-               count(*) FILTER (WHERE NOT is_ours) AS strays,
-               string_agg(DISTINCT account, ', ') FILTER (WHERE NOT is_ours) AS stray_accounts,
-               min(id) FILTER (WHERE NOT is_ours) AS first_stray
-        FROM (SELECT id, account, detail, account = ANY ($1) AS is_ours,
-                     right(detail, length($2)) = $2 AS is_asked
-              FROM posts WHERE state = 'ambiguous') doubtful
-        """,
-        list(accounts),
-        ASK,
-    )
-    assert row is not None  # an aggregate always has a row
-    return InDoubt(
-        looked_for=row["looked_for"],
-        for_a_person=row["for_a_person"],
-        reason=row["reason"] or "",
-        first_for_a_person=row["first_for_a_person"],
-        strays=row["strays"],
-        stray_accounts=row["stray_accounts"] or "",
-        first_stray=row["first_stray"],
-    )
-
-
-async def oldest_due(connection: Connection, accounts: Sequence[str], now: datetime) -> datetime | None:
-    """When the post of `accounts` was due that has been due the longest, of those that wait for no moment."""
-    due_at: datetime | None = await connection.fetchval(
-        """
-        SELECT min(due_at) FROM posts
-        WHERE state IN ('queued', 'claimed') AND greatest(due_at, not_before) <= $2 AND account = ANY ($1)
-        """,
-        list(accounts),
-        now,
-    )
-    return due_at
-
-
-async def recent(connection: Connection, limit: int) -> list[tuple[Post, tuple[int, int, int] | None]]:
-    """The posts that changed last, newest first, each with its latest likes, replies and views."""
-    rows = await connection.fetch(
-        f"""
-        SELECT p.*, m.likes, m.replies, m.views
-        FROM (SELECT {COLUMNS}, state_since FROM posts ORDER BY state_since DESC, id DESC LIMIT $1) p
-        LEFT JOIN LATERAL (SELECT likes, replies, views FROM post_metrics
-                           WHERE post_id = p.id ORDER BY read_at DESC LIMIT 1) m ON true
-        ORDER BY p.state_since DESC, p.id DESC
-        """,  # noqa: S608 - a constant
-        limit,
-    )
-    return [
-        (post_of(row), None if row["likes"] is None else (row["likes"], row["replies"], row["views"]))
-        for row in rows
-    ]
 
 
 async def _step(

@@ -6,7 +6,7 @@ import trio
 from orchestrator.actors.actor import ActorState
 from orchestrator.actors.job import Job
 from orchestrator.allocator import Lease, LeaseEnd
-from orchestrator.db import posts
+from orchestrator.db import post_figures
 from orchestrator.errors import DatabaseError
 from orchestrator.health.modes import DATABASE
 from orchestrator.health.status import House
@@ -66,8 +66,8 @@ async def measure(metrics: Metrics, house: House) -> None:
     """Figures that take a while to get: posts by state, how late the latest is."""
     if house.database is not None and not house.checks.is_down(DATABASE):
         try:
-            counts = await house.database.run(posts.count_by_state)
-            due_at = await house.database.run(posts.oldest_due, house.accounts, house.clock.now())
+            counts = await house.database.run(post_figures.count_by_state)
+            due_at = await house.database.run(post_figures.oldest_due, house.accounts, house.clock.now())
         except DatabaseError as error:
             log.warning("posts_not_counted", error=str(error))
             return

@@ -7,7 +7,7 @@ from typing import Any
 
 from orchestrator.actors.actor import ActorState
 from orchestrator.clock import Clock
-from orchestrator.db import comparison, posts
+from orchestrator.db import comparison, post_figures
 from orchestrator.db.alerts import Severity
 from orchestrator.db.pool import Database
 from orchestrator.health.checks import Checks
@@ -120,9 +120,9 @@ async def of_posts(
 ) -> list[Row]:
     """Posts that do not get on. Raises DatabaseError."""
     by_name = {job["name"]: job for job in jobs}
-    put_off, reason = await database.run(posts.put_off, accounts)
-    doubt = await database.run(posts.in_doubt, accounts)
-    due_at = await database.run(posts.oldest_due, accounts, clock.now())
+    put_off, reason = await database.run(post_figures.put_off, accounts)
+    doubt = await database.run(post_figures.in_doubt, accounts)
+    due_at = await database.run(post_figures.oldest_due, accounts, clock.now())
     found = []
     if put_off:
         remedy = "Mend that, then: orchestrator ctl run posting"
@@ -145,7 +145,7 @@ async def _of_comparison(database: Database, accounts: Sequence[str]) -> list[Ro
     ]
 
 
-def _of_doubt(doubt: posts.InDoubt, jobs: Mapping[str, Row]) -> list[Row]:
+def _of_doubt(doubt: post_figures.InDoubt, jobs: Mapping[str, Row]) -> list[Row]:
     found = []
     if doubt.for_a_person:
         what = f"{_count(doubt.for_a_person)} ambiguous, and only a person can tell: {doubt.reason}"

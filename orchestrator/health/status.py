@@ -19,7 +19,7 @@ from orchestrator.alerts.desk import Desk
 from orchestrator.allocator import Allocator
 from orchestrator.breakers import Breakers
 from orchestrator.clock import Clock
-from orchestrator.db import comparison, learned, posts
+from orchestrator.db import comparison, learned, post_figures
 from orchestrator.db.fence import Fence
 from orchestrator.db.pool import Database
 from orchestrator.errors import DatabaseError
@@ -316,8 +316,8 @@ async def _add_stored(status: Document, house: House, database: Database) -> Non
 
 
 async def _read_stored(house: House, database: Database) -> Document:
-    counts = await database.run(posts.count_by_state)
-    recent = await database.run(posts.recent, RECENT_POSTS)
+    counts = await database.run(post_figures.count_by_state)
+    recent = await database.run(post_figures.recent, RECENT_POSTS)
     findings = await database.run(comparison.findings, house.accounts)
     outcomes = await database.run(learned.count_outcomes)
     arms = [row for scope in house.scopes for row in await database.run(learned.arms, scope)]

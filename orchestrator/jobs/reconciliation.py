@@ -14,7 +14,7 @@ from itertools import groupby
 from orchestrator import crash
 from orchestrator.actors.job import Job, Run
 from orchestrator.crash import Step
-from orchestrator.db import posts
+from orchestrator.db import doubts, posts
 from orchestrator.db.posts import Stamp
 from orchestrator.errors import PostStateError
 from orchestrator.jobs.apart import Apart
@@ -43,8 +43,8 @@ async def reconcile(run: Run, tools: Tools) -> Outcome:
     """One look at the timeline of each account that has ambiguous posts, or whose daily comparison is due."""
     tools.refusals.heed(run)
     since = tools.clock.now() - tools.clock.span(tools.settings.posting.stuck_s)
-    await tools.database.run(posts.doubt_stuck, tools.stamp(), since)
-    doubtful = await tools.database.run(posts.ambiguous, list(tools.accounts), BATCH)
+    await tools.database.run(doubts.doubt_stuck, tools.stamp(), since)
+    doubtful = await tools.database.run(doubts.ambiguous, list(tools.accounts), BATCH)
     settled, apart = 0, Apart(run)
     for name, group in groupby(doubtful, key=lambda x: x[0].account):
         with apart.account(name):
@@ -83,7 +83,7 @@ async def _reconcile_account(run: Run, tools: Tools, account: Account, doubtful:
                 await _publish(run, tools, post, found[post.id], stamp)
                 settled += 1
             elif reason := look.why_unsure(post):
-                await tools.database.run(posts.note_unreadable, post.id, stamp, reason)
+                await tools.database.run(doubts.note_unreadable, post.id, stamp, reason)
             else:
                 settled += await _miss(run, tools, post, missed_at, (looked_at, stamp))
         except PostStateError as error:
@@ -108,7 +108,7 @@ async def _miss(
         return False  # the site may still be taking it
     if missed_at is None:
         with crash.around(Step.MISSED):
-            await tools.database.run(posts.note_missed, post.id, stamp)
+            await tools.database.run(doubts.note_missed, post.id, stamp)
         return False
     if looked_at - missed_at < settle:
         return False

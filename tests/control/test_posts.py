@@ -10,7 +10,7 @@ from structlog.testing import capture_logs
 
 from orchestrator.control.peers import Caller, Level
 from orchestrator.control.verbs import name_of, verbs_of
-from orchestrator.db import comparison, posts
+from orchestrator.db import comparison, doubts, posts
 from orchestrator.db.comparison import Findings
 from orchestrator.db.fence import Fence, boot_time
 from orchestrator.db.pool import Database
@@ -143,7 +143,7 @@ async def test_a_stuck_post_can_be_decided(
     pressed = Stamp(early.fence, NOON - stuck_s - MINUTE)
     post_id = await rows.in_state(database, PostState.SUBMITTING, pressed)
     assert (await refusal(house, "resolve", post=post_id, **decision)).startswith(f"post {post_id} is submi")
-    assert await database.run(posts.doubt_stuck, Stamp(early.fence, NOON), NOON - stuck_s) == 1
+    assert await database.run(doubts.doubt_stuck, Stamp(early.fence, NOON), NOON - stuck_s) == 1
     await ask(house, "resolve", post=post_id, **decision)
     assert (await rows.row(database, post_id))["state"] == state
     assert await rows.counted(database, day=NOON.date()) == (state == "published")
@@ -166,10 +166,10 @@ async def test_a_post_in_doubt_says_what_was_seen_and_how_to_decide(
         f"To decide by hand: orchestrator ctl post resolve {post_id} published --reference REFERENCE, "
         "or requeue, or drop."
     )
-    await database.run(posts.note_missed, post_id, early)
+    await database.run(doubts.note_missed, post_id, early)
     seen, _rule, last = (await ask(house, "post", post=post_id))["next"]
     assert (seen, last) == ("A look at 2026-06-01T11:50:00+00:00 did not find it on the site.", decide)
-    await database.run(posts.note_unreadable, post_id, early, f"too long ago; {posts.ASK}")
+    await database.run(doubts.note_unreadable, post_id, early, f"too long ago; {posts.ASK}")
     assert (await ask(house, "post", post=post_id))["next"] == [
         "Reconciliation has looked and can't tell: look at the site and decide.",
         decide,

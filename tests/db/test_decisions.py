@@ -6,7 +6,7 @@ from datetime import timedelta
 import pytest
 import trio
 
-from orchestrator.db import decisions, posts
+from orchestrator.db import decisions, doubts, posts
 from orchestrator.db.decisions import Decision
 from orchestrator.db.pool import Database
 from orchestrator.db.posts import Stamp
@@ -189,8 +189,8 @@ async def test_a_look_that_began_before_the_decision_says_nothing_of_the_next_at
         await database.run(posts.fail, post_id, PostState.AMBIGUOUS, old, "not after five tries")
     with pytest.raises(PostStateError):
         await database.run(posts.publish, post_id, PostState.AMBIGUOUS, "r1", old)
-    await database.run(posts.note_missed, post_id, old)
-    await database.run(posts.note_unreadable, post_id, old, "too long")
+    await database.run(doubts.note_missed, post_id, old)
+    await database.run(doubts.note_unreadable, post_id, old, "too long")
     assert await rows.row(database, post_id) == before
     assert await rows.counted(database) == 1
     present = replace(old, attempt_at=later(stamp).now)

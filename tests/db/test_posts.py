@@ -5,7 +5,7 @@ from datetime import timedelta
 import pytest
 import trio
 
-from orchestrator.db import posts
+from orchestrator.db import post_figures, posts
 from orchestrator.db.pool import Database
 from orchestrator.db.posts import QueueDepth, Stamp
 from orchestrator.errors import DatabaseError, FenceLostError, PostStateError
@@ -184,8 +184,8 @@ async def test_a_post_that_was_put_back_is_overdue_since_it_was_due_but_not_whil
 ) -> None:
     await put_back(database, stamp, "one", "not now")
     early = LATER - timedelta(microseconds=1)
-    assert await database.run(posts.oldest_due, [ACCOUNT], early) is None
-    assert await database.run(posts.oldest_due, [ACCOUNT], LATER) == NOON
+    assert await database.run(post_figures.oldest_due, [ACCOUNT], early) is None
+    assert await database.run(post_figures.oldest_due, [ACCOUNT], LATER) == NOON
 
 
 async def test_a_post_that_is_postponed_is_planned_anew_and_not_overdue(
@@ -198,19 +198,19 @@ async def test_a_post_that_is_postponed_is_planned_anew_and_not_overdue(
     await database.run(posts.postpone, post_id, later, tomorrow, "the limit is reached")
     found = await rows.row(database, post_id)
     assert (found["state"], found["due_at"], found["not_before"]) == ("queued", tomorrow, None)
-    assert await database.run(posts.oldest_due, [ACCOUNT], tomorrow) == tomorrow
+    assert await database.run(post_figures.oldest_due, [ACCOUNT], tomorrow) == tomorrow
 
 
 async def test_posts_that_are_put_off_are_counted_with_the_reason_of_the_first(
     database: Database, stamp: Stamp
 ) -> None:
-    assert await database.run(posts.put_off, [ACCOUNT]) == (0, "")
+    assert await database.run(post_figures.put_off, [ACCOUNT]) == (0, "")
     await put_back(database, stamp, "one", f"{posts.PUT_OFF}wrong password")
     await put_back(database, stamp, "two", f"{posts.PUT_OFF}wrong password")
     await put_back(database, stamp, "three", "the browser died")
     await rows.in_state(database, PostState.FAILED, stamp, "four")
-    assert await database.run(posts.put_off, [ACCOUNT]) == (2, "wrong password")
-    assert await database.run(posts.put_off, ["others"]) == (0, "")  # of accounts that are posted for alone
+    assert await database.run(post_figures.put_off, [ACCOUNT]) == (2, "wrong password")
+    assert await database.run(post_figures.put_off, ["others"]) == (0, "")  # that nobody posts for
 
 
 async def test_a_post_that_is_claimed_again_is_put_off_no_more(database: Database, stamp: Stamp) -> None:
@@ -218,10 +218,10 @@ async def test_a_post_that_is_claimed_again_is_put_off_no_more(database: Databas
     assert await database.run(posts.claim_due, [ACCOUNT], stamp) is None
     later = Stamp(stamp.fence, LATER)
     assert await database.run(posts.claim_due, [ACCOUNT], later) is not None
-    assert await database.run(posts.put_off, [ACCOUNT]) == (0, "")
+    assert await database.run(post_figures.put_off, [ACCOUNT]) == (0, "")
     await database.run(posts.intend, post_id, later, LATER.date(), rows.UNLIMITED)
     await database.run(posts.publish, post_id, PostState.SUBMITTING, "abcd", later)
-    assert await database.run(posts.put_off, [ACCOUNT]) == (0, "")
+    assert await database.run(post_figures.put_off, [ACCOUNT]) == (0, "")
 
 
 async def test_only_posts_that_are_put_off_can_be_hastened(database: Database, stamp: Stamp) -> None:
@@ -284,9 +284,9 @@ async def test_recent_texts_leave_out_what_failed(database: Database, stamp: Sta
 
 
 async def test_every_state_is_counted_also_at_zero(database: Database, stamp: Stamp) -> None:
-    assert await database.run(posts.count_by_state) == dict.fromkeys(PostState, 0)
+    assert await database.run(post_figures.count_by_state) == dict.fromkeys(PostState, 0)
     await rows.in_state(database, PostState.AMBIGUOUS, stamp)
-    counts = await database.run(posts.count_by_state)
+    counts = await database.run(post_figures.count_by_state)
     assert counts == dict.fromkeys(PostState, 0) | {PostState.AMBIGUOUS: 1}
 
 
@@ -303,9 +303,9 @@ async def test_recent_posts_come_newest_first_with_their_latest_metrics(
             NOON + minutes * MINUTE,
             likes,
         )
-    found = await database.run(posts.recent, 5)
+    found = await database.run(post_figures.recent, 5)
     assert [(post.id, seen) for post, seen in found] == [(new, None), (old, (7, 1, 90))]
-    assert [post.id for post, _ in await database.run(posts.recent, 1)] == [new]
+    assert [post.id for post, _ in await database.run(post_figures.recent, 1)] == [new]
 
 
 async def test_a_post_that_changed_is_recent_however_long_ago_it_was_written(
@@ -314,5 +314,5 @@ async def test_a_post_that_changed_is_recent_however_long_ago_it_was_written(
     first = await rows.in_state(database, PostState.SUBMITTING, stamp, "first")
     others = [await rows.queued(database, Stamp(stamp.fence, NOON + MINUTE), f"text {n}") for n in range(3)]
     await database.run(posts.doubt, first, Stamp(stamp.fence, LATER), "no answer")
-    found = await database.run(posts.recent, 2)
+    found = await database.run(post_figures.recent, 2)
     assert [post.id for post, _ in found] == [first, others[2]]

@@ -11,7 +11,7 @@ import pytest
 import trio
 
 from orchestrator.actors.supervisor import RestartRule
-from orchestrator.db import comparison, posts
+from orchestrator.db import comparison, doubts, posts
 from orchestrator.db.comparison import Findings
 from orchestrator.db.pool import Database, Holder
 from orchestrator.db.posts import Stamp
@@ -685,7 +685,7 @@ async def test_posts_in_doubt_are_told_by_who_can_settle_them(database: Database
         for text in ("one that is hidden", "another that is hidden")
     ]
     for post_id in hidden:
-        await database.run(posts.note_unreadable, post_id, stamp, f"not among the latest 100; {posts.ASK}")
+        await database.run(doubts.note_unreadable, post_id, stamp, f"not among the latest 100; {posts.ASK}")
     async with a_stage([a_job("reconciliation")]) as stage:
         found = await problems_of(stage, database)
         assert found == {

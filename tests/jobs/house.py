@@ -12,7 +12,7 @@ from orchestrator.allocator import Allocator
 from orchestrator.breaker import Transition
 from orchestrator.clock import Clock
 from orchestrator.content.writer import Writer
-from orchestrator.db import posts
+from orchestrator.db import doubts, posts
 from orchestrator.db.fence import Fence, boot_time
 from orchestrator.db.pool import Database
 from orchestrator.jobs.tools import Tools
@@ -83,7 +83,7 @@ class House:
     async def restart(self) -> None:
         """As if the daemon had been killed and started again: a new fence, and the past is settled."""
         self.tools = replace(self.tools, fence=await new_fence(self.database), patience={})
-        await self.database.run(posts.recover, self.stamp())
+        await self.database.run(doubts.recover, self.stamp())
         await self.tools.recall_patience()
 
     def slots(self) -> list[str]:

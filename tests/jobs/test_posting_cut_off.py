@@ -8,7 +8,7 @@ import trio
 import trio.testing
 from structlog.testing import capture_logs
 
-from orchestrator.db import posts
+from orchestrator.db import doubts
 from orchestrator.errors import (
     DatabaseUnavailableError,
     LeaseEndedError,
@@ -216,10 +216,12 @@ async def test_a_database_that_stays_away_leaves_the_post_visibly_submitting_unt
     assert await house.state(post_id) == ("submitting", 1)
     assert (await post(house)).ending is Ending.NOTHING_TO_DO
     stuck_s = house.tools.settings.posting.stuck_s
-    await house.database.run(posts.doubt_stuck, house.stamp(), NOON - timedelta(seconds=stuck_s))
+    await house.database.run(doubts.doubt_stuck, house.stamp(), NOON - timedelta(seconds=stuck_s))
     assert await house.state(post_id) == ("submitting", 1)
     later = house.moment.go(seconds=stuck_s + 1)
-    assert await house.database.run(posts.doubt_stuck, house.stamp(), later - timedelta(seconds=stuck_s)) == 1
+    assert (
+        await house.database.run(doubts.doubt_stuck, house.stamp(), later - timedelta(seconds=stuck_s)) == 1
+    )
     assert await house.state(post_id) == ("ambiguous", 1)
     assert len(house.site.presses) == 1
 
@@ -229,7 +231,7 @@ async def test_an_answer_that_comes_after_the_post_was_called_stuck_changes_noth
     post_id = await house.queued()
 
     async def call_stuck() -> None:
-        await house.database.run(posts.doubt_stuck, house.stamp(), NOON + timedelta(seconds=1))
+        await house.database.run(doubts.doubt_stuck, house.stamp(), NOON + timedelta(seconds=1))
 
     house.database.before("publish", call_stuck)
     await post_in_vain(house, PostStateError)

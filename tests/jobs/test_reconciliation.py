@@ -6,7 +6,7 @@ from datetime import timedelta
 import pytest
 import trio
 
-from orchestrator.db import decisions, posts
+from orchestrator.db import decisions, post_figures
 from orchestrator.db.decisions import Decision
 from orchestrator.db.pool import Database
 from orchestrator.errors import (
@@ -233,11 +233,11 @@ async def test_once_the_timeline_tells_no_person_is_asked_any_more(house: House)
     post_id = await in_doubt(house, is_accepted=False)
     house.site.is_timeline_whole = False
     await look_twice(house)
-    doubt = await house.database.run(posts.in_doubt, ["ada"])
+    doubt = await house.database.run(post_figures.in_doubt, ["ada"])
     assert (doubt.looked_for, doubt.for_a_person) == (0, 1)
     house.site.is_timeline_whole = True
     await look(house)
-    doubt = await house.database.run(posts.in_doubt, ["ada"])
+    doubt = await house.database.run(post_figures.in_doubt, ["ada"])
     assert (doubt.looked_for, doubt.for_a_person) == (1, 0)
     assert (await house.state(post_id))[0] == "ambiguous"
 
