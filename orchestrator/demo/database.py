@@ -15,7 +15,15 @@ import trio
 
 T = TypeVar("T")
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
+_UPGRADES = {
+    1: """
+    ALTER TABLE posts ADD COLUMN in_reply_to TEXT;
+    ALTER TABLE ledger ADD COLUMN in_reply_to TEXT;
+    CREATE INDEX replies_to ON posts (in_reply_to, id) WHERE in_reply_to IS NOT NULL;
+    """
+}
+"""By version, what makes the next one of it."""
 _BUSY_PATIENCE_S = 5.0
 
 
@@ -46,10 +54,13 @@ def _prepare(connection: sqlite3.Connection, path: Path) -> None:
     (version,) = connection.execute("PRAGMA user_version").fetchone()
     if version == SCHEMA_VERSION:
         return
-    if version != 0:
+    if version == 0:
+        steps = (Path(__file__).parent / "schema.sql").read_text()
+    elif version in _UPGRADES:
+        steps = "".join(_UPGRADES[number] for number in range(version, SCHEMA_VERSION))
+    else:
         raise DatabaseVersionError(f"{path} has version {version}, this program needs {SCHEMA_VERSION}")
-    schema = (Path(__file__).parent / "schema.sql").read_text()
-    connection.executescript(f"BEGIN; {schema} PRAGMA user_version = {SCHEMA_VERSION}; COMMIT;")
+    connection.executescript(f"BEGIN; {steps} PRAGMA user_version = {SCHEMA_VERSION}; COMMIT;")
 
 
 class Database:

@@ -21,6 +21,7 @@ from orchestrator.demo.accounts import (
 from orchestrator.demo.following import Following
 from orchestrator.demo.people import People
 from orchestrator.demo.posts import Posts
+from orchestrator.demo.records import Post
 from orchestrator.demo.rendering import Renderer
 
 MAX_TEXT_CHARS = 280
@@ -63,6 +64,7 @@ class Pages:
             Route("/compose", self.compose_form),
             Route("/compose", self.compose, methods=["POST"]),
             Route("/post/{reference}", self.post),
+            Route("/post/{reference}/reply", self.reply, methods=["POST"]),
             Route("/@{name}", self.profile),
         ]
 
@@ -85,18 +87,39 @@ class Pages:
         return self._renderer.page(request, "search.html", query=query, posts=posts, older=older)
 
     async def post(self, request: Request) -> Response:
+        return self._post_page(request, self._post_of(request), self._accounts.visitor(request))
+
+    def _post_of(self, request: Request) -> Post:
         post = self._posts.get(request.path_params["reference"])
         if post is None:
             raise HTTPException(404)
-        visitor = self._accounts.visitor(request)
-        is_mine = visitor.author is not None and visitor.author.name == post.author
+        return post
+
+    def _post_page(
+        self,
+        request: Request,
+        post: Post,
+        visitor: Visitor,
+        *,
+        status: int = 200,
+        error: str = "",
+        text: str = "",
+    ) -> Response:
+        me = visitor.author.name if visitor.author is not None else None
+        replies = self._renderer.replies(post, _REPLIES_SHOWN)
+        mine = {one.reference: one for one in replies if one.author == me}
         return self._renderer.page(
             request,
             "post.html",
+            status=status,
             visitor=visitor,
             item=self._renderer.shown(post),
-            replies=self._renderer.replies(post, _REPLIES_SHOWN),
-            is_new=is_mine and "new" in request.query_params,
+            replies=replies,
+            is_new=me == post.author and "new" in request.query_params,
+            new_reply=mine.get(request.query_params.get("replied", "")),
+            error=error,
+            text=text,
+            limit=MAX_TEXT_CHARS,
         )
 
     async def profile(self, request: Request) -> Response:
@@ -195,6 +218,21 @@ class Pages:
         followers = self._following.followers(visitor.author)
         reference = await self._posts.accept(visitor.author.name, text, followers, self._clock.timestamp)
         return RedirectResponse(f"/post/{reference}?new=1", 303)
+
+    async def reply(self, request: Request) -> Response:
+        visitor, post = self._accounts.visitor(request), self._post_of(request)
+        form = await request.form(max_files=0, max_fields=_MAX_FORM_FIELDS)
+        if visitor.author is None:
+            return RedirectResponse(f"/sign-in?next=/post/{post.reference}", 303)
+        self._check_form(visitor, form)
+        text = _clean(_field(form, "text"))
+        error = refusal(text)
+        if error:
+            return self._post_page(request, post, visitor, status=422, error=error, text=text)
+        me = visitor.author
+        followers, now = self._following.followers(me), self._clock.timestamp
+        reference = await self._posts.accept(me.name, text, followers, now, post.reference)
+        return RedirectResponse(f"/post/{post.reference}?replied={reference}", 303)
 
     def _check_form(self, visitor: Visitor, form: FormData) -> None:
         if not self._accounts.is_form_token(visitor, _field(form, "form_token")):

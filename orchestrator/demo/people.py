@@ -8,7 +8,7 @@ from orchestrator.demo.records import Author
 
 _AUTHOR = (
     "SELECT name, display_name, bio, base_followers, following, gained_followers, settled_post,"
-    " dropped_posts + (SELECT count(*) FROM posts WHERE author = name) FROM authors"
+    " dropped_posts + (SELECT count(*) FROM posts WHERE author = name AND in_reply_to IS NULL) FROM authors"
 )
 
 

@@ -12,10 +12,12 @@ _REFERENCE_ALPHABET = "abcdefghijkmnpqrstuvwxyz23456789"
 _REFERENCE_LENGTH = 10
 _POPULATION_UNTIL = "population_until"
 _POST = (
-    "SELECT p.id, p.reference, p.author, a.display_name, p.text, p.accepted_at, p.followers"
+    "SELECT p.id, p.reference, p.author, a.display_name, p.text, p.accepted_at, p.followers, p.in_reply_to"
     " FROM posts p JOIN authors a ON a.name = p.author"
 )
-_ADD_POST = "INTO posts (reference, author, text, accepted_at, followers) VALUES (?, ?, ?, ?, ?)"
+_ADD_POST = (
+    "INTO posts (reference, author, text, accepted_at, followers, in_reply_to) VALUES (?, ?, ?, ?, ?, ?)"
+)
 
 
 def fingerprint(text: str) -> str:
@@ -40,8 +42,11 @@ class Posts:
     def page(
         self, *, before: str | None, limit: int, author: str | None = None, words: Iterable[str] = ()
     ) -> Page:
-        """Posts newest first, older than the post `before`: of one author, and with all `words`, if given."""
-        conditions, values = ["1"], list[object]()
+        """Posts newest first, older than the post `before`: of one author, and with all `words`, if given.
+
+        Replies stand below the posts that they answer, and nowhere else.
+        """
+        conditions, values = ["p.in_reply_to IS NULL"], list[object]()
         if before is not None:
             conditions.append("p.id < (SELECT id FROM posts WHERE reference = ?)")
             values.append(before)
@@ -58,7 +63,12 @@ class Posts:
 
     def after(self, author: str, post_id: int) -> list[Post]:
         """The author's posts with a greater id, oldest first."""
-        rows = self._database.all(f"{_POST} WHERE p.author = ? AND p.id > ? ORDER BY p.id", (author, post_id))
+        query = f"{_POST} WHERE p.author = ? AND p.id > ? AND p.in_reply_to IS NULL ORDER BY p.id"
+        return [Post(*row) for row in self._database.all(query, (author, post_id))]
+
+    def replies_to(self, reference: str) -> list[Post]:
+        """What accounts have answered to that post, oldest first."""
+        rows = self._database.all(f"{_POST} WHERE p.in_reply_to = ? ORDER BY p.id", (reference,))
         return [Post(*row) for row in rows]
 
     def newest_moment(self) -> float | None:
@@ -69,24 +79,32 @@ class Posts:
     def ledger(self, *, after: int = 0) -> list[LedgerEntry]:
         """The entries with a greater sequence number than `after`, in order."""
         rows = self._database.all(
-            "SELECT sequence, reference, account, text, fingerprint, accepted_at FROM ledger"
+            "SELECT sequence, reference, account, text, fingerprint, accepted_at, in_reply_to FROM ledger"
             " WHERE sequence > ? ORDER BY sequence",
             (after,),
         )
         return [LedgerEntry(*row) for row in rows]
 
-    async def accept(self, account: str, text: str, followers: int, now: Callable[[], float]) -> str:
-        """Take a post of an account: into the ledger and among the posts. Returns its reference."""
+    async def accept(
+        self,
+        account: str,
+        text: str,
+        followers: int,
+        now: Callable[[], float],
+        in_reply_to: str | None = None,
+    ) -> str:
+        """Take a post or a reply of an account, into the ledger and among the posts; its reference."""
 
         def work(connection: sqlite3.Connection) -> str:
             reference = "".join(secrets.choice(_REFERENCE_ALPHABET) for _ in range(_REFERENCE_LENGTH))
             accepted_at = now()
             connection.execute(
-                "INSERT INTO ledger (reference, account, text, fingerprint, accepted_at)"
-                " VALUES (?, ?, ?, ?, ?)",
-                (reference, account, text, fingerprint(text), accepted_at),
+                "INSERT INTO ledger (reference, account, text, fingerprint, accepted_at, in_reply_to)"
+                " VALUES (?, ?, ?, ?, ?, ?)",
+                (reference, account, text, fingerprint(text), accepted_at, in_reply_to),
             )
-            connection.execute(f"INSERT {_ADD_POST}", (reference, account, text, accepted_at, followers))
+            row = (reference, account, text, accepted_at, followers, in_reply_to)
+            connection.execute(f"INSERT {_ADD_POST}", row)
             return reference
 
         return await self._database.write(work)
@@ -102,7 +120,7 @@ class Posts:
         self, posts: Iterable[NewPost], followers: Mapping[str, int], *, until: float
     ) -> None:
         """Add posts, in their order, and remember until when they are in. Adding one again is harmless."""
-        rows = [(p.reference, p.author, p.text, p.accepted_at, followers[p.author]) for p in posts]
+        rows = [(p.reference, p.author, p.text, p.accepted_at, followers[p.author], None) for p in posts]
 
         def work(connection: sqlite3.Connection) -> None:
             connection.executemany(f"INSERT OR IGNORE {_ADD_POST}", rows)

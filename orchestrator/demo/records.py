@@ -32,6 +32,8 @@ class Post:
     accepted_at: float
     followers: int
     """How many followed the author when the post was accepted."""
+    in_reply_to: str | None = None
+    """Reference of the post that it answers."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,3 +65,4 @@ class LedgerEntry:
     text: str
     fingerprint: str
     accepted_at: float
+    in_reply_to: str | None = None

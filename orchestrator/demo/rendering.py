@@ -2,7 +2,7 @@
 
 import hashlib
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from functools import lru_cache
 from pathlib import Path
@@ -16,9 +16,10 @@ from starlette.responses import HTMLResponse
 
 from orchestrator.clock import Clock
 from orchestrator.demo.accounts import Accounts, Visitor
-from orchestrator.demo.audience import HOUR_S, Audience, Counts, Reply
+from orchestrator.demo.audience import HOUR_S, Audience, Counts
 from orchestrator.demo.people import People
 from orchestrator.demo.population import DAY_S
+from orchestrator.demo.posts import Posts
 from orchestrator.demo.reading import TOPICS
 from orchestrator.demo.records import Author, Page, Post
 
@@ -26,6 +27,17 @@ HERE = Path(__file__).parent
 _HUES = 12
 _SUGGESTED = 5
 _TAG = re.compile(r"(#\w+)")
+
+
+@dataclass(frozen=True, slots=True)
+class ShownReply:
+    """An answer below a post: one of the audience, or an account's own, which has a page."""
+
+    name: str
+    text: str
+    at: float
+    author: str = ""
+    reference: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,8 +51,11 @@ class ShownPost:
 class Renderer:
     """The templates, and what all of them need."""
 
-    def __init__(self, accounts: Accounts, people: People, audience: Audience, clock: Clock) -> None:
+    def __init__(
+        self, accounts: Accounts, people: People, posts: Posts, audience: Audience, clock: Clock
+    ) -> None:
         self._accounts = accounts
+        self._posts = posts
         self._people = people
         self._audience = audience
         self._clock = clock
@@ -69,13 +84,25 @@ class Renderer:
         return HTMLResponse(html, status)
 
     def shown(self, post: Post) -> ShownPost:
-        return ShownPost(post, self._audience.counts(post, self._clock.timestamp()))
+        counts = self._audience.counts(post, self._clock.timestamp())
+        own = len(self._posts.replies_to(post.reference))
+        return ShownPost(post, replace(counts, replies=counts.replies + own))
 
     def posts(self, page: Page) -> list[ShownPost]:
         return [self.shown(post) for post in page.posts]
 
-    def replies(self, post: Post, limit: int) -> list[Reply]:
-        return self._audience.replies(post, self._clock.timestamp(), limit)
+    def replies(self, post: Post, limit: int) -> list[ShownReply]:
+        """All that accounts have answered and the newest `limit` of the audience, oldest first."""
+        audience = self._audience.replies(post, self._clock.timestamp(), limit)
+        own = self._posts.replies_to(post.reference)
+        shown = [
+            *(ShownReply(one.name, one.text, one.at) for one in audience),
+            *(
+                ShownReply(one.display_name, one.text, one.accepted_at, one.author, one.reference)
+                for one in own
+            ),
+        ]
+        return sorted(shown, key=lambda one: one.at)
 
     def _suggestions(self, me: Author | None) -> list[Author]:
         others = (author for author in self._people.everybody() if me is None or author.name != me.name)

@@ -22,9 +22,11 @@ CREATE TABLE posts (
     author      TEXT NOT NULL REFERENCES authors,
     text        TEXT NOT NULL,
     accepted_at REAL NOT NULL,
-    followers   INTEGER NOT NULL
+    followers   INTEGER NOT NULL,
+    in_reply_to TEXT              -- reference of the post that it answers
 );
 CREATE INDEX posts_of_author ON posts (author, id);
+CREATE INDEX replies_to ON posts (in_reply_to, id) WHERE in_reply_to IS NOT NULL;
 
 -- The truth that tests compare with: what accounts handed in and the site took, in order.
 CREATE TABLE ledger (
@@ -33,7 +35,8 @@ CREATE TABLE ledger (
     account     TEXT NOT NULL,
     text        TEXT NOT NULL,
     fingerprint TEXT NOT NULL,
-    accepted_at REAL NOT NULL
+    accepted_at REAL NOT NULL,
+    in_reply_to TEXT
 );
 CREATE TRIGGER ledger_is_never_changed BEFORE UPDATE ON ledger
 BEGIN SELECT RAISE(ABORT, 'the ledger is append-only'); END;

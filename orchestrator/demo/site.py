@@ -78,7 +78,7 @@ async def build_site(options: Options, database: Database) -> Site:
     following = Following(people, posts, audience, clock)
     form_secret = await database.fact_or("form_secret", lambda: secrets.token_hex(32))
     accounts = Accounts(people, clock, bytes.fromhex(form_secret))
-    renderer = Renderer(accounts, people, audience, clock)
+    renderer = Renderer(accounts, people, posts, audience, clock)
     faults = Faults(random.Random(options.seed))
     upkeep = Upkeep(posts, people, population, following, clock)
     await people.add(voice.author() for voice in population.voices)

@@ -147,6 +147,9 @@ class Visitor:
         assert response.status_code == 303, response.text
         return response.headers["location"].removeprefix("/post/").removesuffix("?new=1")
 
+    async def reply(self, reference: str, text: str) -> httpx.Response:
+        return await self.send_form(f"/post/{reference}", "reply", text=text)
+
     async def admin(self, path: str, json: object = None) -> httpx.Response:
         """GET, or POST when there is a body, with the token."""
         headers = {"authorization": f"Bearer {TOKEN}"}

@@ -47,6 +47,7 @@ async def test_the_ledger_has_every_accepted_post_with_its_fingerprint(visitor: 
         "text": "one  two\nthree",
         "fingerprint": hashlib.sha256(b"one two three").hexdigest(),
         "accepted_at": "2026-05-04T12:00:00Z",
+        "in_reply_to": None,
     }
     later = (await visitor.admin("ledger?after=1")).json()
     assert [entry["reference"] for entry in later["posts"]] == [second]

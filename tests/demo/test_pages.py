@@ -207,6 +207,57 @@ async def test_a_post_has_its_counts_as_plain_integers_and_its_replies(
     assert len(page.one("ol.replies").all("li.reply")) == page.count("replies")
 
 
+async def test_a_reply_stands_below_its_post_has_a_page_and_is_in_the_ledger_with_its_target(
+    site: Site, visitor: Visitor
+) -> None:
+    await visitor.sign_in()
+    target = await visitor.published("What do you read first? #books")
+    async with open_visitor(site.app) as bert:
+        await bert.sign_in("bert")
+        response = await bert.reply(target, "the <b>end</b>")
+        assert response.status_code == 303
+        page = await bert.get(response.headers["location"])
+        [shown] = page.one("ol.replies").all("li.reply[data-author=bert]")
+        reference = shown.attributes["data-ref"]
+        assert page.one("[data-testid=replied]").attributes["data-ref"] == reference
+        assert shown.one(".reply-text").text == "the <b>end</b>"
+    page = await visitor.get(f"{response.headers['location']}")
+    assert not page.all("[data-testid=replied]")  # it is for its author alone
+    assert page.count("replies") == 1
+    own = await visitor.get(f"/post/{reference}")
+    assert own.one("a[rel=up]").attributes["href"] == f"/post/{target}"
+    assert (await visitor.reply(reference, "so did I")).status_code == 303  # replies can be answered
+    ledger = (await visitor.admin("ledger")).json()["posts"]
+    assert [entry["in_reply_to"] for entry in ledger] == [None, target, reference]
+    for path in ("/", "/@bert", "/search?q=end"):
+        listed = [node.attributes["data-ref"] for node in (await visitor.get(path)).all("article.post")]
+        assert reference not in listed
+    assert (await visitor.get("/@bert")).count("posts") == 0
+
+
+async def test_a_refused_reply_says_why_and_keeps_the_text(visitor: Visitor) -> None:
+    await visitor.sign_in()
+    target = await visitor.published("hello")
+    response = await visitor.reply(target, "this is forbidden")
+    assert response.status_code == 422
+    page = parse(response.text)
+    assert "forbidden" in page.one(ALERT).text
+    assert page.one("textarea[name=text]").text.strip() == "this is forbidden"
+    assert await visitor.ledger_texts() == ["hello"]
+
+
+async def test_only_who_is_signed_in_can_reply(site: Site, visitor: Visitor) -> None:
+    await visitor.sign_in()
+    target = await visitor.published("hello")
+    async with open_visitor(site.app) as stranger:
+        assert not (await stranger.get(f"/post/{target}")).all("form#reply")
+        response = await stranger.http.post(f"/post/{target}/reply", data={"text": "hi"})
+        assert (response.status_code, response.headers["location"]) == (303, f"/sign-in?next=/post/{target}")
+        assert (await stranger.http.post("/post/nothing/reply", data={"text": "hi"})).status_code == 404
+    assert (await visitor.http.post(f"/post/{target}/reply", data={"text": "hi"})).status_code == 403
+    assert await visitor.ledger_texts() == ["hello"]
+
+
 async def test_looking_at_a_post_is_no_view(visitor: Visitor) -> None:
     await visitor.sign_in()
     reference = await visitor.published("hello")

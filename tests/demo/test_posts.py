@@ -103,6 +103,27 @@ def test_a_database_of_another_version_is_refused(tmp_path: Path) -> None:
         pass
 
 
+async def test_a_database_from_before_there_were_replies_goes_on(tmp_path: Path) -> None:
+    path = tmp_path / "old.sqlite3"
+    with open_database(path) as database:
+        await People(database).add([ADA])
+        kept = await accept(Posts(database), "kept")
+    connection = sqlite3.connect(path)
+    connection.executescript(
+        "DROP INDEX replies_to; ALTER TABLE posts DROP COLUMN in_reply_to;"
+        "ALTER TABLE ledger DROP COLUMN in_reply_to; PRAGMA user_version = 1"
+    )
+    connection.close()
+    with open_database(path) as database:
+        posts = Posts(database)
+        reply = await posts.accept("ada", "an answer", 100, lambda: NOON, kept)
+        assert [(entry.reference, entry.in_reply_to) for entry in posts.ledger()] == [
+            (kept, None),
+            (reply, kept),
+        ]
+        assert [post.reference for post in posts.replies_to(kept)] == [reply]
+
+
 async def test_the_database_keeps_what_it_has_said_it_keeps(database: Database) -> None:
     assert await database.write(
         lambda connection: (
