@@ -276,7 +276,7 @@ class LearningSettings(Section):
 
 
 SENDING_ENDS_S = 15
-"""Beyond a visit's own time limit: the commit of the intent before it, and breaking off what it was sending."""
+"""Beyond a visit's own time limit: the commit of the intent before it, and breaking off what was sent."""
 
 
 class PostingSettings(Section):
