@@ -8,7 +8,7 @@ import os
 import signal
 import tempfile
 import threading
-from collections.abc import Container, Iterator
+from collections.abc import Callable, Container, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -16,6 +16,7 @@ from pathlib import Path
 import structlog
 from playwright.async_api import Browser, Playwright, async_playwright
 from playwright.async_api import Error as PlaywrightError
+from playwright.async_api._context_manager import PlaywrightContextManager
 
 from orchestrator import aio
 from orchestrator.browser import processes
@@ -31,6 +32,8 @@ SANDBOX_REMEDY = (
     "and in systemd RestrictNamespaces=user pid net"
 )
 DRIVER_REMEDY = "`python -m playwright --version` says why; on Debian it may lack the package libatomic1"
+DRIVER_END_S = 5.0
+"""How long a killed driver may take to vanish."""
 DRIVER_CACHE = "driver-cache"
 """Beside the directory of temporary files, which is emptied at each start."""
 
@@ -74,13 +77,12 @@ async def launch(plan: LaunchPlan) -> Engine:
     found = find_browser(plan.configured)
     with _translated(found):
         async with aio.timeout(plan.timeout_s):
-            playwright, driver = await _start_driver(plan.directory)
+            playwright, driver = await _start_driver(plan)
             try:
                 browser, process = await _start_browser(playwright, driver, found, plan)
             except BaseException:
                 # Killed rather than asked: a launch that failed or was given up may hang for long.
-                driver.kill()
-                driver.close()
+                await _end_driver(playwright, driver)  # noqa: ASYNC102 - it bounds itself
                 raise
     log.info("browser_launched", path=str(found.path), version=browser.version, sandboxed=is_sandboxed())
     return Engine(found, playwright, driver, browser, process)
@@ -107,13 +109,20 @@ async def _renew_browser(engine: Engine, plan: LaunchPlan) -> Engine:
 async def close(engine: Engine, patience_s: float) -> None:
     """End the browser, then the driver: asked to for `patience_s` seconds, then killed."""
     if patience_s > 0 and engine.is_alive:
-        with suppress(PlaywrightError, TimeoutError):
-            async with aio.timeout(patience_s):
-                await engine.browser.close()
-                await engine.playwright.stop()
+        with suppress(PlaywrightError), killed_after(engine.driver, patience_s):
+            await engine.browser.close()
+            await engine.playwright.stop()
     _end_browser(engine)
-    engine.driver.kill()
-    engine.driver.close()
+    await _end_driver(engine.playwright, engine.driver)
+
+
+async def _end_driver(playwright: Playwright, driver: WatchedProcess) -> None:
+    """Kill it, and wait until the event loop has seen it end: it complains of what it never saw end."""
+    driver.kill()
+    driver.close()
+    with suppress(TimeoutError):
+        async with aio.timeout(DRIVER_END_S):
+            await playwright.stop()
 
 
 def _end_browser(engine: Engine) -> None:
@@ -124,22 +133,36 @@ def _end_browser(engine: Engine) -> None:
         process.close()
 
 
-async def _start_driver(directory: Path) -> tuple[Playwright, WatchedProcess]:
+async def _start_driver(plan: LaunchPlan) -> tuple[Playwright, WatchedProcess]:
     before = processes.children(os.getpid())
+
+    def kill_new() -> None:
+        for pid in _new_drivers(before):
+            with suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+
+    manager = async_playwright()
     try:
-        with _environment_for_driver(directory):
-            playwright = await async_playwright().start()
+        # Playwright's start must not be cut short: what it began goes on, and nobody reads how it ended.
+        with _environment_for_driver(plan.directory), _done_after(plan.timeout_s, kill_new):
+            playwright = await aio.make_or_undo(manager.start(), lambda started: started.stop())
+        _read_end_of(manager)
         (pid,) = _new_drivers(before)
         return playwright, WatchedProcess(pid)
     except BaseException as error:
-        # Also when cancelled: what was started half ends here, since nobody else knows of it.
-        for pid in _new_drivers(before):
-            os.kill(pid, signal.SIGKILL)
+        kill_new()
         if isinstance(error, Exception):  # Playwright says so in all kinds of ways, also in a bare Exception
             raise BrowserError(
                 f"the browser's driver did not start: {error}", remedy=DRIVER_REMEDY
             ) from error
         raise
+
+
+def _read_end_of(manager: PlaywrightContextManager) -> None:
+    """Read the future in which Playwright notes a driver's death: it never does, and asyncio complains."""
+    assert manager._client is not None  # it has started
+    death = manager._client._transport.on_error_future
+    death.add_done_callback(lambda noted: noted.cancelled() or noted.exception())
 
 
 def _new_drivers(before: Container[int]) -> list[int]:
@@ -182,7 +205,14 @@ def killed_after(driver: WatchedProcess, seconds: float) -> Iterator[None]:
 
     Whatever waits for a killed driver gets an error at once, so the block ends then.
     """
-    timer = threading.Timer(seconds, driver.kill)
+    with _done_after(seconds, driver.kill):
+        yield
+
+
+@contextmanager
+def _done_after(seconds: float, deed: Callable[[], object]) -> Iterator[None]:
+    """Do it on a thread of its own if the block takes longer."""
+    timer = threading.Timer(seconds, deed)
     timer.daemon = True
     timer.start()
     try:
