@@ -1,7 +1,7 @@
 """What must hold on a simulated day, and the witness who checks it.
 
     starve     every job gets to work at least once in twice its interval, unless it is paused, stands still
-               after crashes or what it needs is down
+               after crashes or what it needs is down; one that fails, once in its interval and back-off
     reserve    nobody else is given a context that is kept for critical work
     critical   critical work waits for a context no longer than `critical_wait_s`, rebuilt contexts excepted
     overlap    no two runs of a job are under way at once
@@ -380,8 +380,10 @@ class Witness:
         if served.is_at_work or self._could_not_work(served):
             served.at = now
         unserved_s, actor = now - served.at, self._day.supervisor.actors[name]
+        rule = served.job.retry_rule
+        back_off_s = rule.bound_s(rule.retries)
         self.must(
-            unserved_s <= 2 * served.interval_s,
+            unserved_s <= served.interval_s + max(served.interval_s, back_off_s),
             f"starve: {name} has not worked for {unserved_s:.0f} s: {actor.state} {actor.detail}",
         )
 
