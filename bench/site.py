@@ -28,8 +28,10 @@ def running_site(directory: Path, passwords: Mapping[str, str]) -> Iterator[str]
         process = subprocess.Popen(
             command, stdout=subprocess.PIPE, stderr=log, text=True, env=user_environment()
         )
+    assert process.stdout is not None
     try:
-        yield _address(process)
+        with process.stdout:
+            yield _address(process)
     finally:
         process.terminate()
         process.wait(END_LIMIT_S)

@@ -34,6 +34,8 @@ SANDBOX_REMEDY = (
 DRIVER_REMEDY = "`python -m playwright --version` says why; on Debian it may lack the package libatomic1"
 DRIVER_END_S = 5.0
 """How long a killed driver may take to vanish."""
+DRIVER_YOUNG_MIB = 2
+"""Left alone, Node lets the three parts where it makes objects grow to 16 MiB each before it collects."""
 DRIVER_CACHE = "driver-cache"
 """Beside the directory of temporary files, which is emptied at each start."""
 
@@ -226,14 +228,20 @@ def _environment_for_driver(directory: Path) -> Iterator[None]:
     """Playwright passes this process' environment to its driver, and that to the browser.
 
     There is no other way to set TMPDIR, nor to keep our settings, which may hold secrets, from them. The
-    driver, a Node program, keeps its compiled code from one start to the next: a fifth less work.
+    driver, a Node program, keeps its compiled code from one start to the next: a fifth less work. Options
+    that somebody has set for all Node programs hold for it too, as far as ours do not say otherwise.
     """
     before = dict(os.environ)
     tempfile.gettempdir()  # it is looked up once, and by any thread: our own must not be the browser's
     for name in before:
         if name.startswith(PREFIX):
             del os.environ[name]
-    ours = {"TMPDIR": str(directory), "NODE_COMPILE_CACHE": str(directory.with_name(DRIVER_CACHE))}
+    options = f"{before.get('NODE_OPTIONS', '')} --max-semi-space-size={DRIVER_YOUNG_MIB}"
+    ours = {
+        "TMPDIR": str(directory),
+        "NODE_COMPILE_CACHE": str(directory.with_name(DRIVER_CACHE)),
+        "NODE_OPTIONS": options.strip(),
+    }
     os.environ.update(ours)
     try:
         yield

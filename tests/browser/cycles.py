@@ -27,6 +27,7 @@ from orchestrator.browser.guard import HostRules
 from orchestrator.browser.page import open_url
 from orchestrator.browser.pool import DIRECTORY, ContextPool, open_pool
 from orchestrator.settings import BrowserSettings
+from tests.weight import own_bytes
 
 CAPACITY = 3
 MARKS = (0.1, 0.5, 1.0)
@@ -42,25 +43,30 @@ class Inventory:
     """What is there while the slots hold one idle context each."""
 
     contexts: int
+    objects: int
+    """What the driver keeps for us: Playwright tells of each that comes and goes."""
     processes: int
     descriptors: int
     """Open files of daemon, driver and browser."""
     files: int
+    """In the pool's directory, where driver and browser have all theirs."""
     launches: int
     daemon_mib: int
-    """This and the two others: memory with shared pages in proportion."""
+    """This and the two others: see `own_bytes`."""
     driver_mib: int
     browser_mib: int
+    """Without renderers: those end with their contexts."""
 
 
 GROWTH = Inventory(
     contexts=0,
+    objects=10,
     processes=1,
     descriptors=12,
     files=12,
     launches=0,
     daemon_mib=24,
-    driver_mib=64,
+    driver_mib=24,
     browser_mib=64,
 )
 """The bounds from the first inventory to the last. Memory: heaps that are collected now and then, and what is
@@ -136,17 +142,18 @@ class Cycles:
         driver, browser = self.pool.process_ids()
         engine = self.pool._engine.last
         assert engine is not None
-        both, browser_bytes = processes.memory_bytes(driver), processes.memory_bytes(browser)
-        temporary = Path(tempfile.gettempdir()).glob("*playwright*")
+        renderers = {process.pid for process in _renderers(self.pool)}
+        browser_family = set(processes.browser_family(browser)) - renderers
         return Inventory(
             contexts=len(engine.browser.contexts),
+            objects=len(engine.playwright._impl_obj._connection._objects),
             processes=1 + len(psutil.Process().children(recursive=True)),
             descriptors=sum(psutil.Process(pid).num_fds() for pid in (os.getpid(), driver, browser)),
-            files=sum(path.is_file() for path in self.directory.rglob("*")) + len(list(temporary)),
+            files=sum(path.is_file() for path in self.directory.rglob("*")),
             launches=self.pool.statistics().launches,
-            daemon_mib=psutil.Process().memory_full_info().pss // MIB,
-            driver_mib=(both - browser_bytes) // MIB,
-            browser_mib=browser_bytes // MIB,
+            daemon_mib=own_bytes(os.getpid()) // MIB,
+            driver_mib=own_bytes(driver) // MIB,
+            browser_mib=sum(map(own_bytes, browser_family)) // MIB,
         )
 
 

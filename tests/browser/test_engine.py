@@ -69,3 +69,21 @@ async def test_a_driver_that_hangs_at_its_start_has_ended(
             gc.collect()
     # That Playwright writes to the dead one once more is told; what nobody reads would be its end.
     assert not any("never retrieved" in entry.get("message", "") for entry in logs)
+
+
+async def test_a_driver_collects_its_garbage_early_whatever_else_node_is_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("NODE_OPTIONS", "--no-deprecation --max-semi-space-size=64")
+
+    async def options() -> str:
+        engine = await launch_in(tmp_path / "browser")
+        found = psutil.Process(engine.driver.pid).environ()["NODE_OPTIONS"]
+        await engines.close(engine, 0)
+        return found
+
+    async with aio.open_bridge():
+        *others, last = (await aio.call(options)).split()
+    assert others == ["--no-deprecation", "--max-semi-space-size=64"]
+    assert last == f"--max-semi-space-size={engines.DRIVER_YOUNG_MIB}"  # Node heeds the last one
+    assert os.environ["NODE_OPTIONS"] == "--no-deprecation --max-semi-space-size=64"

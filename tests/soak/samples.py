@@ -7,7 +7,9 @@ from pathlib import Path
 import asyncpg
 import psutil
 
-GONE = (psutil.NoSuchProcess, psutil.AccessDenied)
+from tests.weight import own_bytes
+
+GONE = (psutil.NoSuchProcess, psutil.AccessDenied, PermissionError)
 PARTS = ("daemon", "driver", "browser", "renderers", "database")
 MB = 1e6
 
@@ -19,7 +21,7 @@ class Sample:
     minute: float
     """Since the first sample, in real time."""
     memory_mb: dict[str, float] = field(default_factory=dict)
-    """Private pages of each part: what is shared moves with whoever else runs the same programs."""
+    """Of each part what its processes hold by themselves, see `own_bytes`."""
     files: int = 0
     """Open descriptors."""
     processes: int = 0
@@ -43,7 +45,7 @@ def take(pid: int, state_dir: Path, minute: float) -> Sample:
     for part, process in members:
         try:
             with process.oneshot():
-                memory[part] += process.memory_full_info().uss / MB
+                memory[part] += own_bytes(process.pid) / MB
                 files += process.num_fds()
                 threads += process.num_threads()
             processes += 1

@@ -1,6 +1,9 @@
 """The short soak, and what its verdict says of lines that are known."""
 
-from collections.abc import Callable
+import shutil
+import subprocess
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from xml.etree import ElementTree
 
@@ -10,6 +13,7 @@ from tests.soak.picture import draw
 from tests.soak.run import SPEED, soak
 from tests.soak.samples import PARTS, Sample
 from tests.soak.verdict import LIMITS, judge
+from tests.weight import own_bytes
 
 MINUTES = 1.0
 
@@ -38,6 +42,27 @@ def test_a_leak_is_told_from_a_warm_up(daemon_mb: Callable[[float], float], is_f
 def test_too_few_samples_are_no_proof() -> None:
     with pytest.raises(ValueError, match="too few"):
         judge(line(lambda _minute: 70, minutes=9))
+
+
+@contextmanager
+def at_work(program: Path) -> Iterator[int]:
+    """The id of a process of a copy of `cat`, which has begun and waits."""
+    with subprocess.Popen([program], stdin=subprocess.PIPE, stdout=subprocess.PIPE, bufsize=0) as process:
+        assert process.stdin is not None
+        assert process.stdout is not None
+        process.stdin.write(b"\n")
+        process.stdout.read(1)
+        yield process.pid
+        process.stdin.close()
+
+
+def test_a_process_weighs_the_same_whoever_else_runs_its_program(tmp_path: Path) -> None:
+    program = Path(shutil.copy("/bin/cat", tmp_path / "program"))
+    with at_work(program) as one:
+        alone = own_bytes(one)
+        with at_work(program):
+            assert own_bytes(one) == alone > 0
+    assert own_bytes(one) == 0
 
 
 def test_the_picture_is_whole() -> None:
