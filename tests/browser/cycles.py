@@ -66,7 +66,7 @@ GROWTH = Inventory(
     files=12,
     launches=0,
     daemon_mib=24,
-    driver_mib=24,
+    driver_mib=64,
     browser_mib=64,
 )
 """The bounds from the first inventory to the last. Memory: heaps that are collected now and then, and what is
