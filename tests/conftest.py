@@ -1,6 +1,7 @@
 """What every test gets: logging as it was before, and the database fixtures."""
 
 import importlib.util
+import signal
 from collections.abc import Iterator
 
 import pytest
@@ -9,6 +10,12 @@ import structlog
 from orchestrator import log
 
 pytest_plugins = ["tests.fixtures_db"] if importlib.util.find_spec("tests.fixtures_db") else []
+
+
+def pytest_configure() -> None:
+    """A shell starts what runs in the background with SIGINT ignored, and children would ignore it too."""
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(autouse=True)
