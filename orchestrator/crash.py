@@ -58,6 +58,8 @@ class Step(StrEnum):
 
 
 POINTS = tuple(f"{step}:{moment}" for step in Step for moment in ("before", "after"))
+OF_POSTS = tuple(point for point in POINTS if not point.startswith(f"{Step.TELL}:"))
+"""Those on the way of a start and of its posts."""
 
 _NOTHING = nullcontext()
 _on_reach: Callable[[str], None] | None = None

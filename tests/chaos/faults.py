@@ -15,7 +15,7 @@ from shutil import disk_usage
 import psutil
 import trio
 
-from orchestrator.crash import POINTS
+from orchestrator.crash import OF_POSTS
 from tests.chaos.site import Document
 from tests.chaos.world import LEASE_TTL_S, READY_S, SETTLE_S, World
 from tests.integration.daemon import Daemon, wait_until
@@ -36,7 +36,7 @@ NEEDS: dict[str, Document] = {
 """What the site must do so that a step comes to pass."""
 OF_A_POST = tuple(
     point
-    for point in POINTS
+    for point in OF_POSTS
     if point.partition(":")[0] in ("claim", "write", "intent", "fence_check", "press", "send", "record")
 )
 
@@ -281,7 +281,7 @@ POINT = "point:"
 FAULTS = {
     fault.name: fault
     for fault in (
-        *(Fault(POINT + point, kill_at(point)) for point in POINTS),
+        *(Fault(POINT + point, kill_at(point)) for point in OF_POSTS),
         Fault("daemon", kill_daemon, 8),
         Fault("pause", pause_daemon, 2),
         Fault("standby", overtake, 6, is_shared=True),

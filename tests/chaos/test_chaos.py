@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 import trio
 
-from orchestrator.crash import POINTS
+from orchestrator.crash import OF_POSTS
 from tests.chaos import campaign
 from tests.chaos.campaign import RESULTS, Result, keep, main, read_results, replay, run, table
 from tests.chaos.comparison import Books
@@ -49,7 +49,7 @@ async def test_what_is_killed_costs_no_post_and_doubles_none(
 
 
 def test_every_point_is_a_fault_of_its_own() -> None:
-    assert [name.removeprefix(POINT) for name in FAULTS if name.startswith(POINT)] == list(POINTS)
+    assert [name.removeprefix(POINT) for name in FAULTS if name.startswith(POINT)] == list(OF_POSTS)
 
 
 def test_a_fault_that_is_not_there_is_refused(capsys: pytest.CaptureFixture[str]) -> None:

@@ -8,7 +8,7 @@ import pytest
 
 from orchestrator import crash
 from orchestrator.browser.pool import open_pool
-from orchestrator.crash import POINTS
+from orchestrator.crash import OF_POSTS
 from orchestrator.db.fence import open_fence
 from orchestrator.db.migrate import migrate
 from orchestrator.db.pool import Database
@@ -54,7 +54,7 @@ async def test_every_point_is_reached_by_the_posts_of_a_daemon(
     async with open_fence(database, "this daemon", TTL_S) as fence:
         await migrate(database)
         await settle_the_past(database, fence, house.moment.now)
-    assert set(seen) == set(POINTS)
+    assert set(seen) == set(OF_POSTS)
 
 
 async def post_with(house: House, site: BundledSite, **faults: object) -> None:
