@@ -50,7 +50,8 @@ def run_demo(options: DemoOptions) -> None:
     """Run until SIGTERM or SIGINT. Raises an OrchestratorError when it can't go on."""
     state_dir = options.state_dir.absolute()
     if _has_more_than_ours():
-        _check(options, state_dir)
+        with _ended_in_order():
+            _check(options, state_dir)
     with hold_state_dir(state_dir):
         pass  # it is free: what follows won't touch another daemon's files; `start.run` holds it for good
     clock = _clock(state_dir, options.speed)
