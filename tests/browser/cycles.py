@@ -27,6 +27,7 @@ from orchestrator.browser.guard import HostRules
 from orchestrator.browser.page import open_url
 from orchestrator.browser.pool import DIRECTORY, ContextPool, open_pool
 from orchestrator.settings import BrowserSettings
+from tests.browser.harness import family_of, of_kind
 from tests.weight import own_bytes
 
 CAPACITY = 3
@@ -158,14 +159,7 @@ class Cycles:
 
 
 def _renderers(pool: ContextPool) -> list[psutil.Process]:
-    found = []
-    for process in psutil.Process(pool.process_ids()[1]).children(recursive=True):
-        try:
-            if "--type=renderer" in process.cmdline():
-                found.append(process)
-        except psutil.NoSuchProcess:
-            continue
-    return found
+    return of_kind(family_of(pool.process_ids()[1]), "renderer")
 
 
 def grown(first: Inventory, last: Inventory) -> list[str]:

@@ -4,7 +4,7 @@ import os
 import socket
 import threading
 from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import asynccontextmanager, contextmanager, suppress
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -159,8 +159,13 @@ def is_ended(process: psutil.Process) -> bool:
 
 
 def of_kind(family: list[psutil.Process], kind: str) -> list[psutil.Process]:
-    """The browser's processes of one kind, such as `renderer`."""
-    return [process for process in family if f"--type={kind}" in process.cmdline()]
+    """The browser's processes of one kind, such as `renderer`; not those that have just ended."""
+    found = []
+    for process in family:
+        with suppress(psutil.NoSuchProcess):
+            if f"--type={kind}" in process.cmdline():
+                found.append(process)
+    return found
 
 
 def has_ipv6() -> bool:
