@@ -54,8 +54,9 @@ class Result:
     """From the strike's end until a further post was out."""
     seconds: float = 0.0
     doubtful: int = 0
-    """How often a post was ambiguous, and how many of them are left to a person."""
-    left: int = 0
+    """How often a post was ambiguous."""
+    left: list[str] = field(default_factory=list)
+    """Why posts are left to a person."""
     replay: str = ""
 
 
@@ -65,6 +66,7 @@ class Cycles:
     def __init__(self, world: World) -> None:
         self._world = world
         self._books, self._footprint = Books(), Footprint()
+        self._left: set[int] = set()
 
     async def live(self, fault: Fault, rng: random.Random, result: Result) -> None:
         """One cycle; what is wrong is said in its result."""
@@ -88,8 +90,10 @@ class Cycles:
         await world.has_posted(len(await world.site.ledger()))
         result.back_s = round(time.monotonic() - struck_at, 1)
         posts = await self._settle(world)
-        result.left = len([post for post in posts if post["state"] == "ambiguous"])
-        result.doubtful = world.said_times(*SETTLED) - before + result.left
+        left = [post for post in posts if post["state"] == "ambiguous" and post["id"] not in self._left]
+        self._left.update(post["id"] for post in left)
+        result.left = [f"{post['account']}: {post['detail']}" for post in left]
+        result.doubtful = world.said_times(*SETTLED) - before + len(left)
         assert world.daemon is not None
         result.wrong += [
             *self._books.compare(await world.site.ledger(), posts, await world.query(COUNTERS)),
@@ -175,7 +179,7 @@ def table(results: list[Result]) -> list[str]:
         some = [one for one in results if kind in (_kind(one), "all") and not one.skipped]
         wrong, doubtful = sum(bool(one.wrong) for one in some), sum(one.doubtful for one in some)
         longest_s = max((one.back_s for one in some), default=0.0)
-        left = sum(one.left for one in some)
+        left = sum(len(one.left) for one in some)
         lines.append(f"| {kind} | {len(some)} | {wrong} | {doubtful} | {left} | {longest_s:.1f} s |")
     return lines
 
@@ -229,6 +233,8 @@ def _tell(result: Result, progress: str) -> None:
         f"{result.doubtful} ambiguous, a post after {result.back_s} s, {result.seconds} s",
         flush=True,
     )
+    for why in result.left:
+        print(f"    left to a person: {why}", flush=True)
     for line in result.wrong:
         print(f"    {line}")
     if result.wrong:
