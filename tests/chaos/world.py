@@ -95,10 +95,13 @@ class World:
             f"[posting]\nsettle_s = {SETTLE_S}\nstuck_s = 180\n"
             f"[content]\nhorizon_h = 1\nqueue_target = 4\n"
             f"[learning]\nsettle_h = 3\n"
-            f"[jobs.plan]\nevery_s = {SPEED}\n"
+            f"[jobs.plan]\nevery_s = {2 * SPEED}\n"
             f"[jobs.reconciliation]\nevery_s = {SPEED}\n"
             f"[jobs.metrics_scraper]\nevery_s = {20 * SPEED}\n"
             f"[jobs.health_monitor]\nevery_s = {5 * SPEED}\n"
+            f"[jobs.learn]\nevery_s = {20 * SPEED}\n"
+            f"[jobs.memory_keeper]\nevery_s = {20 * SPEED}\n"
+            f"[jobs.alert_delivery]\nevery_s = {20 * SPEED}\n"
         )
 
     async def be_ready(self) -> Daemon:
