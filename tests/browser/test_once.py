@@ -195,10 +195,8 @@ GIVE_UP = """async kind => {
 }"""
 
 
-@pytest.mark.parametrize(("kind", "tries"), [("none", [0, 0, 0]), ("json", [0, 0]), ("form", [0, 0])])
-async def test_a_script_that_gives_up_waiting_does_not_send_again(
-    pool: ContextPool, site: Site, kind: str, tries: list[int]
-) -> None:
+def keep_the_form_waiting(site: Site) -> None:
+    """The form has no answer until a script asks for /given-up; /arrived waits until its request has come."""
     arrived, given_up = threading.Event(), threading.Event()
 
     def submit(_request: BaseHTTPRequestHandler) -> Reply:
@@ -215,6 +213,13 @@ async def test_a_script_that_gives_up_waiting_does_not_send_again(
         return Reply()
 
     site.pages |= {"/submit": submit, "/arrived": wait_for_arrival, "/given-up": give_up}
+
+
+@pytest.mark.parametrize(("kind", "tries"), [("none", [0, 0, 0]), ("json", [0, 0]), ("form", [0, 0])])
+async def test_a_script_that_gives_up_waiting_does_not_send_again(
+    pool: ContextPool, site: Site, kind: str, tries: list[int]
+) -> None:
+    keep_the_form_waiting(site)
 
     async def run(page: Page) -> list[int]:
         await site.open(page)
@@ -240,22 +245,7 @@ RACE = """async () => {
 async def test_a_script_that_does_not_break_off_what_it_stops_waiting_for_does_not_send_again(
     pool: ContextPool, site: Site
 ) -> None:
-    arrived, given_up = threading.Event(), threading.Event()
-
-    def submit(_request: BaseHTTPRequestHandler) -> Reply:
-        arrived.set()
-        given_up.wait(20)
-        return Reply()
-
-    def wait_for_arrival(_request: BaseHTTPRequestHandler) -> Reply:
-        arrived.wait(20)
-        return Reply()
-
-    def give_up(_request: BaseHTTPRequestHandler) -> Reply:
-        given_up.set()
-        return Reply()
-
-    site.pages |= {"/submit": submit, "/arrived": wait_for_arrival, "/given-up": give_up}
+    keep_the_form_waiting(site)
 
     async def run(page: Page) -> list[int]:
         await site.open(page)

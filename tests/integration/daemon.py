@@ -250,3 +250,19 @@ async def wait_until(
         assert trio.current_time() < deadline, f"not within {patience_s:g} s: {what}. {answer} {explain()}"
         await trio.sleep(POLL_S)
     return answer
+
+
+async def check_that_nothing_is_lost_or_doubled(daemon: Daemon) -> None:
+    """Once no more posts are planned, each one is out, once, and no job stands still."""
+    await daemon.ask("pause", job="plan")
+
+    async def is_settled() -> bool:
+        await daemon.ask("run", job="posting")  # in whose stead nobody waits for its turn
+        found = await daemon.query("SELECT state, detail FROM posts WHERE state <> 'published'")
+        assert not [row for row in found if row["state"] == "failed"], found
+        return not found
+
+    patience_s = PATIENCE_S + 2 * SETTLE_S
+    await wait_until(is_settled, "every post is published", daemon.said, patience_s)
+    assert await daemon.published() == await daemon.ledger()
+    assert not [job["name"] for job in (await daemon.status())["jobs"] if job["state"] == "failed"]

@@ -6,7 +6,13 @@ import httpx
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
-from tests.integration.daemon import PATIENCE_S, SETTLE_S, Daemon, Document, running, wait_until
+from tests.integration.daemon import (
+    Daemon,
+    Document,
+    check_that_nothing_is_lost_or_doubled,
+    running,
+    wait_until,
+)
 
 pytestmark = pytest.mark.timeout(300)
 
@@ -79,20 +85,6 @@ async def wait_until_a_queued_post_is_due(daemon: Daemon) -> None:
         return bool(await daemon.query(f"SELECT 1 FROM posts WHERE state = 'queued' AND {overdue}"))
 
     await wait_until(is_due, "a post is overdue", daemon.said)
-
-
-async def check_that_nothing_is_lost_or_doubled(daemon: Daemon) -> None:
-    await daemon.ask("pause", job="plan")
-
-    async def is_settled() -> bool:
-        await daemon.ask("run", job="posting")  # in whose stead nobody waits for its turn
-        found = await daemon.query("SELECT state, detail FROM posts WHERE state <> 'published'")
-        assert not [row for row in found if row["state"] == "failed"], found
-        return not found
-
-    patience_s = PATIENCE_S + 2 * SETTLE_S
-    await wait_until(is_settled, "every post is published", daemon.said, patience_s)
-    assert await daemon.published() == await daemon.ledger()
 
 
 async def test_a_site_that_does_not_answer_is_left_alone_and_posting_goes_on_by_itself(

@@ -8,7 +8,13 @@ from pathlib import Path
 import pytest
 
 from orchestrator import aio
-from tests.integration.daemon import PATIENCE_S, SETTLE_S, Daemon, Document, running, wait_until
+from tests.integration.daemon import (
+    Daemon,
+    Document,
+    check_that_nothing_is_lost_or_doubled,
+    running,
+    wait_until,
+)
 from tests.servers import Server, open_server
 
 pytestmark = pytest.mark.timeout(600)
@@ -52,21 +58,6 @@ async def check_that_it_says_so(daemon: Daemon, what: str) -> None:
 async def check_that_it_goes_on(daemon: Daemon) -> None:
     await daemon.wait_for_mode("ready")
     await wait_for_posts(daemon, 1)
-
-
-async def check_that_nothing_is_lost_or_doubled(daemon: Daemon) -> None:
-    await daemon.ask("pause", job="plan")
-
-    async def is_settled() -> bool:
-        await daemon.ask("run", job="posting")  # in whose stead nobody waits for its turn
-        found = await daemon.query("SELECT state, detail FROM posts WHERE state <> 'published'")
-        assert not [row for row in found if row["state"] == "failed"], found
-        return not found
-
-    patience_s = PATIENCE_S + 2 * SETTLE_S
-    await wait_until(is_settled, "every post is published", daemon.said, patience_s)
-    assert await daemon.published() == await daemon.ledger()
-    assert not [job["name"] for job in (await daemon.status())["jobs"] if job["state"] == "failed"]
 
 
 async def test_without_its_database_it_is_degraded_and_goes_on_by_itself_and_nothing_is_lost(
