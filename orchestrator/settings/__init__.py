@@ -12,11 +12,10 @@ import zoneinfo
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self
+from typing import Any, Literal, Self
 
 from pydantic import (
     BaseModel,
-    ConfigDict,
     Field,
     PrivateAttr,
     SecretStr,
@@ -33,6 +32,7 @@ from pydantic_settings import (
 from orchestrator import crash
 from orchestrator.errors import SettingsError
 from orchestrator.settings.address import shown_address
+from orchestrator.settings.base import Seconds, Section, read_secret
 from orchestrator.settings.sources import Layer, Route, merge_all, read_toml, read_variables
 from orchestrator.settings.words import (
     Complaints,
@@ -51,16 +51,6 @@ SITE_PREFIX = "site:"
 ALERTS_PREFIX = "alerts:"
 """The same of a destination of alerts."""
 _NAME = re.compile(r"[A-Za-z0-9_-]{1,32}")
-
-Seconds = Annotated[float, Field(gt=0)]
-Share = Annotated[float, Field(ge=0, le=1)]
-
-
-class Section(BaseModel):
-    """A group of settings. It never changes, and refuses names and figures that it does not know."""
-
-    # hide_input_in_errors: a value that is refused may be a secret in the wrong place.
-    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False, hide_input_in_errors=True)
 
 
 class HttpSettings(Section):
@@ -244,7 +234,7 @@ class AccountSettings(Section):
         if self.password is not None:
             return self.password
         assert self.password_file is not None
-        return _read_secret(self.password_file, f"account {self.name}: password_file", environ)
+        return read_secret(self.password_file, f"account {self.name}: password_file", environ)
 
 
 class ContentSettings(Section):
@@ -378,7 +368,7 @@ class AlertsSettings(Section):
     breaker_s: Seconds = Field(1800, description="an outside party left alone for so long is critical")
     repeat_s: Seconds = Field(14_400, description="what lasts is told again after so long")
     timeout_s: float = Field(30, gt=0, le=60, description="one message")
-    destinations: dict[str, AlertDestination] = {}
+    destinations: dict[str, AlertDestination] = Field({})
 
     def read_url(self, name: str, environ: Mapping[str, str] | None = None) -> SecretStr:
         """Where a destination is. Raises SettingsError that names destination and file."""
@@ -386,7 +376,7 @@ class AlertsSettings(Section):
         if destination.url is not None:
             return destination.url
         assert destination.url_file is not None
-        return _read_secret(destination.url_file, f"alerts.destinations.{name}: url_file", environ)
+        return read_secret(destination.url_file, f"alerts.destinations.{name}: url_file", environ)
 
 
 class ClockSettings(Section):
@@ -632,18 +622,3 @@ def _time_zone_problem(name: str) -> str:
         hint = f"did you mean {near[0]}?" if near else "such as Europe/Berlin or UTC"
         return f"must be the IANA name of a time zone; {hint}"
     return ""
-
-
-def _read_secret(path: Path, what: str, environ: Mapping[str, str] | None) -> SecretStr:
-    directory = (os.environ if environ is None else environ).get("CREDENTIALS_DIRECTORY")
-    if directory and (Path(directory) / path).exists():
-        path = Path(directory) / path
-    try:
-        text = path.read_text("utf-8").partition("\n")[0].rstrip("\r")
-    except OSError as error:
-        raise SettingsError(f"{what}: {path} can't be read: {error.strerror}") from error
-    except UnicodeDecodeError:
-        raise SettingsError(f"{what}: {path} is not UTF-8 text") from None
-    if not text:
-        raise SettingsError(f"{what}: {path} is empty")
-    return SecretStr(text)

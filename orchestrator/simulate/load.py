@@ -9,7 +9,7 @@ from pydantic import Field, ValidationError
 from orchestrator.actors.job import MAX_RUN_S, Job, Run
 from orchestrator.errors import SettingsError
 from orchestrator.model import Outcome, done
-from orchestrator.settings import Seconds, Section, Share
+from orchestrator.settings.base import Seconds, Section, Share
 from orchestrator.settings.sources import read_toml
 from orchestrator.settings.words import Complaints, Schema
 from orchestrator.simulate.lengths import Constant, Empirical, Length, LogNormal, Uniform
