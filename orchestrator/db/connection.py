@@ -24,8 +24,6 @@ Query = LoggedQuery
 T = TypeVar("T")
 Args = TypeVarTuple("Args")
 
-IDLE_IN_TRANSACTION_S = 60
-"""The server ends a session that holds a transaction open and does nothing for so long."""
 COMMAND_MARGIN_S = 5.0
 """How much longer than the server's own statement time-out we wait for an answer that never comes."""
 ROLL_BACK_TIMEOUT_S = 1.0
@@ -35,7 +33,11 @@ SOCKET_PAUSE_S = 0.01
 
 
 async def make_pool(dsn: str, settings: DatabaseSettings) -> Pool:
-    """A pool that has connected to nothing yet."""
+    """A pool that has connected to nothing yet.
+
+    The server ends a session that does nothing within a transaction for as long as the lease lasts: that is
+    a daemon that stands still, and the next one must not wait for what it has locked.
+    """
     pool: Pool = await asyncpg.create_pool(
         dsn,
         connect=_connect,
@@ -47,11 +49,15 @@ async def make_pool(dsn: str, settings: DatabaseSettings) -> Pool:
         server_settings={
             "application_name": "orchestrator",
             "timezone": "UTC",
-            "statement_timeout": str(round(settings.statement_timeout_s * 1000)),
-            "idle_in_transaction_session_timeout": str(IDLE_IN_TRANSACTION_S * 1000),
+            "statement_timeout": _milliseconds(settings.statement_timeout_s),
+            "idle_in_transaction_session_timeout": _milliseconds(settings.lease_ttl_s),
         },
     )
     return pool
+
+
+def _milliseconds(seconds: float) -> str:
+    return str(max(1, round(seconds * 1000)))  # 0 is no limit
 
 
 async def _connect(*args: Any, **options: Any) -> "asyncpg.Connection[asyncpg.Record]":

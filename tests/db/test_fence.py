@@ -1,5 +1,6 @@
 """The daemon's hold on the database: taken, renewed, checked before each effect, handed on."""
 
+import threading
 from collections.abc import Callable
 from typing import Any
 
@@ -8,12 +9,14 @@ import structlog.testing
 import trio
 import trio.testing
 
+from orchestrator import aio
 from orchestrator.db import fence as fences
 from orchestrator.db import lease
 from orchestrator.db.fence import RENEWALS_PER_TTL, Fence, open_fence
 from orchestrator.db.lease import Held
-from orchestrator.db.pool import Database
+from orchestrator.db.pool import Connection, Database, open_database
 from orchestrator.errors import DatabaseUnavailableError, FenceLostError
+from orchestrator.settings import DatabaseSettings
 from tests import rows
 from tests.fakes_db import ScriptedDatabase, WatchedDatabase
 
@@ -72,6 +75,32 @@ async def test_the_same_daemon_after_a_kill_does_not_wait(database: Database) ->
     assert await rows.take_fence(database, "one") == 1  # and it is killed before it can release
     async with open_fence(database, "one", TTL_S) as fence:
         assert fence.number == 2
+
+
+async def test_a_daemon_that_stands_still_in_a_transaction_does_not_hold_up_the_next_one(
+    database: Database, migrated_dsn: str
+) -> None:
+    """Else the next one's statements would wait for its locks until they run into their limit."""
+    number = await rows.take_fence(database, "one")
+    has_locked, goes_on = threading.Event(), threading.Event()
+
+    async def stand_still(connection: Connection) -> None:
+        await lease.check(connection, number)
+        has_locked.set()
+        while not goes_on.is_set():
+            await aio.sleep(0.01)
+        await lease.check(connection, number)
+
+    async def find_it_ended(stopped: Database) -> None:
+        with pytest.raises(DatabaseUnavailableError):
+            await stopped.run(stand_still)
+
+    settings = DatabaseSettings(lease_ttl_s=0.2)
+    async with open_database(migrated_dsn, settings) as stopped, trio.open_nursery() as nursery:
+        nursery.start_soon(find_it_ended, stopped)
+        await trio.to_thread.run_sync(has_locked.wait)
+        assert await rows.take_fence(database, "one") == number + 1
+        goes_on.set()
 
 
 async def test_the_keeper_ends_loudly_when_another_daemon_has_taken_over(database: Database) -> None:

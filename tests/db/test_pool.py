@@ -164,7 +164,7 @@ async def test_moments_come_back_aware_and_in_utc(notes: Database) -> None:
         ("application_name", "orchestrator"),
         ("timezone", "UTC"),
         ("statement_timeout", "30s"),
-        ("idle_in_transaction_session_timeout", "1min"),
+        ("idle_in_transaction_session_timeout", "10s"),
     ],
 )
 async def test_every_session_has_our_settings(notes: Database, name: str, value: str) -> None:
