@@ -31,6 +31,7 @@ from pydantic_settings import (
 
 from orchestrator import crash
 from orchestrator.errors import SettingsError
+from orchestrator.settings.accounts_file import read_accounts
 from orchestrator.settings.address import shown_address
 from orchestrator.settings.base import Seconds, Section, read_secret
 from orchestrator.settings.sources import Layer, Route, merge_all, read_toml, read_variables
@@ -440,6 +441,9 @@ class Settings(BaseSettings):
     jobs: dict[str, JobSettings] = {}
     sites: dict[str, SiteSettings] = {}
     accounts: list[AccountSettings] = []
+    accounts_file: Path | None = Field(
+        None, description="more accounts, in a file that ends in .csv or .toml; `docs/accounts.md`"
+    )
     content: ContentSettings = ContentSettings()
     learning: LearningSettings = LearningSettings()
     posting: PostingSettings = PostingSettings()
@@ -500,6 +504,7 @@ class Settings(BaseSettings):
 
     @classmethod
     def _check(cls, layers: tuple[Layer, ...], wrong: list[str]) -> Self:
+        layers = _with_accounts_file(layers)
         tree = merge_all(layers)
         complaints = Complaints(Schema(cls), layers, tree)
         try:
@@ -547,6 +552,15 @@ def _read_environment(model: type[Settings], environ: Mapping[str, str]) -> tupl
         except ValueError:
             wrong.append(not_json(variable))
     return layers, wrong
+
+
+def _with_accounts_file(layers: tuple[Layer, ...]) -> tuple[Layer, ...]:
+    """`layers`, and above them the accounts of the file that they name: they follow those of the settings."""
+    tree = merge_all(layers)
+    path, accounts = tree.get("accounts_file"), tree.get("accounts", [])
+    if not isinstance(path, str | Path) or not isinstance(accounts, list):
+        return layers  # what is wrong is found with all the rest
+    return read_accounts(Path(path), len(accounts), list(AccountSettings.model_fields)), *layers
 
 
 def _cross_check(settings: Settings) -> Iterator[tuple[Route, str]]:
