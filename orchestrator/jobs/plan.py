@@ -11,10 +11,11 @@ import trio
 from orchestrator.actors.job import Job, Run
 from orchestrator.content.generator import SOURCE, Written
 from orchestrator.content.writer import Stock
-from orchestrator.db import learned, posts
+from orchestrator.db import findings, learned, posts
 from orchestrator.errors import ContentError
 from orchestrator.jobs.tools import Account, Tools
-from orchestrator.learning.bandit import Arm, choose
+from orchestrator.learning.bandit import DIMENSIONS, Arm, choose
+from orchestrator.learning.findings import nudged
 from orchestrator.model import Arms, Draft, Outcome, done, nothing_to_do
 from orchestrator.retry import RetryRule
 
@@ -108,7 +109,7 @@ class _Planner:
     async def write_one(self, *, is_first: bool) -> Draw:
         """Queue a draft about the topic that the bandit draws; about another one when that is used up."""
         account, tools = self._account, self._tools
-        arms = [Arm(*row) for row in await tools.database.run(learned.arms, account.settings.site)]
+        arms = await _known_arms(account, tools)
         used = await tools.database.run(posts.used_fingerprints, account.name)
         recent = await tools.database.run(posts.recent_texts, tools.beside(account), RECENT_TEXTS)
         hours = _hours_ahead(tools.clock.now(), account, tools.settings.content.horizon_h)
@@ -156,6 +157,16 @@ class _Planner:
             hour=hour, due_at=due_at.isoformat(timespec="seconds"),
         )  # fmt: skip
         return Draw.QUEUED
+
+
+async def _known_arms(account: Account, tools: Tools) -> list[Arm]:
+    """What the bandit has learned, nudged by what was found of past posts."""
+    site, strength = account.settings.site, tools.settings.analysis.nudge
+    arms = [Arm(*row) for row in await tools.database.run(learned.arms, site)]
+    if not strength:
+        return arms
+    effects = await tools.database.run(findings.effects, site, account.name, DIMENSIONS)
+    return nudged(arms, effects, strength)
 
 
 def _hours_ahead(now: datetime, account: Account, horizon_h: int) -> list[int]:

@@ -33,6 +33,7 @@ from orchestrator import crash
 from orchestrator.errors import SettingsError
 from orchestrator.settings.accounts_file import read_accounts
 from orchestrator.settings.address import shown_address
+from orchestrator.settings.analysis import AnalysisSettings
 from orchestrator.settings.base import Seconds, Section, read_secret
 from orchestrator.settings.sources import Layer, Route, merge_all, read_toml, read_variables
 from orchestrator.settings.words import (
@@ -446,6 +447,7 @@ class Settings(BaseSettings):
     )
     content: ContentSettings = ContentSettings()
     learning: LearningSettings = LearningSettings()
+    analysis: AnalysisSettings = AnalysisSettings()
     posting: PostingSettings = PostingSettings()
     breakers: BreakersSettings = BreakersSettings()
     alerts: AlertsSettings = AlertsSettings()

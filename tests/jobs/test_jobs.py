@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from datetime import UTC, time
+from itertools import pairwise
 from typing import cast
 
 import pytest
@@ -36,11 +37,15 @@ def changed(listed: list[Job], settings: Mapping[str, JobSettings]) -> dict[str,
 
 async def test_success_goes_from_plan_to_posting_to_metrics_to_learning(listed: list[Job]) -> None:
     downstream = downstream_of(listed)
-    way = ["plan"]
-    while downstream[way[-1]]:
-        [follower] = downstream[way[-1]]
-        way.append(follower)
-    assert way == ["plan", "posting", "metrics_scraper", "learn"]
+    way = ["plan", "posting", "metrics_scraper", "learn"]
+    for upstream, follower in pairwise(way):
+        assert follower in downstream[upstream]
+
+
+async def test_what_was_measured_is_summed_up_and_then_judged(listed: list[Job]) -> None:
+    downstream = downstream_of(listed)
+    assert "analytics" in downstream["metrics_scraper"]
+    assert downstream["analytics"] == ("expert_analysis",)
 
 
 async def test_only_posting_is_critical_and_pages_are_visited_by_three_jobs(listed: list[Job]) -> None:
