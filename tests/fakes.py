@@ -78,6 +78,7 @@ class DownDatabase(Database):
         *args: *Args,
         read_only: bool = False,
         limit_s: float | None = None,
+        is_apart: bool = False,
     ) -> T:
         self.asked += 1
         await trio.lowlevel.checkpoint()

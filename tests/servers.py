@@ -3,6 +3,7 @@
 Enter `open_server` on the main thread: the servers die with it.
 """
 
+import ctypes
 import shutil
 import signal
 import socket
@@ -38,6 +39,8 @@ SETTINGS = {
 }
 PATIENCE_S = 60.0
 CHUNK = 65536
+SO_ATTACH_FILTER = 26
+"""A filter of a socket sees a packet before TCP does; Python has no name for it."""
 
 
 @dataclass(slots=True, eq=False)
@@ -199,6 +202,15 @@ class Wire:
                 stream.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
                 stream.socket.close()
         return len(living)
+
+    def lose_packets(self) -> int:
+        """The present connections are like a cut cable: nothing is even acknowledged any more. How many."""
+        drop_all = ctypes.create_string_buffer(bytes(8))  # one instruction of BPF, ret 0
+        drop_all[0] = b"\x06"
+        program = struct.pack("HL", 1, ctypes.addressof(drop_all))
+        for client, _server in self._living.values():
+            client.setsockopt(socket.SOL_SOCKET, SO_ATTACH_FILTER, program)
+        return len(self._living)
 
     def silence(self) -> int:
         """The present connections stay open and carry nothing any more; new ones work. How many."""

@@ -1,6 +1,7 @@
 """Connections on the asyncio side: how they are made, and what a transaction on one does when it fails."""
 
 import json
+import socket
 from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, Any, TypeVar, TypeVarTuple
 
@@ -31,9 +32,23 @@ ROLL_BACK_TIMEOUT_S = 1.0
 statement. Cutting the connection rolls back just as well."""
 SOCKET_PAUSE_S = 0.01
 
+LOCK_SHARE = 1 / 3
+"""Of the time limit of a statement: so long it waits for a lock at most."""
+SILENCE_S = 10
+"""A peer that acknowledges nothing for so long is gone. Both sides look: whoever is cut off from the server
+knows it, and the server lets go of his locks."""
+PROBE_AFTER_S, PROBE_EVERY_S = 4, 2
+"""While nothing is under way: the kernel's questions whether the other side is still there."""
+PROBES = round((SILENCE_S - PROBE_AFTER_S) / PROBE_EVERY_S)
 
-async def make_pool(dsn: str, settings: DatabaseSettings) -> Pool:
-    """A pool that has connected to nothing yet.
+
+def lock_timeout_s(settings: DatabaseSettings) -> float:
+    """How long a statement waits for a lock at most."""
+    return settings.statement_timeout_s * LOCK_SHARE
+
+
+async def make_pool(dsn: str, settings: DatabaseSettings, size: int) -> Pool:
+    """A pool of `size` connections at most that has connected to nothing yet.
 
     The server ends a session that does nothing within a transaction for as long as the lease lasts: that is
     a daemon that stands still, and the next one must not wait for what it has locked.
@@ -42,7 +57,7 @@ async def make_pool(dsn: str, settings: DatabaseSettings) -> Pool:
         dsn,
         connect=_connect,
         min_size=0,
-        max_size=settings.pool_size,
+        max_size=size,
         timeout=settings.connect_timeout_s,
         command_timeout=settings.statement_timeout_s + COMMAND_MARGIN_S,
         init=_prepare,
@@ -50,7 +65,12 @@ async def make_pool(dsn: str, settings: DatabaseSettings) -> Pool:
             "application_name": "orchestrator",
             "timezone": "UTC",
             "statement_timeout": _milliseconds(settings.statement_timeout_s),
+            "lock_timeout": _milliseconds(lock_timeout_s(settings)),
             "idle_in_transaction_session_timeout": _milliseconds(settings.lease_ttl_s),
+            "tcp_user_timeout": _milliseconds(SILENCE_S),
+            "tcp_keepalives_idle": str(PROBE_AFTER_S),
+            "tcp_keepalives_interval": str(PROBE_EVERY_S),
+            "tcp_keepalives_count": str(PROBES),
         },
     )
     return pool
@@ -63,9 +83,27 @@ def _milliseconds(seconds: float) -> str:
 async def _connect(*args: Any, **options: Any) -> "asyncpg.Connection[asyncpg.Record]":
     while True:  # as long as the caller waits for a connection
         try:
-            return await asyncpg.connect(*args, **options)
+            connection: asyncpg.Connection[asyncpg.Record] = await asyncpg.connect(*args, **options)
         except BlockingIOError:  # a unix socket's queue is full when many connect at once
             await aio.sleep(SOCKET_PAUSE_S)
+        else:
+            _notice_silence(connection)
+            return connection
+
+
+def _notice_silence(connection: "asyncpg.Connection[asyncpg.Record]") -> None:
+    """Have the kernel break the connection when the network carries nothing any more and does not say so.
+
+    asyncpg has no way to its socket that is public, nor a setting for this.
+    """
+    transport = connection._transport  # type: ignore[attr-defined]
+    found: socket.socket = transport.get_extra_info("socket")
+    if found.family != socket.AF_UNIX:
+        found.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+        found.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPIDLE, PROBE_AFTER_S)
+        found.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPINTVL, PROBE_EVERY_S)
+        found.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPCNT, PROBES)
+        found.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, SILENCE_S * 1000)
 
 
 async def _prepare(connection: "asyncpg.Connection[asyncpg.Record]") -> None:

@@ -1,9 +1,11 @@
 """Translates what asyncpg and the operating system raise into this program's errors."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import asyncpg
 
+from orchestrator.db.blockers import Blocker
 from orchestrator.errors import DatabaseError, DatabaseRefusedError, DatabaseUnavailableError
 
 FOREIGN = (asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError, OSError)
@@ -44,7 +46,10 @@ _UNAVAILABLE = {
         "the database has no connection left for us",
         "Raise max_connections of the server or lower database.pool_size",
     ),
-    "55P03": _Rule("a lock could not be had in time"),
+    "55P03": _Rule(
+        "a lock could not be had in time",
+        "End the transaction that holds it: pg_locks and pg_stat_activity of the server show whose it is",
+    ),
     "57014": _Rule("a statement ran into its time limit"),
     "57P01": _Rule("the database is shutting down", is_connection_lost=True),
     "57P02": _Rule("the database crashed and restarts", is_connection_lost=True),
@@ -61,14 +66,22 @@ _REFUSED = {
 
 
 def judge(
-    error: Exception, *, is_closed: bool = False, is_read_only: bool = False, place: str = ""
+    error: Exception,
+    *,
+    is_closed: bool = False,
+    is_read_only: bool = False,
+    place: str = "",
+    blockers: Sequence[Blocker] = (),
 ) -> Verdict:
     """What `error`, one of FOREIGN, means. `is_closed`: its connection is closed now.
 
     `is_read_only`: the transaction was asked to be so; that it refuses writes is then a fault of ours.
-    `place`, such as " (posts on host)", is added for whoever has to look after the database.
+    `place`, such as " (posts on host)", is added for whoever has to look after the database. `blockers` held
+    what the statement waited for, as far as anybody knows.
     """
     verdict = _judge(error, is_closed, is_read_only)
+    if blockers and isinstance(error, asyncpg.LockNotAvailableError):
+        verdict = Verdict(_blocked(blockers), is_connection_lost=False)
     if place and isinstance(verdict.error, DatabaseUnavailableError | DatabaseRefusedError):
         located = type(verdict.error)(f"{verdict.error}{place}", remedy=verdict.error.remedy)
         return replace(verdict, error=located)
@@ -88,6 +101,19 @@ def _judge(error: Exception, is_closed: bool, is_read_only: bool) -> Verdict:
         return _lost("the connection to the database was lost", error)
     is_broken = isinstance(error, asyncpg.InternalClientError)
     return Verdict(DatabaseError(f"wrong use of the database: {_text(error)}"), is_broken)
+
+
+def is_full(error: Exception) -> bool:
+    """Whether the server's disk is full."""
+    return isinstance(error, asyncpg.DiskFullError)
+
+
+def _blocked(blockers: Sequence[Blocker]) -> DatabaseUnavailableError:
+    ends = "; ".join(one.remedy for one in blockers)
+    return DatabaseUnavailableError(
+        f"a lock could not be had in time: {', '.join(map(str, blockers))} holds it",
+        remedy=f"End that transaction, or have the server do it: {ends}",
+    )
 
 
 def refused_dsn(place: str) -> DatabaseRefusedError:

@@ -59,7 +59,9 @@ class Fence:
     async def _renew(self, database: Database) -> None:
         asked_at = boot_time()
         try:
-            self._renewals = await database.run(lease.renew, self.number, self.ttl_s, self._renewals)
+            self._renewals = await database.run(
+                lease.renew, self.number, self.ttl_s, self._renewals, is_apart=True
+            )
         except (DatabaseUnavailableError, DatabaseRefusedError) as error:
             log.warning("lease_not_renewed", error=str(error))
         else:

@@ -14,6 +14,7 @@ from orchestrator.errors import DatabaseReplacedError, FenceLostError
 HAS_RENEWALS = """
 SELECT EXISTS (SELECT FROM pg_attribute WHERE attrelid = 'daemon_lease'::regclass AND attname = 'renewals')
 """
+FENCE_IS_KEY = "SELECT to_regclass('daemon_lease_fence') IS NOT NULL"
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +42,9 @@ async def prepare(connection: Connection) -> None:
     )
     if not await connection.fetchval(HAS_RENEWALS):
         await connection.execute("ALTER TABLE daemon_lease ADD COLUMN renewals bigint NOT NULL DEFAULT 0")
+    if not await connection.fetchval(FENCE_IS_KEY):
+        # With the fence a key of the row, a change of it waits for those who hold it, and a renewal does not.
+        await connection.execute("CREATE UNIQUE INDEX daemon_lease_fence ON daemon_lease (fence)")
 
 
 async def claim(connection: Connection, owner: str, ttl_s: float) -> int | Held:
@@ -99,12 +103,12 @@ async def release(connection: Connection, fence: int) -> None:
 
 
 async def check(connection: Connection, fence: int) -> None:
-    """Hold the lease's row against a change of owner until the transaction ends.
+    """Hold the lease's row against a change of owner, not against renewals, until the transaction ends.
 
     Raises FenceLostError when `fence` is no longer the valid one, DatabaseReplacedError when it was never
     given here.
     """
-    held = await connection.fetchval("SELECT fence FROM daemon_lease FOR SHARE")
+    held = await connection.fetchval("SELECT fence FROM daemon_lease FOR KEY SHARE")
     if held != fence:
         raise _lost(held, fence)
 

@@ -7,10 +7,12 @@ from itertools import pairwise
 import pytest
 import trio
 
+from orchestrator import aio
 from orchestrator.db import lease
 from orchestrator.db.lease import Held
-from orchestrator.db.pool import Connection, Database
+from orchestrator.db.pool import Connection, Database, open_database
 from orchestrator.errors import FenceLostError
+from orchestrator.settings import DatabaseSettings
 from tests import rows
 
 TTL_S = 3600.0
@@ -144,12 +146,15 @@ class HeldCheck:
         self.has_checked = trio.Event()
         self.go_on: Callable[[], object]
 
-    async def work(self, connection: Connection) -> None:
+    async def hold(self, connection: Connection) -> None:
         await lease.check(connection, self._fence)
         loop, may_go_on = asyncio.get_running_loop(), asyncio.Event()
         self.go_on = lambda: loop.call_soon_threadsafe(may_go_on.set)
         self._token.run_sync_soon(self.has_checked.set)
         await may_go_on.wait()
+
+    async def work(self, connection: Connection) -> None:
+        await self.hold(connection)
         await connection.execute("INSERT INTO paused_jobs VALUES ('written', 'by one', now())")
 
 
@@ -183,3 +188,32 @@ async def test_a_write_under_way_ends_before_the_lease_changes_hands(database: D
         assert order == []
         held.go_on()
     assert sorted(order) == ["taken over", "written"]
+
+
+async def test_a_renewal_does_not_wait_for_a_write_under_way(database: Database) -> None:
+    """Such as one that waits for a lock of somebody else, for longer than the lease lasts."""
+    await claim(database, "one")
+    held = HeldCheck(1)
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(database.run, held.hold)
+        await held.has_checked.wait()
+        assert await database.run(lease.renew, 1, TTL_S) == 1
+        held.go_on()
+
+
+async def test_a_lease_of_an_older_program_is_brought_up_to_date(database_dsn: str) -> None:
+    async with aio.open_bridge(), open_database(database_dsn, DatabaseSettings()) as fresh:
+        await rows.execute(
+            fresh,
+            "CREATE TABLE daemon_lease (id integer PRIMARY KEY CHECK (id = 1), fence bigint NOT NULL, "
+            "owner text NOT NULL, expires_at timestamptz NOT NULL)",
+        )
+        assert await fresh.run(lease.claim, "one", TTL_S) == 1
+        for _ in range(2):
+            await fresh.run(lease.prepare)
+        held = HeldCheck(1)
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(fresh.run, held.hold)
+            await held.has_checked.wait()
+            assert await fresh.run(lease.renew, 1, TTL_S) == 1
+            held.go_on()

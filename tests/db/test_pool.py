@@ -164,6 +164,7 @@ async def test_moments_come_back_aware_and_in_utc(notes: Database) -> None:
         ("application_name", "orchestrator"),
         ("timezone", "UTC"),
         ("statement_timeout", "30s"),
+        ("lock_timeout", "10s"),
         ("idle_in_transaction_session_timeout", "10s"),
     ],
 )

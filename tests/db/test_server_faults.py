@@ -2,7 +2,7 @@
 
 import signal
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import suppress
+from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 
 import asyncpg
@@ -214,6 +214,85 @@ async def test_a_ping_does_not_wait_as_long_as_a_statement_may_take(
             await database.ping()
 
 
+@pytest.mark.parametrize("is_under_way", [False, True], ids=["idle", "under_way"])
+async def test_a_connection_whose_packets_get_lost_is_given_up_long_before_its_statement_would_be(
+    server: Server, is_under_way: bool
+) -> None:
+    """No reset, no refusal: the way to the server is cut, before or while it works for us."""
+    settings = DatabaseSettings(statement_timeout_s=VERY_LONG_S)
+    async with open_wire(server) as wire, open_database(wire.dsn, settings) as database:
+        await warm_up(database, 1)
+
+        async def ask() -> None:
+            lost = pytest.raises(DatabaseUnavailableError, match="the connection to the database was lost")
+            with trio.fail_after(PATIENCE_S), lost:
+                await database.run(sleep_for_ever)
+
+        async with trio.open_nursery() as nursery:
+            if is_under_way:
+                nursery.start_soon(ask)
+                await is_asleep(server)
+                assert wire.lose_packets() == 1
+            else:
+                assert wire.lose_packets() == 1
+                nursery.start_soon(ask)
+        assert await database.run(count_notes) == 0
+
+
+async def sleep_for_ever(connection: Connection) -> None:
+    await connection.execute("SELECT pg_sleep(3600)")
+
+
+async def is_asleep(server: Server) -> None:
+    """Until a session of ours sleeps."""
+    asleep = "SELECT count(*) FROM pg_stat_activity WHERE wait_event = 'PgSleep'"
+    with trio.fail_after(PATIENCE_S):
+        while await server.do(asleep) == 0:
+            await trio.sleep(0.01)
+
+
+# ── locks ───────────────────────────────────────────────────────────────────────────────────────
+
+
+async def test_a_statement_does_not_wait_for_a_lock_as_long_as_it_may_take_and_names_who_has_it(
+    server: Server,
+) -> None:
+    """An operator's transaction that was left open."""
+    async with (
+        operators_lock(server) as operator,
+        open_database(server.dsn, DatabaseSettings(statement_timeout_s=6, slow_s=0.1)) as database,
+        trio.open_nursery() as nursery,
+    ):
+        nursery.start_soon(database.watch_locks)
+        with trio.fail_after(PATIENCE_S), pytest.raises(DatabaseUnavailableError) as caught:
+            await database.run(_note, 1)
+        nursery.cancel_scope.cancel()
+    pid = operator.get_server_pid()
+    assert f"a lock could not be had in time: pid {pid} (psql of orchestrator, idle in tra" in str(
+        caught.value
+    )
+    assert f"pg_terminate_backend({pid})" in caught.value.remedy
+
+
+@asynccontextmanager
+async def operators_lock(server: Server) -> AsyncIterator["asyncpg.Connection[asyncpg.Record]"]:
+    """A transaction on `notes` that stays open."""
+
+    async def begin() -> "asyncpg.Connection[asyncpg.Record]":
+        connection: asyncpg.Connection[asyncpg.Record] = await asyncpg.connect(
+            server.dsn, server_settings={"application_name": "psql"}
+        )
+        await connection.execute("BEGIN; LOCK TABLE notes")
+        return connection
+
+    operator = await aio.call(begin)
+    try:
+        yield operator
+    finally:
+        with trio.CancelScope(shield=True):
+            await aio.call(operator.close)
+
+
 # ── a standby ───────────────────────────────────────────────────────────────────────────────────
 
 
@@ -339,6 +418,30 @@ async def test_the_keeper_of_the_lease_outlives_whatever_keeps_it_from_the_datab
         await server.do("ALTER ROLE orchestrator LOGIN", user="another")
         await is_renewed(server, fence)
         nursery.cancel_scope.cancel()
+
+
+async def test_the_lease_is_renewed_while_jobs_use_up_every_connection_and_hold_its_row(
+    server: Server,
+) -> None:
+    """As when an operator's lock holds them all up."""
+    settings = DatabaseSettings(pool_size=2, statement_timeout_s=VERY_LONG_S)
+
+    async def write(connection: Connection) -> None:
+        await lease.check(connection, fence.number)
+        await _note(connection, 1)
+
+    async with open_database(server.dsn, settings) as database, operators_lock(server):
+        await database.run(lease.prepare)
+        async with open_fence(database, "one", 2.0) as fence, trio.open_nursery() as nursery:
+            for _ in range(settings.pool_size + 1):
+                nursery.start_soon(database.run, write)
+            with trio.fail_after(PATIENCE_S):
+                while database.statistics().waiting == 0:
+                    await trio.sleep(0.01)
+            nursery.start_soon(fence.keep, database)
+            for _ in range(3):
+                await is_renewed(server, fence)
+            nursery.cancel_scope.cancel()
 
 
 async def test_a_database_that_falls_back_to_an_older_state_is_not_worked_on(
