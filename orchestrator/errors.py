@@ -226,6 +226,94 @@ class LeaseEndedError(OrchestratorError):
 
 class VisitNotAllowedError(OrchestratorError):
     """A run asked for a context that its job has not declared, or for a second one at a time: a fault of
+# ── language model ──────────────────────────────────────────────────────────────────────────────
+
+
+class ModelFailure(StrEnum):
+    """What a failure of the language model means (A3.1)."""
+
+    PERMANENT = "permanent"
+    """It says no and will go on so: a bad key, a model that it does not have."""
+    BUDGET = "budget"
+    """Nothing is left to spend with whoever runs it."""
+    RATE_LIMIT = "rate_limit"
+    """It asks for patience."""
+    NETWORK = "network"
+    """It can't be reached, or the answer did not come in time."""
+    SERVER = "server"
+    """It fails by itself, or gives no answer that can be read."""
+
+
+class LanguageModelError(OrchestratorError):
+    """The language model gave no text. `retry_in_s` is the endpoint's own figure, or None."""
+
+    kind: ClassVar[ModelFailure]
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        remedy: str = "",
+        may_have_cost: bool = False,
+        retry_in_s: float | None = None,
+    ) -> None:
+        """`may_have_cost`: the question may have been answered, and so has to be paid for."""
+        super().__init__(message, remedy=remedy)
+        self.may_have_cost = may_have_cost
+        self.retry_in_s = retry_in_s
+
+
+class ModelRefusedError(LanguageModelError):
+    """The endpoint refuses us for good: a bad key, an unknown model, a question that it does not take."""
+
+    kind = ModelFailure.PERMANENT
+
+
+class ModelQuotaError(LanguageModelError):
+    """Nothing is left to spend with the provider."""
+
+    kind = ModelFailure.BUDGET
+    failure = Failure.BUDGET
+
+
+class ModelRateLimitedError(LanguageModelError):
+    """The endpoint asks for patience."""
+
+    kind = ModelFailure.RATE_LIMIT
+    failure = Failure.TRANSIENT
+
+
+class ModelUnreachableError(LanguageModelError):
+    """No connection, or no whole answer in time."""
+
+    kind = ModelFailure.NETWORK
+    failure = Failure.TRANSIENT
+
+
+class ModelBrokenError(LanguageModelError):
+    """The endpoint fails, or its answer is none that can be used."""
+
+    kind = ModelFailure.SERVER
+    failure = Failure.TRANSIENT
+
+
+class ModelRestsError(OrchestratorError):
+    """The language model is not asked for a while, after what it said last; `retry_in_s` says how long."""
+
+    failure = Failure.TRANSIENT
+    costs_attempt = False
+
+    def __init__(self, message: str, *, retry_in_s: float, remedy: str = "") -> None:
+        super().__init__(message, remedy=remedy)
+        self.retry_in_s = retry_in_s
+
+
+class BudgetSpentError(OrchestratorError):
+    """What may be spent on the language model today does not reach for the call."""
+
+    failure = Failure.BUDGET
+
+
     the job."""
 
 

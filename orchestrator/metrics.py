@@ -17,6 +17,7 @@ from prometheus_client import (
     generate_latest,
 )
 
+from orchestrator.errors import ModelFailure
 from orchestrator.model import Ending, Mode, PostState
 
 M = TypeVar("M", Gauge, Counter, Histogram)
@@ -28,6 +29,10 @@ MEMORY_PARTS = ("daemon", "driver", "browser", "renderers", "database")
 MEMORY_LIMITS = ("warning", "critical")
 MEMORY_STEPS = ("none", "paused", "closed", "swept", "refused")
 CLOSED_HOW = ("idle", "cut_off")
+MODEL_OUTCOMES = ("done", "unknown", *ModelFailure)
+MODEL_OPERATIONS = ("draft", "pool")
+BUDGET_TIERS = ("ample", "fair", "tight", "low", "last")
+CACHE_DROPPED = ("too_large", "unreadable", "full")
 
 WAIT_BUCKETS_S = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 20, 30, 45, 60)
 RUN_BUCKETS_S = (0.01, 0.05, 0.1, 0.5, 1, 2.5, 5, 10, 30, 60, 120, 300, 600, 1800)
@@ -72,6 +77,18 @@ class Metrics:
         )
         self.contexts_closed = self._counter(
             "memory_contexts_closed_total", "Contexts closed for what they weighed.", how=CLOSED_HOW
+        )
+        self.model_calls = self._counter(
+            "language_model_calls_total", "Calls of the language model.", outcome=MODEL_OUTCOMES
+        )
+        self.budget_spent = self._counter(
+            "budget_spent_total",
+            "Spent on the language model, in the currency of its prices.",
+            operation=MODEL_OPERATIONS,
+        )
+        self.budget_left = self._gauge("budget_left_ratio", "What is left of the day's budget, from 0 to 1.")
+        self.budget_tier = self._gauge(
+            "budget_tier", "1 for the tier that the budget is in.", tier=BUDGET_TIERS
         )
         self.check_up = self._gauge("check_up", "1 while the check holds.", check=())
         self.check_seconds = self._histogram("check_seconds", "Duration of checks.", WAIT_BUCKETS_S, check=())
@@ -169,6 +186,12 @@ class Metrics:
             Histogram(f"orchestrator_{name}", text, list(labels), buckets=buckets, registry=self.registry),
             labels,
         )
+
+    def show_budget(self, left: float, tier: str) -> None:
+        """What is left of the day's budget, from 0 to 1, and the tier that this makes."""
+        self.budget_left.set(left)
+        for name in BUDGET_TIERS:
+            self.budget_tier.labels(tier=name).set(name == tier)
 
 
 def _at_zero(metric: M, labels: dict[str, Iterable[str]]) -> M:
