@@ -229,6 +229,7 @@ class _Daemon:
             trio.open_nursery() as keepers,
         ):
             keepers.start_soon(fence.keep, database)
+            keepers.start_soon(database.watch_locks)
             self._note("")
             with self._step("migrations"):
                 await migrate(database)
