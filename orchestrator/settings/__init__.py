@@ -35,7 +35,6 @@ from orchestrator.settings.accounts_file import read_accounts
 from orchestrator.settings.address import shown_address
 from orchestrator.settings.analysis import AnalysisSettings
 from orchestrator.settings.base import Seconds, Section, read_secret
-from orchestrator.settings.cache import CACHE, CacheSettings
 from orchestrator.settings.llm import LANGUAGE_MODEL, LanguageModelSettings
 from orchestrator.settings.sources import Layer, Route, merge_all, read_toml, read_variables
 from orchestrator.settings.words import (
@@ -612,8 +611,7 @@ def party_names(settings: Settings) -> list[str]:
     """The outside parties that have a breaker, by its name."""
     sites = {SITE_PREFIX + account.site for account in settings.accounts}
     model = {LANGUAGE_MODEL} if settings.language_model.base_url is not None else set()
-    cache = {CACHE} if settings.cache.url is not None else set()
-    return sorted(sites | cache | model | {ALERTS_PREFIX + name for name in settings.alerts.destinations})
+    return sorted(sites | model | {ALERTS_PREFIX + name for name in settings.alerts.destinations})
 
 
 def _is_on(settings: Settings, job: str) -> bool:
