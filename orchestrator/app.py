@@ -348,6 +348,7 @@ class _Daemon:
     ) -> Supervisor:
         house, settings = self.house, self._settings
         house.accounts = tuple(accounts)
+        house.site_of = {name: account.settings.site for name, account in accounts.items()}
         house.fence, house.settle_s = fence, settings.posting.settle_s
         house.is_reference = partial(_is_reference, accounts)
         house.scopes = tuple(sorted({account.settings.site for account in accounts.values()}))

@@ -416,6 +416,18 @@ def resolve(
 
 
 @ctl.command()
+def insights(
+    context: typer.Context,
+    account: Annotated[str | None, typer.Option(metavar="NAME", help="With what holds for it.")] = None,
+    is_json: Json = False,
+) -> None:
+    """What works: which formats, openings, lengths, hours and topics do better, and by how much."""
+    from orchestrator.terminal.insights import render_insights
+
+    _show(context.obj, "insights", render_insights, is_json, account=account)
+
+
+@ctl.command()
 def alerts(context: typer.Context, is_json: Json = False) -> None:
     """What people outside are told of: since when, and whether each destination knows."""
     from orchestrator.terminal.alerts import render_alerts

@@ -7,7 +7,7 @@ from typing import Any
 from orchestrator.actors.actor import Actor, ActorState
 from orchestrator.actors.supervisor import Supervisor
 from orchestrator.breakers import Order
-from orchestrator.control import posts
+from orchestrator.control import insights, posts
 from orchestrator.control.peers import Caller, Level
 from orchestrator.control.server import Verb
 from orchestrator.db import breakers as kept_orders
@@ -39,6 +39,7 @@ def verbs_of(house: House, drain: Callable[[str], None]) -> Mapping[str, Verb]:
         Verb("posts", Level.VIEW, desk.posts, {"state": str, "account": str, "limit": int}),
         Verb("post", Level.VIEW, desk.post, {"post": int}, required=frozenset({"post"})),
         Verb("resolve", Level.OPERATE, desk.resolve, _DECISION, required=frozenset({"post", "decision"})),
+        Verb("insights", Level.VIEW, desk.insights, {"account": str}),
         Verb("alerts", Level.VIEW, desk.alerts),
         Verb("breakers", Level.VIEW, desk.breakers),
         Verb("breaker", Level.OPERATE, desk.breaker, breaker, required=frozenset(breaker)),
@@ -87,6 +88,9 @@ class _Desk:
 
     async def resolve(self, caller: Caller, args: Args) -> Args:
         return await posts.resolve(self._house, name_of(caller), args)
+
+    async def insights(self, _caller: Caller, args: Args) -> Args:
+        return await insights.told(self._house, args)
 
     async def alerts(self, _caller: Caller, _args: Args) -> Args:
         alerts = self._house.alerts

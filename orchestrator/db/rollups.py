@@ -172,3 +172,20 @@ async def sums(connection: Connection, accounts: Sequence[str], since: date) -> 
         MAX_VALUES * len(accounts),
     )
     return [Sum(**row) for row in rows]
+
+
+async def totals(connection: Connection, accounts: Sequence[str], since: date) -> list[Sum]:
+    """The same of all `accounts` together, those with the most posts first."""
+    rows = await connection.fetch(
+        """
+        SELECT '' AS account, dimension, value, sum(posts)::bigint AS posts, sum(likes)::bigint AS likes,
+               sum(replies)::bigint AS replies, sum(views)::bigint AS views,
+               sum(score) AS score, sum(squares) AS squares
+        FROM rollups WHERE account = ANY ($1) AND day >= $2
+        GROUP BY dimension, value ORDER BY posts DESC, dimension, value LIMIT $3
+        """,
+        list(accounts),
+        since,
+        MAX_VALUES,
+    )
+    return [Sum(**row) for row in rows]

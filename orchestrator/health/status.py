@@ -5,7 +5,7 @@ The control socket and the live view show this one document. Its keys are listed
 """
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
@@ -68,6 +68,8 @@ class House:
     """The sites whose audiences are learned."""
     accounts: tuple[str, ...] = ()
     """The accounts that are posted for."""
+    site_of: Mapping[str, str] = field(default_factory=dict)
+    """The site of each of them."""
     fence: Fence | None = None
     """By what right this daemon changes posts."""
     settle_s: float = 0.0

@@ -68,6 +68,7 @@ def test_each_verb_asks_for_the_level_that_its_effect_needs() -> None:
         "posts": Level.VIEW,
         "post": Level.VIEW,
         "resolve": Level.OPERATE,
+        "insights": Level.VIEW,
         "alerts": Level.VIEW,
         "breakers": Level.VIEW,
         "breaker": Level.OPERATE,

@@ -1,0 +1,70 @@
+"""What may be asked of past posts on the control socket: what works, and the sums that this rests on."""
+
+from datetime import timedelta
+from typing import Any
+
+from orchestrator.db import findings, rollups
+from orchestrator.db.findings import Standing
+from orchestrator.db.rollups import Sum
+from orchestrator.errors import ControlError
+from orchestrator.health.problems import iso
+from orchestrator.health.status import House
+
+LIMIT = 100
+"""Findings that are told, the largest effect first."""
+DAYS = 28
+"""Sums are those of the posts of so many days."""
+
+Args = dict[str, Any]
+
+
+async def told(house: House, args: Args) -> Args:
+    """What holds, for all accounts or for one. Raises ControlError and DatabaseError."""
+    account: str | None = args.get("account")
+    if account is not None and account not in house.site_of:
+        known = ", ".join(house.site_of) or "none, the settings have no account"
+        raise ControlError(f"there is no account {account}", remedy=f"Accounts: {known}")
+    if house.database is None or house.supervisor is None:
+        raise ControlError("the daemon is still starting", remedy="See: orchestrator ctl status")
+    now = house.clock.now()
+    since = (now - timedelta(days=DAYS)).date()
+    sites = sorted(set(house.site_of.values())) if account is None else [house.site_of[account]]
+    found = await house.database.run(findings.standing, sites, account, LIMIT)
+    of = list(house.site_of) if account is None else [account]
+    sums = await house.database.run(rollups.totals, of, since)
+    return {
+        "account": account,
+        "findings": [_finding(one) for one in found],
+        "sums": [_sum(one) for one in sums],
+        "days": DAYS,
+        "now": iso(now),
+    }
+
+
+def _finding(standing: Standing) -> Args:
+    found = standing.finding
+    return {
+        "kind": found.kind,
+        "site": found.site,
+        "account": found.account or None,
+        "subject": found.subject,
+        "statement": found.statement,
+        "effect": found.effect,
+        "low": found.low,
+        "high": found.high,
+        "posts": found.posts,
+        "since": iso(standing.since),
+        "looked_at": iso(standing.looked_at),
+    }
+
+
+def _sum(one: Sum) -> Args:
+    return {
+        "dimension": one.dimension,
+        "value": one.value,
+        "posts": one.posts,
+        "score": one.score / one.posts,
+        "likes": one.likes,
+        "replies": one.replies,
+        "views": one.views,
+    }
