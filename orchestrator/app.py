@@ -49,10 +49,12 @@ from orchestrator.health.status import House, read_problems
 from orchestrator.jobs import OwnJob, alert_delivery, reconciliation
 from orchestrator.jobs.alert_delivery import AlertTools
 from orchestrator.jobs.tools import Account, Tools
+from orchestrator.llm.model import Books, open_model
 from orchestrator.metrics import Metrics
 from orchestrator.model import CheckResult, Ending, Outcome
 from orchestrator.retry import RetryRule
 from orchestrator.settings import Settings
+from orchestrator.settings.llm import LANGUAGE_MODEL
 from orchestrator.sites.breakers import site_parties
 from orchestrator.sites.session import look_at_site, open_site
 from orchestrator.web.api import make_app
@@ -226,6 +228,7 @@ class _Daemon:
         ttl_s = settings.database.lease_ttl_s
         async with (
             open_fence(database, self._owner, ttl_s, self._note) as fence,
+            self._open_model(database, fence),
             trio.open_nursery() as keepers,
         ):
             keepers.start_soon(fence.keep, database)
@@ -343,6 +346,20 @@ class _Daemon:
             finally:
                 self.house.database = self._sessions.database = None
 
+    @asynccontextmanager
+    async def _open_model(self, database: Database, fence: Fence) -> AsyncIterator[None]:
+        """The language model, if the settings name one."""
+
+        def running() -> list[str]:
+            return self.house.supervisor.running if self.house.supervisor is not None else []
+
+        books = Books(database, fence, self.house.clock)
+        async with open_model(self._settings, books, self._breakers, self._metrics, running) as model:
+            self.house.model = model
+            if model is not None:
+                self.house.checks.add(Check(f"{LANGUAGE_MODEL}_account", model.look, is_critical=False))
+            yield
+
     async def _make_supervisor(
         self, database: Database, fence: Fence, accounts: Mapping[str, Account]
     ) -> Supervisor:
@@ -368,6 +385,7 @@ class _Daemon:
             wake=self._wake,
         )
         await tools.recall_patience()
+            model=house.model,
         await tools.expect_posts()
         surroundings = Surroundings(
             clock=house.clock,

@@ -20,7 +20,7 @@ from orchestrator.breakers import Breakers
 from orchestrator.clock import Clock
 from orchestrator.crash import Step
 from orchestrator.db import breakers as kept_orders
-from orchestrator.db import doubts, runs
+from orchestrator.db import doubts, runs, spending
 from orchestrator.db.embedded import open_embedded
 from orchestrator.db.fence import Fence
 from orchestrator.db.pool import Database, open_database
@@ -112,12 +112,14 @@ async def settle_the_past(database: Database, fence: Fence, now: datetime) -> bo
     with crash.around(Step.SETTLE_PAST):
         interrupted = await database.run(runs.interrupt_orphans, fence.number, now)
         recovered = await database.run(doubts.recover, Stamp(fence.number, now))
-    if interrupted or recovered.requeued or recovered.ambiguous:
+        spent = await database.run(spending.settle_orphans, fence.number, now)
+    if interrupted or recovered.requeued or recovered.ambiguous or spent:
         log.warning(
             "settled_the_past",
             runs_interrupted=interrupted,
             posts_requeued=recovered.requeued,
             posts_ambiguous=recovered.ambiguous,
+            model_calls_counted_as_spent=spent,
         )
     return recovered.ambiguous > 0
 

@@ -28,6 +28,7 @@ from orchestrator.health.checks import Checks
 from orchestrator.health.memory import MemoryView
 from orchestrator.health.modes import DATABASE, Modes
 from orchestrator.health.problems import iso
+from orchestrator.llm.model import LanguageModel
 from orchestrator.model import CheckState, Mode, Post
 from orchestrator.snapshot import Snapshot
 
@@ -61,6 +62,8 @@ class House:
     modes: Modes
     allocator: Allocator
     database: Database | None = None
+    model: LanguageModel | None = None
+    """None, too, where the settings name none."""
     supervisor: Supervisor | None = None
     breakers: Breakers | None = None
     alerts: Desk | None = None

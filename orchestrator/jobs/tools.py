@@ -31,6 +31,7 @@ from orchestrator.errors import (
 )
 from orchestrator.jobs.refusals import Refusals
 from orchestrator.metrics import Metrics
+from orchestrator.llm.model import LanguageModel
 from orchestrator.model import PostMetrics, Timeline
 from orchestrator.settings import AccountSettings, Settings
 from orchestrator.sites.answers import MAX_RETRY_IN_S
@@ -125,6 +126,8 @@ class Tools:
 
         VisitNotAllowedError for a job that has not declared `uses_browser`, and for a visit inside another of
         the same job.
+    model: LanguageModel | None = None
+    """None: the settings name none."""
         """
         self._check_right(run)
         self.refusals.check(account.name)

@@ -213,14 +213,11 @@ async def open_model(
 ) -> AsyncIterator[LanguageModel | None]:
     """The language model of the settings, with its breaker; None where there is none.
 
-    Calls that an earlier daemon left open are settled. Raises SettingsError for a key that can't be read.
+    Raises SettingsError for a key that can't be read.
     """
     if settings.language_model.base_url is None:
         yield None
         return
-    lost = await books.database.run(spending.settle_orphans, books.fence.number, books.clock.now())
-    if lost:
-        log.warning("calls_counted_as_spent", calls=lost, why="an earlier daemon did not see their end")
     async with open_client(settings.language_model) as client:
         breakers.add(party(settings, client.probe))
         yield LanguageModel(settings.language_model, client, books, breakers, metrics, running)

@@ -11,6 +11,7 @@ import pytest
 import trio
 from structlog.testing import capture_logs
 
+from orchestrator import wiring
 from orchestrator.breaker import BreakerState
 from orchestrator.breakers import Breakers
 from orchestrator.db import spending
@@ -68,7 +69,9 @@ class Stage:
         section = self.llm.settings(daily_budget=budget, **changes)
         settings = settings_for(language_model=section, breakers={"failures": 2})
         self.breakers = Breakers(rng=Random(1), metrics=self.metrics, on_change=lambda *_args: None)
-        books = Books(self.database, await new_fence(self.database), self.moment.clock())
+        fence = await new_fence(self.database)
+        await wiring.settle_the_past(self.database, fence, self.moment.now)
+        books = Books(self.database, fence, self.moment.clock())
         async with open_model(settings, books, self.breakers, self.metrics, lambda: self.running) as model:
             assert model is not None
             yield model
