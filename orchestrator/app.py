@@ -383,9 +383,9 @@ class _Daemon:
             breakers=self._breakers,
             metrics=self._metrics,
             wake=self._wake,
+            model=house.model,
         )
         await tools.recall_patience()
-            model=house.model,
         await tools.expect_posts()
         surroundings = Surroundings(
             clock=house.clock,

@@ -62,11 +62,11 @@ class House:
     modes: Modes
     allocator: Allocator
     database: Database | None = None
-    model: LanguageModel | None = None
-    """None, too, where the settings name none."""
     supervisor: Supervisor | None = None
     breakers: Breakers | None = None
     alerts: Desk | None = None
+    model: LanguageModel | None = None
+    """None, too, where the settings name none."""
     scopes: tuple[str, ...] = ()
     """The sites whose audiences are learned."""
     accounts: tuple[str, ...] = ()

@@ -30,8 +30,8 @@ from orchestrator.errors import (
     VisitNotAllowedError,
 )
 from orchestrator.jobs.refusals import Refusals
-from orchestrator.metrics import Metrics
 from orchestrator.llm.model import LanguageModel
+from orchestrator.metrics import Metrics
 from orchestrator.model import PostMetrics, Timeline
 from orchestrator.settings import AccountSettings, Settings
 from orchestrator.sites.answers import MAX_RETRY_IN_S
@@ -108,6 +108,8 @@ class Tools:
     metrics: Metrics
     wake: Callable[[str, str], None]
     """`wake(job, reason)` makes another job run soon."""
+    model: LanguageModel | None = None
+    """None: the settings name none."""
     refusals: Refusals = field(default_factory=Refusals)
     patience: dict[str, datetime] = field(default_factory=dict)
     """By account, until when its site does not want to be asked (429 with a time)."""
@@ -126,8 +128,6 @@ class Tools:
 
         VisitNotAllowedError for a job that has not declared `uses_browser`, and for a visit inside another of
         the same job.
-    model: LanguageModel | None = None
-    """None: the settings name none."""
         """
         self._check_right(run)
         self.refusals.check(account.name)
