@@ -57,9 +57,13 @@ class Server:
     def dsn(self) -> str:
         return f"postgresql://orchestrator@127.0.0.1:{self.port}/postgres?sslmode=disable"
 
+    @property
+    def is_running(self) -> bool:
+        return self.process is not None and self.process.poll() is None
+
     async def start(self, **settings: str) -> None:
         """Start it and wait until it answers; as a standby when it was made as one."""
-        assert self.process is None
+        assert not self.is_running
         options = [f"--{name}={value}" for name, value in {**SETTINGS, **settings}.items()]
         command = ["-D", str(self.data), "-p", str(self.port), *options]
         with self._log() as output:
@@ -153,7 +157,7 @@ async def ended(server: Server) -> AsyncIterator[Server]:
     try:
         yield server
     finally:
-        if server.process is not None and server.process.poll() is None:
+        if server.is_running:
             server.thaw()
             with trio.CancelScope(shield=True):
                 await server.end(signal.SIGQUIT)

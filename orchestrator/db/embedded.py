@@ -58,7 +58,7 @@ START_TIMEOUT_S = 120.0
 CONNECT_TIMEOUT_S = 5.0
 FIRST_PAUSE_S, LONGEST_PAUSE_S = 0.005, 0.1
 """Between two tries to connect to a server that starts."""
-RESTART_PAUSE_S, LONGEST_RESTART_PAUSE_S = 0.1, 10.0
+RESTART_PAUSE_S, LONGEST_RESTART_PAUSE_S = 0.1, 5.0
 STEADY_S = 60.0
 """A server that ran for so long is restarted without delay when it dies."""
 

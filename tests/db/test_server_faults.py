@@ -15,6 +15,7 @@ from orchestrator.db.fence import Fence, open_fence
 from orchestrator.db.pool import Connection, Database, open_database
 from orchestrator.errors import DatabaseReplacedError, DatabaseUnavailableError, FenceLostError
 from orchestrator.settings import DatabaseSettings
+from tests.disk import CAN_MOUNT, full, small_disk
 from tests.servers import Server, Wire, ended, free_port, open_server, open_wire
 
 pytestmark = pytest.mark.timeout(180)
@@ -23,6 +24,8 @@ PATIENCE_S = 90.0
 """A limit for faults, not a figure: the machine may be busy."""
 VERY_LONG_S = 3600.0
 WRITERS = 4
+DISK_MIB = 100
+"""A new server takes half of it."""
 
 Fault = Callable[[Server, Wire], Awaitable[None]]
 
@@ -364,6 +367,69 @@ async def _fill(dsn: str) -> "list[asyncpg.Connection[asyncpg.Record]]":
 async def _leave(crowd: "list[asyncpg.Connection[asyncpg.Record]]") -> None:
     for connection in crowd:
         await connection.close()
+
+
+# ── a full disk ─────────────────────────────────────────────────────────────────────────────────
+
+
+needs_a_small_disk = pytest.mark.skipif(not CAN_MOUNT, reason="only root can mount a small disk")
+
+
+@pytest.fixture
+async def cramped(state_dir: Path) -> AsyncIterator[tuple[Server, Path]]:
+    """A server with one empty table, and the small disk that it is alone on."""
+    with small_disk(state_dir / "disk", DISK_MIB) as disk:
+        async with aio.open_bridge(), open_server(disk) as running:
+            await running.do("CREATE TABLE notes (id bigint PRIMARY KEY)")
+            yield running, disk
+
+
+@needs_a_small_disk
+async def test_a_full_disk_is_said_loses_nothing_and_is_written_to_as_soon_as_there_is_room(
+    cramped: tuple[Server, Path],
+) -> None:
+    server, disk = cramped
+    async with open_database(server.dsn, DatabaseSettings()) as database:
+        writers = Writers(database)
+        async with trio.open_nursery() as nursery:
+            for _ in range(WRITERS):
+                nursery.start_soon(writers.write)
+            await writers.wait_for_more()
+            with full(disk):
+                await until_it_raises(database.ping, "the database's disk is full")
+                with pytest.raises(DatabaseUnavailableError, match="disk is full") as caught:
+                    await database.ping()
+                assert "Free some space" in caught.value.remedy
+            await until_it_works(database.ping)
+            await writers.wait_for_more()
+            nursery.cancel_scope.cancel()
+        assert writers.acknowledged <= await database.run(_notes)
+        assert writers.failed
+        assert database.statistics().connections_lost == 0
+
+
+@needs_a_small_disk
+async def test_a_server_that_ends_for_want_of_room_for_its_log_loses_nothing(
+    cramped: tuple[Server, Path],
+) -> None:
+    """It can't be had again before there is room; then somebody starts it, as an init system does."""
+    server, disk = cramped
+    async with open_database(server.dsn, DatabaseSettings()) as database:
+        writers = Writers(database)
+        async with trio.open_nursery() as nursery:
+            for _ in range(WRITERS):
+                nursery.start_soon(writers.write)
+            await writers.wait_for_more()
+            with full(disk):
+                with trio.fail_after(PATIENCE_S):
+                    while server.is_running:
+                        with suppress(asyncpg.PostgresError, OSError):  # it panics in the middle of it
+                            await server.do("SELECT pg_switch_wal()")
+                await until_it_raises(database.ping, "reached")
+            await server.start()
+            await writers.wait_for_more()
+            nursery.cancel_scope.cancel()
+        assert writers.acknowledged <= await database.run(_notes)
 
 
 # ── the lease ───────────────────────────────────────────────────────────────────────────────────

@@ -1,4 +1,4 @@
-"""The real program on a server of its own, which is stopped, killed, frozen, demoted and replaced."""
+"""The real program on a server of its own, which is stopped, killed, frozen, demoted, filled and replaced."""
 
 import signal
 from collections.abc import AsyncIterator
@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from orchestrator import aio
+from tests.disk import CAN_MOUNT, full, small_disk
 from tests.integration.daemon import (
     Daemon,
     Document,
@@ -19,6 +20,8 @@ from tests.servers import Server, open_server
 
 pytestmark = pytest.mark.timeout(600)
 
+DISK_MIB = 100
+"""A new server takes half of it."""
 RARELY_S = 20 * 86_400.0
 """In shown seconds: not within the test."""
 
@@ -27,7 +30,7 @@ RARELY_S = 20 * 86_400.0
 async def daemon_on_a_server(state_dir: Path, **more: str) -> AsyncIterator[tuple[Daemon, Server]]:
     servers, own = state_dir / "servers", state_dir / "daemon"  # what is below `own` is killed at its end
     for directory in (servers, own):
-        directory.mkdir()
+        directory.mkdir(exist_ok=True)
     async with aio.open_bridge(), open_server(servers) as server:
         environment = {"ORCHESTRATOR_DATABASE__DSN": server.dsn, **more}
         async with running(own, environment=environment) as daemon:
@@ -83,6 +86,17 @@ async def test_without_its_database_it_is_degraded_and_goes_on_by_itself_and_not
         await server.do("SELECT pg_reload_conf()")
         await check_that_it_goes_on(daemon)
         await check_that_nothing_is_lost_or_doubled(daemon)
+
+
+@pytest.mark.skipif(not CAN_MOUNT, reason="only root can mount a small disk")
+async def test_while_the_databases_disk_is_full_it_is_degraded_and_nothing_is_lost(state_dir: Path) -> None:
+    with small_disk(state_dir / "servers", DISK_MIB) as disk:
+        async with daemon_on_a_server(state_dir) as (daemon, _server):
+            await wait_for_posts(daemon, 1)
+            with full(disk):
+                await check_that_it_says_so(daemon, "disk is full")
+            await check_that_it_goes_on(daemon)
+            await check_that_nothing_is_lost_or_doubled(daemon)
 
 
 async def wait_for_learn(daemon: Daemon, ending: str) -> None:
