@@ -201,31 +201,6 @@ class ContentError(OrchestratorError):
     """A content file is broken; the message names file, line and reason."""
 
 
-# ── allocator, actors, faces ────────────────────────────────────────────────────────────────────
-
-
-class QueueFullError(OrchestratorError):
-    """A lane's queue holds as many requests as it may."""
-
-    failure = Failure.TRANSIENT
-
-
-class WaitTooLongError(OrchestratorError):
-    """A request would wait for its slot, or has waited, longer than it may."""
-
-    failure = Failure.TRANSIENT
-    costs_attempt = False
-
-
-class LeaseEndedError(OrchestratorError):
-    """The lease ended under its holder: held too long (expired) or called back (revoked)."""
-
-    failure = Failure.TRANSIENT
-    costs_attempt = False
-
-
-class VisitNotAllowedError(OrchestratorError):
-    """A run asked for a context that its job has not declared, or for a second one at a time: a fault of
 # ── language model ──────────────────────────────────────────────────────────────────────────────
 
 
@@ -314,6 +289,31 @@ class BudgetSpentError(OrchestratorError):
     failure = Failure.BUDGET
 
 
+# ── allocator, actors, faces ────────────────────────────────────────────────────────────────────
+
+
+class QueueFullError(OrchestratorError):
+    """A lane's queue holds as many requests as it may."""
+
+    failure = Failure.TRANSIENT
+
+
+class WaitTooLongError(OrchestratorError):
+    """A request would wait for its slot, or has waited, longer than it may."""
+
+    failure = Failure.TRANSIENT
+    costs_attempt = False
+
+
+class LeaseEndedError(OrchestratorError):
+    """The lease ended under its holder: held too long (expired) or called back (revoked)."""
+
+    failure = Failure.TRANSIENT
+    costs_attempt = False
+
+
+class VisitNotAllowedError(OrchestratorError):
+    """A run asked for a context that its job has not declared, or for a second one at a time: a fault of
     the job."""
 
 
