@@ -93,23 +93,23 @@ class Metrics:
         self.check_up = self._gauge("check_up", "1 while the check holds.", check=())
         self.check_seconds = self._histogram("check_seconds", "Duration of checks.", WAIT_BUCKETS_S, check=())
         self.pool_hold = self._histogram(
-            "pool_hold_seconds", "How long a lease was held.", RUN_BUCKETS_S, job=()
+            "pool_hold_seconds", "How long a lease was held.", RUN_BUCKETS_S, job_name=()
         )
-        self.job_runs = self._counter("job_runs_total", "Runs by ending.", job=(), outcome=())
-        self.job_run = self._histogram("job_run_seconds", "Duration of runs.", RUN_BUCKETS_S, job=())
+        self.job_runs = self._counter("job_runs_total", "Runs by ending.", job_name=(), outcome=())
+        self.job_run = self._histogram("job_run_seconds", "Duration of runs.", RUN_BUCKETS_S, job_name=())
         self.job_last_success = self._gauge(
             "job_last_success_timestamp_seconds",
             "When a run was last done or had nothing to do; 0 for never.",
-            job=(),
+            job_name=(),
         )
-        self.job_paused = self._gauge("job_paused", "1 while an operator has paused the job.", job=())
+        self.job_paused = self._gauge("job_paused", "1 while an operator has paused the job.", job_name=())
         self.job_overdue = self._gauge(
-            "job_overdue", "1 while the job has not succeeded within its interval and a half.", job=()
+            "job_overdue", "1 while the job has not succeeded within its interval and a half.", job_name=()
         )
         self.job_failed = self._gauge(
-            "job_failed", "1 while the job stands still after too many crashes.", job=()
+            "job_failed", "1 while the job stands still after too many crashes.", job_name=()
         )
-        self.job_restarts = self._counter("job_restarts_total", "Restarts after a crash.", job=())
+        self.job_restarts = self._counter("job_restarts_total", "Restarts after a crash.", job_name=())
         self.db_connections = self._gauge(
             "db_pool_connections", "Database connections.", state=("used", "idle")
         )
@@ -134,15 +134,15 @@ class Metrics:
 
     def declare_job(self, job: str) -> None:
         """The series of one job."""
-        self.pool_hold.labels(job=job)
+        self.pool_hold.labels(job_name=job)
         for ending in Ending:
-            self.job_runs.labels(job=job, outcome=ending)
-        self.job_run.labels(job=job)
-        self.job_last_success.labels(job=job)
-        self.job_paused.labels(job=job)
-        self.job_overdue.labels(job=job)
-        self.job_failed.labels(job=job)
-        self.job_restarts.labels(job=job)
+            self.job_runs.labels(job_name=job, outcome=ending)
+        self.job_run.labels(job_name=job)
+        self.job_last_success.labels(job_name=job)
+        self.job_paused.labels(job_name=job)
+        self.job_overdue.labels(job_name=job)
+        self.job_failed.labels(job_name=job)
+        self.job_restarts.labels(job_name=job)
 
     def declare_check(self, check: str) -> None:
         """The series of one health check."""

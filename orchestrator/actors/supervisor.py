@@ -176,7 +176,7 @@ class Supervisor:
     async def _after_crash(self, actor: Actor, crashes: _Crashes, error: Exception) -> None:
         self._revived[actor.job.name] = trio.Event()
         crashes.add(actor, self._rule)
-        self._metrics.job_restarts.labels(job=actor.job.name).inc()
+        self._metrics.job_restarts.labels(job_name=actor.job.name).inc()
         what = f"{type(error).__name__}: {error}"
         if crashes.count > self._rule.budget:
             await self._fail(actor, crashes, what)

@@ -28,13 +28,13 @@ def lease_called_back(metrics: Metrics, lease: Lease) -> None:
 
 def lease_ended(metrics: Metrics, lease: Lease, how: LeaseEnd) -> None:
     metrics.leases.labels(lane=lease.lane.label, outcome=how).inc()
-    metrics.pool_hold.labels(job=lease.holder).observe(trio.current_time() - lease.granted_at)
+    metrics.pool_hold.labels(job_name=lease.holder).observe(trio.current_time() - lease.granted_at)
 
 
 def run_ended(metrics: Metrics, job: Job, outcome: Outcome, duration_s: float) -> None:
     """`duration_s` in real seconds."""
-    metrics.job_runs.labels(job=job.name, outcome=outcome.ending).inc()
-    metrics.job_run.labels(job=job.name).observe(duration_s)
+    metrics.job_runs.labels(job_name=job.name, outcome=outcome.ending).inc()
+    metrics.job_run.labels(job_name=job.name).observe(duration_s)
 
 
 def observe(metrics: Metrics, house: House) -> None:
@@ -50,11 +50,11 @@ def observe(metrics: Metrics, house: House) -> None:
         metrics.queue_depth.labels(lane=lane).set(waiting.count(lane))
     if house.supervisor is not None:
         for name, actor in house.supervisor.actors.items():
-            metrics.job_paused.labels(job=name).set(actor.is_paused)
-            metrics.job_overdue.labels(job=name).set(actor.overdue_s > 0)
-            metrics.job_failed.labels(job=name).set(actor.state is ActorState.FAILED)
+            metrics.job_paused.labels(job_name=name).set(actor.is_paused)
+            metrics.job_overdue.labels(job_name=name).set(actor.overdue_s > 0)
+            metrics.job_failed.labels(job_name=name).set(actor.state is ActorState.FAILED)
             if (success_at := actor.history.last_success_at) is not None:
-                metrics.job_last_success.labels(job=name).set(success_at.timestamp())
+                metrics.job_last_success.labels(job_name=name).set(success_at.timestamp())
     if house.database is not None:
         found = house.database.statistics()
         metrics.db_connections.labels(state="used").set(found.in_use)

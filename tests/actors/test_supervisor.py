@@ -25,7 +25,7 @@ def bugs(count: int) -> Work:
 
 
 def restarts(stage: Stage, job: str = "plan") -> float:
-    found = stage.metrics.registry.get_sample_value("orchestrator_job_restarts_total", {"job": job})
+    found = stage.metrics.registry.get_sample_value("orchestrator_job_restarts_total", {"job_name": job})
     assert found is not None
     return found
 
@@ -216,7 +216,7 @@ async def test_a_failure_that_was_foreseen_is_no_crash(autojump_clock: object) -
 
 
 def restarts_or_none(stage: Stage) -> float | None:
-    return stage.metrics.registry.get_sample_value("orchestrator_job_restarts_total", {"job": "plan"})
+    return stage.metrics.registry.get_sample_value("orchestrator_job_restarts_total", {"job_name": "plan"})
 
 
 # ── dependencies ────────────────────────────────────────────────────────────────────────────────

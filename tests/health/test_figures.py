@@ -33,8 +33,8 @@ async def test_a_lease_is_counted_with_its_wait_its_hold_and_its_end(autojump_cl
             nursery.start_soon(hold, allocator, job)
     assert value(metrics, "pool_wait_seconds_sum", lane="critical") == 5
     assert value(metrics, "pool_wait_seconds_count", lane="critical") == 2
-    assert value(metrics, "pool_hold_seconds_sum", job="posting") == 5
-    assert value(metrics, "pool_hold_seconds_sum", job="reply_posting") == 5
+    assert value(metrics, "pool_hold_seconds_sum", job_name="posting") == 5
+    assert value(metrics, "pool_hold_seconds_sum", job_name="reply_posting") == 5
     assert value(metrics, "leases_total", lane="critical", outcome="released") == 2
 
 
@@ -48,9 +48,9 @@ async def test_a_run_is_counted_by_its_ending_and_its_duration(autojump_clock: o
         metrics = stage.metrics
         figures.run_ended(metrics, a_job("plan"), Outcome(Ending.GIVEN_UP), 2.5)
         figures.run_ended(metrics, a_job("plan"), done(), 4)
-    assert value(metrics, "job_runs_total", job="plan", outcome="given_up") == 1
-    assert value(metrics, "job_runs_total", job="plan", outcome="done") == 1
-    assert value(metrics, "job_run_seconds_sum", job="plan") == 6.5
+    assert value(metrics, "job_runs_total", job_name="plan", outcome="given_up") == 1
+    assert value(metrics, "job_runs_total", job_name="plan", outcome="done") == 1
+    assert value(metrics, "job_run_seconds_sum", job_name="plan") == 6.5
 
 
 async def test_every_ending_of_a_run_has_a_count_of_its_own(autojump_clock: object) -> None:
@@ -58,17 +58,17 @@ async def test_every_ending_of_a_run_has_a_count_of_its_own(autojump_clock: obje
     metrics.declare_job("plan")
     for ending in Ending:
         figures.run_ended(metrics, a_job("plan"), Outcome(ending), 1)
-    assert [value(metrics, "job_runs_total", job="plan", outcome=ending) for ending in Ending] == [1] * 7
+    assert [value(metrics, "job_runs_total", job_name="plan", outcome=ending) for ending in Ending] == [1] * 7
 
 
 async def test_the_last_success_is_shown_also_when_it_was_an_earlier_daemons(autojump_clock: object) -> None:
     async with a_stage([a_job("plan")]) as stage:
         house, metrics = make_house(stage), stage.metrics
         figures.observe(metrics, house)
-        assert value(metrics, "job_last_success_timestamp_seconds", job="plan") is None
+        assert value(metrics, "job_last_success_timestamp_seconds", job_name="plan") is None
         stage.actor.history.last_success_at = NOON
         figures.observe(metrics, house)
-    assert value(metrics, "job_last_success_timestamp_seconds", job="plan") == NOON.timestamp()
+    assert value(metrics, "job_last_success_timestamp_seconds", job_name="plan") == NOON.timestamp()
 
 
 async def test_an_overdue_and_a_failed_job_are_shown_as_such(autojump_clock: object) -> None:
@@ -76,11 +76,11 @@ async def test_an_overdue_and_a_failed_job_are_shown_as_such(autojump_clock: obj
     async with a_stage(jobs, rule=RestartRule(budget=0)) as stage:
         house, metrics = make_house(stage), stage.metrics
         figures.observe(metrics, house)
-        assert value(metrics, "job_overdue", job="plan") == 0
+        assert value(metrics, "job_overdue", job_name="plan") == 0
         stage.supervisor.run_now("learn", "alice")
         await trio.sleep(1.6 * 3600)
         figures.observe(metrics, house)
-    assert value(metrics, "job_overdue", job="plan") == 1
+    assert value(metrics, "job_overdue", job_name="plan") == 1
     assert [value(metrics, "job_failed", job=job) for job in ("plan", "learn")] == [0, 1]
 
 
@@ -95,10 +95,10 @@ async def test_slots_queue_and_pauses_are_shown_as_they_are_at_the_moment(autoju
             shown = [value(metrics, "pool_slots", state=state) for state in ("free", "leased", "broken")]
             leases = [value(metrics, "pool_leases", lane=lane) for lane in ("critical", "high")]
             queue = [value(metrics, "queue_depth", lane=lane) for lane in ("critical", "background")]
-            assert value(metrics, "job_paused", job="plan") == 0
+            assert value(metrics, "job_paused", job_name="plan") == 0
             stage.supervisor.pause("plan")
             figures.observe(metrics, house)
-            assert value(metrics, "job_paused", job="plan") == 1
+            assert value(metrics, "job_paused", job_name="plan") == 1
         nursery.cancel_scope.cancel()
     assert shown == [0, 3, 0]
     assert leases == [3, 0]

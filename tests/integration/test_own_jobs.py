@@ -32,7 +32,7 @@ async def test_the_jobs_of_the_tutorial_run_visit_the_site_and_keep_what_they_re
             "SELECT figures FROM job_runs WHERE job = 'newest_likes' AND ending = 'done'"
         )
         assert run["figures"].keys() == {"read", "likes"}
-        assert 'orchestrator_job_runs_total{job="newest_likes",outcome="given_up"} 0.0' in await metrics(
+        assert 'orchestrator_job_runs_total{job_name="newest_likes",outcome="given_up"} 0.0' in await metrics(
             daemon
         )
 
