@@ -81,7 +81,7 @@ async def test_an_overdue_and_a_failed_job_are_shown_as_such(autojump_clock: obj
         await trio.sleep(1.6 * 3600)
         figures.observe(metrics, house)
     assert value(metrics, "job_overdue", job_name="plan") == 1
-    assert [value(metrics, "job_failed", job=job) for job in ("plan", "learn")] == [0, 1]
+    assert [value(metrics, "job_failed", job_name=job) for job in ("plan", "learn")] == [0, 1]
 
 
 async def test_slots_queue_and_pauses_are_shown_as_they_are_at_the_moment(autojump_clock: object) -> None:
