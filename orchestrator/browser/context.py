@@ -54,6 +54,9 @@ NUISANCE_LIMIT = 20
 """Windows, dialogs and downloads during one visit, or until the next one; more of them have no end."""
 HEAP_CHECK_VISITS = 20
 HEAP_LIMIT_BYTES = 100 * 2**20
+PAGE_VISITS = 50
+"""Playwright keeps what it knows of a page's requests while the page is open: some 20 kB a visit in this
+process and 30 kB in the driver. So a use that finds a page with more visits begins with a new one."""
 
 
 @dataclass(slots=True)
@@ -84,6 +87,8 @@ class OpenContext:
     cut_off: str = ""
     """Why it was ended while it was in use."""
     visits: int = 0
+    page_visits: int = 0
+    """Of the present page."""
     nuisances: int = 0
     heap_bytes: int = 0
     sign_in: int = 0
@@ -92,6 +97,10 @@ class OpenContext:
     seen_cookies: str = ""
     interrupt: Callable[[], None] | None = None
     """Ends the visit that is under way."""
+
+    def begin_use(self) -> None:
+        """Somebody else's turn: nothing of what the page shows is wanted any more."""
+        self.is_page_spent |= self.page_visits >= PAGE_VISITS
 
     def break_down(self) -> None:
         """Note that the context died; Playwright lets some waits go on as if nothing had happened."""
@@ -211,6 +220,7 @@ async def renew_page(opened: OpenContext) -> None:
     opened.page = await opened.context.new_page()
     _listen_to_page(opened)
     opened.is_page_spent = False
+    opened.page_visits = 0
     for other in opened.context.pages:
         if other is not opened.page:  # the old one, or a window that it opened when nobody looked any more
             await other.close()
@@ -272,6 +282,7 @@ def _is_kept(engine: Engine, effect: Effect) -> bool:
 async def _carry_out(opened: OpenContext, visit: Visit[T], effect: Effect) -> T:
     if opened.is_page_spent:
         await renew_page(opened)
+    opened.page_visits += 1
     if not visit.has_effect:
         return await _go(opened, visit)
 

@@ -126,7 +126,8 @@ class ContextPool:
         place.is_used = True
         try:
             place.is_broken = False
-            await self._ready(place, account, hosts)
+            opened = await self._ready(place, account, hosts)
+            opened.begin_use()
             try:
                 yield BrowserSession(self, place, account, hosts)
             finally:

@@ -302,6 +302,35 @@ async def test_a_context_whose_scripts_hold_too_much_memory_is_renewed(
     assert open_contexts(pool) == 0
 
 
+async def test_what_playwright_keeps_of_each_visit_does_not_add_up_in_a_context_that_stays(
+    pool: ContextPool, site: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(contexts, "PAGE_VISITS", 3)
+    objects = []
+    for _ in range(12):
+        async with pool.use(0, "ada", site.hosts) as browser:
+            await browser.visit(site.open)
+        assert pool._engine.last is not None
+        objects.append(len(pool._engine.last.playwright._impl_obj._connection._objects))
+    assert objects[0] < max(objects[:4]) == max(objects)
+    assert pool.statistics().slots[0].renewals == 0
+
+
+async def test_a_use_keeps_its_page_however_many_visits_it_makes(
+    pool: ContextPool, site: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(contexts, "PAGE_VISITS", 1)
+
+    async def look(page: Page) -> bool:
+        return bool(await page.evaluate("window.seen || !(window.seen = true)"))
+
+    async with pool.use(0, "ada", site.hosts) as browser:
+        await browser.visit(site.open)
+        assert [await browser.visit(look) for _ in range(3)] == [False, True, True]
+    async with pool.use(0, "ada", site.hosts) as browser:
+        assert await browser.visit(look) is False
+
+
 async def test_a_cancelled_opening_leaves_no_orphan(pool: ContextPool, site: Site) -> None:
     async def use(slot: int) -> None:
         async with pool.use(slot, "ada", site.hosts):
