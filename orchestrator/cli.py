@@ -21,7 +21,13 @@ from typer.core import TyperGroup
 
 import orchestrator
 from orchestrator.control.find import demo_state_dir
-from orchestrator.errors import DatabaseReplacedError, NoDaemonError, OrchestratorError, SettingsError
+from orchestrator.errors import (
+    DatabaseReplacedError,
+    DatabaseUnfitError,
+    NoDaemonError,
+    OrchestratorError,
+    SettingsError,
+)
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
@@ -101,7 +107,7 @@ def tell(error: OrchestratorError) -> int:
     """Say what went wrong, one line for each thing; returns the exit code."""
     for line in error.line().splitlines():
         print(f"error: {line}", file=sys.stderr)
-    if isinstance(error, SettingsError | DatabaseReplacedError):
+    if isinstance(error, SettingsError | DatabaseReplacedError | DatabaseUnfitError):
         return WRONG  # nothing that another start would mend
     return NO_DAEMON if isinstance(error, NoDaemonError) else FAILED
 

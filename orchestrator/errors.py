@@ -82,7 +82,11 @@ class DatabaseRefusedError(DatabaseError):
     """The database refuses us for good: wrong password, unknown database, missing rights."""
 
 
-class DatabaseTooNewError(DatabaseError):
+class DatabaseUnfitError(DatabaseError):
+    """This program can't work on the database, which is another program's, or whose server is too old."""
+
+
+class DatabaseTooNewError(DatabaseUnfitError):
     """The database was migrated by a newer version of this program."""
 
 

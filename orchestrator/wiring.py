@@ -23,6 +23,7 @@ from orchestrator.db import breakers as kept_orders
 from orchestrator.db import doubts, runs, spending
 from orchestrator.db.embedded import open_embedded
 from orchestrator.db.fence import Fence
+from orchestrator.db.migrate import check_fit
 from orchestrator.db.pool import Database, open_database
 from orchestrator.db.posts import Stamp
 from orchestrator.db.runs import StoredHistory, StoredRun
@@ -49,11 +50,13 @@ async def open_storage(settings: Settings, rng: Random) -> AsyncIterator[Databas
     """The server that the settings name, or our own, connected.
 
     A server that can't be reached is tried for `gate.database_wait_s`, then DatabaseUnavailableError is
-    raised; one that refuses us raises DatabaseRefusedError at once.
+    raised; one that refuses us raises DatabaseRefusedError at once, and one that we can't work on
+    DatabaseUnfitError.
     """
     place = _database_place(settings)
     async with _server(settings) as dsn, open_database(dsn, settings.database, place) as database:
         await _reach(database, settings, rng)
+        await check_fit(database)
         yield database
 
 

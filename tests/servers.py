@@ -140,10 +140,12 @@ class Server:
 
 
 @asynccontextmanager
-async def open_server(directory: Path, name: str = "one") -> AsyncIterator[Server]:
+async def open_server(
+    directory: Path, name: str = "one", installed: Installation | None = None
+) -> AsyncIterator[Server]:
     """A new server that runs; it is ended at the end, and so are those made from it by the caller."""
     launcher = find_launcher(server_account(directory / name))
-    installed = await usable_installation(find_installation(), directory, launcher)
+    installed = installed or await usable_installation(find_installation(), directory, launcher)
     server = Server(directory / name, free_port(), installed, launcher)
     await server.initialise()
     await server.start()

@@ -26,6 +26,7 @@ from orchestrator.errors import (
     DatabaseError,
     DatabaseTooNewError,
     DatabaseUnavailableError,
+    DatabaseUnfitError,
     MigrationChangedError,
 )
 
@@ -36,6 +37,10 @@ LOCK = 0x6F72636865737472
 MIGRATION_TIMEOUT_S = 86_400.0
 """For one migration, or for the wait until another runner has done its own."""
 
+OLDEST_SERVER = 15
+"""The oldest PostgreSQL that the tests run on."""
+TABLES_NAMED = 3
+
 _FILE_NAME = re.compile(r"(\d{4})_([a-z0-9_]+)\.sql")
 _TABLE = """
 CREATE TABLE schema_migrations (
@@ -45,6 +50,22 @@ CREATE TABLE schema_migrations (
     applied_at timestamptz NOT NULL DEFAULT now()
 )
 """
+_COLUMNS = """
+SELECT array_agg(attname::text) FROM pg_attribute
+WHERE attrelid = to_regclass('schema_migrations') AND attnum > 0 AND NOT attisdropped
+"""
+_FOREIGN_TABLES = """
+SELECT c.relname FROM pg_class AS c
+WHERE c.relnamespace = to_regnamespace(quote_ident(current_schema()))
+    AND c.relkind IN ('r', 'p', 'v', 'm', 'f')
+    AND c.relname <> 'daemon_lease'  -- ours, and there before the first migration
+    AND NOT EXISTS (
+        SELECT FROM pg_depend AS d
+        WHERE d.classid = 'pg_class'::regclass AND d.objid = c.oid AND d.deptype = 'e'  -- an extension's
+    )
+ORDER BY c.relname
+"""
+_ALONE = "Create an empty database for the daemon alone, and name that in database.dsn"
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,6 +84,16 @@ class Migration:
     @property
     def file_name(self) -> str:
         return f"{self.version:04}_{self.name}.sql"
+
+
+async def check_fit(database: Database, migrations: Traversable | None = None) -> None:
+    """Whether this program can work on the database, before anything is changed there.
+
+    Raises DatabaseUnfitError when the server is too old, or the database another program's; besides what
+    `migrate` raises for one that has other migrations.
+    """
+    known = load_migrations(migrations or importlib.resources.files("orchestrator.db") / "migrations")
+    await database.run(_check_fit, known, read_only=True)
 
 
 async def migrate(database: Database, migrations: Traversable | None = None) -> int:
@@ -104,6 +135,28 @@ def _read(file: Traversable) -> Migration:
             f"{file.name} is no name for a migration", remedy="Name it like 0007_add_topics.sql"
         )
     return Migration(int(match[1]), match[2], file.read_text(encoding="utf-8"))
+
+
+async def _check_fit(connection: Connection, known: Sequence[Migration]) -> None:
+    version = connection.get_server_version()
+    if version.major < OLDEST_SERVER:
+        raise DatabaseUnfitError(
+            f"the server is PostgreSQL {version.major}.{version.minor}, too old for this program",
+            remedy=f"Upgrade it to {OLDEST_SERVER} or newer, or leave database.dsn out: we bring a server",
+        )
+    columns = await connection.fetchval(_COLUMNS)
+    if columns is None:
+        names = [row["relname"] for row in await connection.fetch(_FOREIGN_TABLES)]
+        if names:
+            named = ", ".join(names[:TABLES_NAMED]) + (", …" if len(names) > TABLES_NAMED else "")
+            raise DatabaseUnfitError(
+                f"the database is another program's: it has tables ({named})", remedy=_ALONE
+            )
+    elif not {"version", "name", "checksum", "applied_at"}.issubset(columns):
+        what = "the database is another program's: its schema_migrations is not ours"
+        raise DatabaseUnfitError(what, remedy=_ALONE)
+    else:
+        _check(await _applied(connection), known)
 
 
 async def _apply_next(connection: Connection, known: Sequence[Migration]) -> bool:

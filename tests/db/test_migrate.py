@@ -9,10 +9,16 @@ import structlog.testing
 import trio
 
 from orchestrator import aio
+from orchestrator.db import lease
 from orchestrator.db import migrate as migrate_module
-from orchestrator.db.migrate import load_migrations, migrate
+from orchestrator.db.migrate import check_fit, load_migrations, migrate
 from orchestrator.db.pool import Connection, Database, open_database
-from orchestrator.errors import DatabaseError, DatabaseTooNewError, MigrationChangedError
+from orchestrator.errors import (
+    DatabaseError,
+    DatabaseTooNewError,
+    DatabaseUnfitError,
+    MigrationChangedError,
+)
 from orchestrator.settings import DatabaseSettings
 
 Write = Callable[[str, str], None]
@@ -92,6 +98,72 @@ async def test_a_database_of_a_newer_program_is_refused(
     with pytest.raises(DatabaseTooNewError, match=r"version 2.*knows only 1") as caught:
         await migrate(empty, tmp_path)
     assert "newer program" in caught.value.remedy
+
+
+# ── before the first change ─────────────────────────────────────────────────────────────────────
+
+
+async def tables(database: Database) -> list[Any]:
+    return await database.run(
+        fetch_all, "SELECT tablename FROM pg_tables WHERE schemaname = 'public' ORDER BY 1"
+    )
+
+
+async def test_a_new_database_and_one_of_this_program_are_fit_and_looking_changes_nothing(
+    empty: Database,
+) -> None:
+    await check_fit(empty)
+    assert await tables(empty) == []
+    await empty.run(lease.prepare)
+    await check_fit(empty)
+    await migrate(empty)
+    await check_fit(empty)
+
+
+async def test_a_database_of_a_newer_program_is_told_before_anything_is_changed(
+    empty: Database, write: Write, tmp_path: Path
+) -> None:
+    write("0001_start.sql", "SELECT 1")
+    await migrate(empty)
+    with pytest.raises(DatabaseTooNewError, match="knows only 1"):
+        await check_fit(empty, tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("foreign", "said"),
+    [
+        ("CREATE TABLE posts (id int)", r"tables \(posts\)"),
+        (
+            "CREATE TABLE a (); CREATE TABLE b (); CREATE VIEW c AS SELECT 1; CREATE TABLE d ()",
+            r"\(a, b, c, …\)",
+        ),
+        ("CREATE TABLE schema_migrations (version varchar)", "schema_migrations is not ours"),
+    ],
+    ids=["a table", "many", "migrations"],
+)
+async def test_a_database_of_another_program_is_left_alone(empty: Database, foreign: str, said: str) -> None:
+    await empty.run(execute, foreign)
+    before = await tables(empty)
+    with pytest.raises(DatabaseUnfitError, match=f"another program's.*{said}") as caught:
+        await check_fit(empty)
+    assert "empty database" in caught.value.remedy
+    assert await tables(empty) == before
+
+
+async def test_what_an_extension_has_brought_is_no_other_programs(empty: Database) -> None:
+    await empty.run(execute, "CREATE TABLE brought (); ALTER EXTENSION plpgsql ADD TABLE brought")
+    await check_fit(empty)
+
+
+async def test_a_server_that_is_too_old_is_refused(empty: Database, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(migrate_module, "OLDEST_SERVER", 99)
+    with pytest.raises(DatabaseUnfitError, match=r"PostgreSQL 18\.\d+, too old") as caught:
+        await check_fit(empty)
+    assert "99 or newer" in caught.value.remedy
+
+
+async def execute(connection: Connection, statements: str) -> None:
+    await connection.execute(statements)
 
 
 async def test_a_table_of_migrations_with_gaps_is_refused(

@@ -10,11 +10,16 @@ import pytest
 import trio
 
 from orchestrator import aio
-from orchestrator.db import lease, pool
+from orchestrator.db import blockers, lease, pool, post_figures
 from orchestrator.db.fence import Fence, open_fence
+from orchestrator.db.installation import Installation
+from orchestrator.db.migrate import OLDEST_SERVER, check_fit, migrate
 from orchestrator.db.pool import Connection, Database, open_database
+from orchestrator.db.posts import Stamp
 from orchestrator.errors import DatabaseReplacedError, DatabaseUnavailableError, FenceLostError
+from orchestrator.model import PostState
 from orchestrator.settings import DatabaseSettings
+from tests import rows
 from tests.disk import CAN_MOUNT, full, small_disk
 from tests.servers import Server, Wire, ended, free_port, open_server, open_wire
 
@@ -551,3 +556,25 @@ async def test_a_database_without_our_lease_is_another_one(server: Server, lease
         with trio.fail_after(PATIENCE_S), pytest.raises(DatabaseReplacedError):
             await fence.keep(leased)
         await leased.run(lease.prepare)
+
+
+# ── another server ──────────────────────────────────────────────────────────────────────────────
+
+OLDEST = Installation(Path(f"/usr/lib/postgresql/{OLDEST_SERVER}"))
+"""As Debian installs it."""
+
+
+@pytest.mark.skipif(not OLDEST.postgres.exists(), reason=f"PostgreSQL {OLDEST_SERVER} is not installed")
+async def test_the_oldest_server_that_is_let_in_knows_all_that_is_asked_of_it(state_dir: Path) -> None:
+    async with (
+        aio.open_bridge(),
+        open_server(state_dir, installed=OLDEST) as server,
+        open_database(server.dsn, DatabaseSettings()) as database,
+    ):
+        await check_fit(database)
+        async with open_fence(database, "one", 10.0) as fence:
+            await migrate(database)
+            stamp = Stamp(fence.number, rows.NOON)
+            await rows.in_state(database, PostState.PUBLISHED, stamp, "one")
+            assert await database.run(post_figures.oldest_due, ["ada"], rows.NOON) is None
+            assert await database.run(blockers.find, [1]) == {}

@@ -13,6 +13,8 @@ from tests.integration.daemon import (
     Daemon,
     Document,
     check_that_nothing_is_lost_or_doubled,
+    demo_command,
+    run_to_end,
     running,
     wait_until,
 )
@@ -135,3 +137,17 @@ async def test_what_gave_up_has_its_turn_when_the_database_is_back_and_another_d
         await server.do("UPDATE daemon_lease SET renewals = 0")  # as in a backup
         assert await daemon.ended() == 2
         assert "an older state of itself" in daemon.said()
+
+
+async def test_a_database_of_another_program_ends_the_start_with_one_line_and_is_left_alone(
+    state_dir: Path,
+) -> None:
+    async with aio.open_bridge(), open_server(state_dir) as server:
+        await server.do("CREATE TABLE users ()")
+        own = state_dir / "daemon"
+        result = await run_to_end(demo_command(own), {"ORCHESTRATOR_DATABASE__DSN": server.dsn})
+        assert await server.do("SELECT to_regclass('daemon_lease')") is None
+    assert result.returncode == 2
+    [line] = [line for line in result.stderr.decode().splitlines() if line.startswith("error: ")]
+    assert "another program's: it has tables (users)" in line
+    assert "empty database" in line
