@@ -12,6 +12,7 @@ from tests.chaos.site import Document
 from tests.rows import Row
 
 POSTS = "SELECT id, account, fingerprint, state, reference, counted_on, detail FROM posts ORDER BY id"
+MOVING = "SELECT id, state, detail FROM posts WHERE state IN ('claimed', 'submitting', 'ambiguous')"
 COUNTERS = "SELECT account, day, posts FROM daily_counters"
 AT_REST = ("queued", "published", "failed", "ambiguous")
 MEMORY_GROWTH, FILES_GROWTH = 64 * 2**20, 24

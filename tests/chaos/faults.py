@@ -17,7 +17,7 @@ import trio
 
 from orchestrator.crash import OF_POSTS
 from tests.chaos.site import Document
-from tests.chaos.world import LEASE_TTL_S, READY_S, SETTLE_S, World
+from tests.chaos.world import LEASE_TTL_S, READY_S, SETTLE_S, Kind, World
 from tests.integration.daemon import Daemon, wait_until
 
 REACHED_S = READY_S + 2 * SETTLE_S
@@ -50,10 +50,8 @@ class Fault:
     name: str
     strike: Strike
     weight: int = 1
-    is_shared: bool = False
-    """Needs a database beside the daemons."""
-    is_small: bool = False
-    """Needs a disk that can be filled."""
+    kind: Kind = Kind.PLAIN
+    """Of the world that it needs."""
 
 
 # ── moments ─────────────────────────────────────────────────────────────────────────────────────
@@ -284,7 +282,7 @@ FAULTS = {
         *(Fault(POINT + point, kill_at(point)) for point in OF_POSTS),
         Fault("daemon", kill_daemon, 8),
         Fault("pause", pause_daemon, 2),
-        Fault("standby", overtake, 6, is_shared=True),
+        Fault("standby", overtake, 6, Kind.SHARED),
         Fault("browser", kill_one(_browser), 4),
         Fault("renderer", kill_one(_renderers), 4),
         Fault("driver", kill_one(_driver), 4),
@@ -296,6 +294,6 @@ FAULTS = {
         Fault("limits", site_does(_anywhere("rate_limit_429", 1)), 2),
         Fault("sign_out", sign_out, 2),
         Fault("clock", step_clock, 2),
-        Fault("disk", fill_disk, 2, is_small=True),
+        Fault("disk", fill_disk, 2, Kind.SMALL),
     )
 }

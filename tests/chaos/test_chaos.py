@@ -1,5 +1,10 @@
 """A short campaign. `make chaos` is the long one: every point, every fault, as many cycles as one likes."""
 
+import os
+import random
+from contextlib import ExitStack
+from functools import partial
+from itertools import groupby
 from pathlib import Path
 
 import pytest
@@ -7,10 +12,11 @@ import trio
 
 from orchestrator.crash import OF_POSTS
 from tests.chaos import campaign
-from tests.chaos.campaign import RESULTS, Result, keep, main, read_results, replay, run, table
-from tests.chaos.comparison import Books
+from tests.chaos.campaign import RESULTS, Result, draw, keep, main, read_results, replay, run, strays, table
+from tests.chaos.comparison import FILES_GROWTH, MEMORY_GROWTH, Books, Footprint
 from tests.chaos.faults import FAULTS, POINT
 from tests.chaos.site import Document
+from tests.integration.daemon import Daemon, wait_until
 from tests.rows import TODAY, Row
 
 ON_SITE: Document = {"reference": "r1", "account": "ada", "fingerprint": "f1"}
@@ -104,12 +110,51 @@ def test_an_ambiguous_post_may_be_on_the_site_or_not() -> None:
         assert Books().compare(ledger, [doubtful], [COUNTED]) == []
 
 
+# ── and so do those of what is left over, and of what has grown ─────────────────────────────────
+
+
+def test_memory_that_is_kept_is_found() -> None:
+    footprint = Footprint()
+    assert footprint.compare(os.getpid()) == []
+    leak = b"leak" * (MEMORY_GROWTH // 4)
+    assert "the daemon has grown" in " ".join(footprint.compare(os.getpid()))
+    del leak
+
+
+def test_files_that_stay_open_are_found(tmp_path: Path) -> None:
+    footprint = Footprint()
+    assert footprint.compare(os.getpid()) == []
+    with ExitStack() as stack:
+        for number in range(FILES_GROWTH + 1):
+            stack.enter_context((tmp_path / str(number)).open("w"))
+        assert "open files" in " ".join(footprint.compare(os.getpid()))
+
+
+def test_another_daemon_has_a_footprint_of_its_own() -> None:
+    footprint = Footprint(pid=os.getpid() + 1)
+    assert footprint.compare(os.getpid()) == []
+
+
+async def test_a_process_that_is_no_child_of_the_daemon_is_left_over(tmp_path: Path) -> None:
+    state_dir = tmp_path / "daemon"
+    state_dir.mkdir()
+    async with trio.open_nursery() as nursery:
+        start = partial(nursery.start, partial(trio.run_process, cwd=state_dir, check=False))
+        family = Daemon(await start(["sh", "-c", "sleep 600 & wait"]), state_dir, tmp_path / "log")
+        await wait_until(partial(trio.to_thread.run_sync, family.family), "it has a child")
+        assert strays(tmp_path, family) == []
+        other = await start(["sleep", "600"])
+        [found] = strays(tmp_path, family)
+        assert f"pid={other.pid}" in found
+        nursery.cancel_scope.cancel()
+
+
 # ── a campaign that was broken off ──────────────────────────────────────────────────────────────
 
 
-def test_what_stands_in_the_results_is_not_done_again(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
+@pytest.fixture
+def lived(monkeypatch: pytest.MonkeyPatch) -> list[tuple[int, str]]:
+    """The last plan; all of its cycles go well at once."""
     lived: list[tuple[int, str]] = []
 
     async def live(plan: list[tuple[int, str]], path: Path) -> list[Result]:
@@ -121,6 +166,19 @@ def test_what_stands_in_the_results_is_not_done_again(
         return results
 
     monkeypatch.setattr(campaign, "run", live)
+    return lived
+
+
+def test_cycles_in_worlds_of_one_kind_come_together(lived: list[tuple[int, str]], tmp_path: Path) -> None:
+    assert main(["--cycles", "60", "--results", str(tmp_path / RESULTS)]) == 0
+    kinds = [draw(random.Random(seed), wanted).kind for seed, wanted in lived]
+    assert len(lived) == 60
+    assert len(list(groupby(kinds))) == len(set(kinds)) > 1
+
+
+def test_what_stands_in_the_results_is_not_done_again(
+    lived: list[tuple[int, str]], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     options = ["--fault", "daemon", "--results", str(tmp_path / RESULTS)]
     assert main(["--cycles", "3", *options]) == 0
     assert main(["--cycles", "5", *options]) == 0

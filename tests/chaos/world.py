@@ -10,6 +10,7 @@ import time
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager, suppress
 from dataclasses import dataclass, field, replace
+from enum import StrEnum
 from functools import partial
 from pathlib import Path
 
@@ -18,7 +19,7 @@ import trio
 
 from orchestrator import aio, crash
 from orchestrator.clock import Clock
-from orchestrator.db.pool import open_database
+from orchestrator.db.pool import Database, open_database
 from orchestrator.errors import ControlError
 from orchestrator.settings import DatabaseSettings
 from tests import rows
@@ -35,12 +36,24 @@ READY_S, GONE_S = 120.0, 20.0
 SMALL_DISK_MB = 300
 
 
+class Kind(StrEnum):
+    """What is special about a world."""
+
+    PLAIN = "plain"
+    SHARED = "shared"
+    """The database is a server of its own, for more than one daemon."""
+    SMALL = "small"
+    """On a disk of SMALL_DISK_MB, which only root can make."""
+
+
 @dataclass(slots=True)
 class World:
     """Invariant: `daemon` is the one that works; it is None, or its process may have ended."""
 
     place: Path
     nursery: trio.Nursery
+    database: Database
+    """As the campaign sees it: with connections of its own."""
     dsn: str | None = None
     """Of a server beside the daemons; None: the daemon's own."""
     site: Site = field(init=False)
@@ -96,7 +109,7 @@ class World:
             f"[content]\nhorizon_h = 1\nqueue_target = 4\n"
             f"[learning]\nsettle_h = 3\n"
             f"[jobs.plan]\nevery_s = {2 * SPEED}\n"
-            f"[jobs.reconciliation]\nevery_s = {SPEED}\n"
+            f"[jobs.reconciliation]\nevery_s = {5 * SPEED}\n"
             f"[jobs.metrics_scraper]\nevery_s = {20 * SPEED}\n"
             f"[jobs.health_monitor]\nevery_s = {5 * SPEED}\n"
             f"[jobs.learn]\nevery_s = {20 * SPEED}\n"
@@ -178,10 +191,7 @@ class World:
     # ── what is asked of it ─────────────────────────────────────────────────────────────────────
 
     async def query(self, query: str) -> list[rows.Row]:
-        state_dir = self.place / "daemon"
-        dsn = self.dsn or f"postgresql://orchestrator@/orchestrator?host={state_dir / 'postgres' / 'run'}"
-        async with open_database(dsn, DatabaseSettings()) as database:
-            return await rows.fetch(database, query)
+        return await rows.fetch(self.database, query)
 
     def said_times(self, *events: str) -> int:
         """How often the logs of all daemons of this world have had these events."""
@@ -194,11 +204,12 @@ class World:
             return (await self.daemon.job("posting")).get("state") == "running"
         return False
 
-    async def has_posted(self, count: int) -> None:
-        """Wait until the site has more than `count` posts."""
+    async def has_posted(self) -> None:
+        """Wait until the site has one post more than now."""
+        last = max((entry["sequence"] for entry in await self.site.ledger()), default=0)
 
         async def has_more() -> bool:
-            return len(await self.site.ledger()) > count
+            return bool(await self.site.ledger(last))
 
         assert self.daemon is not None
         await wait_until(has_more, "a further post is out", self.daemon.said, READY_S)
@@ -218,24 +229,25 @@ class World:
 
 
 @asynccontextmanager
-async def open_world(*, is_shared: bool = False, is_small: bool = False) -> AsyncIterator[World]:
-    """A new world below the directory for temporary files.
-
-    `is_shared`: the database is a server of its own, for more than one daemon. `is_small`: on a disk of
-    SMALL_DISK_MB, which only root can make.
-    """
+async def open_world(kind: Kind) -> AsyncIterator[World]:
+    """A new world below the directory for temporary files."""
     place = Path(tempfile.mkdtemp(prefix="orchestrator-chaos-"))
     place.chmod(0o755)
     is_kept = False
     try:
-        with _disk(place, is_small), _server(place, is_shared) as dsn:
-            async with trio.open_nursery() as nursery, aio.open_bridge():
-                world = World(place, nursery, dsn)
+        with _disk(place, kind), _server(place, kind) as dsn:
+            ours = f"postgresql://orchestrator@/orchestrator?host={place / 'daemon' / 'postgres' / 'run'}"
+            async with (
+                trio.open_nursery() as nursery,
+                aio.open_bridge(),
+                open_database(dsn or ours, DatabaseSettings()) as database,
+            ):
+                world = World(place, nursery, database, dsn)
                 try:
                     yield world
                 finally:
                     world.kill_everything()
-                    is_kept = world.is_kept and not is_small
+                    is_kept = world.is_kept and kind != Kind.SMALL
                     nursery.cancel_scope.cancel()
     finally:
         if not is_kept:
@@ -243,8 +255,8 @@ async def open_world(*, is_shared: bool = False, is_small: bool = False) -> Asyn
 
 
 @contextmanager
-def _server(place: Path, is_shared: bool) -> Iterator[str | None]:
-    if not is_shared:
+def _server(place: Path, kind: Kind) -> Iterator[str | None]:
+    if kind != Kind.SHARED:
         yield None
         return
     with start_server_process(place / "server") as (_, dsn):
@@ -252,8 +264,8 @@ def _server(place: Path, is_shared: bool) -> Iterator[str | None]:
 
 
 @contextmanager
-def _disk(place: Path, is_small: bool) -> Iterator[None]:
-    if not is_small:
+def _disk(place: Path, kind: Kind) -> Iterator[None]:
+    if kind != Kind.SMALL:
         yield
         return
     options = f"size={SMALL_DISK_MB}m,mode=0755"

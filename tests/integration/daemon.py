@@ -221,10 +221,12 @@ def processes_of(state_dir: Path) -> list[psutil.Process]:
 
 def _belongs(process: psutil.Process, place: str) -> bool:
     with suppress(psutil.NoSuchProcess, psutil.AccessDenied):
-        if process.status() == psutil.STATUS_ZOMBIE:
-            return False
-        places = [*process.cmdline(), process.cwd(), process.environ().get("TMPDIR", "")]
-        return any(place in text for text in places)
+        is_named = (
+            any(place in text for text in process.cmdline())
+            or place in process.cwd()
+            or place in process.environ().get("TMPDIR", "")
+        )
+        return is_named and process.status() != psutil.STATUS_ZOMBIE
     return False
 
 
