@@ -368,6 +368,8 @@ class _Daemon:
         house.site_of = {name: account.settings.site for name, account in accounts.items()}
         house.fence, house.settle_s = fence, settings.posting.settle_s
         house.is_reference = partial(_is_reference, accounts)
+        house.check_reply = lambda name, target, text: accounts[name].check_reply(target, text)
+        house.replies_need_approval = settings.posting.replies_need_approval
         house.scopes = tuple(sorted({account.settings.site for account in accounts.values()}))
         await wiring.restore_orders(self._breakers, database)
         tools = Tools(
@@ -400,8 +402,9 @@ class _Daemon:
         house.alerts = desk
         alerts = AlertTools(desk, self._senders, self._breakers, self._metrics)
         every = jobs.all_jobs(tools, self._look, self._keeper.look, alerts, self._more_jobs)
-        listed = jobs.with_settings(every, settings.jobs)
         house.switched_off = wiring.switched_off(every, settings)
+        off = [off.job.name for off in house.switched_off]
+        listed = jobs.with_settings(every, settings.jobs, off)
         house.supervisor = await wiring.make_supervisor(listed, surroundings, database, self._metrics)
         return house.supervisor
 

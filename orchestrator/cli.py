@@ -64,6 +64,8 @@ ctl = typer.Typer(cls=_Ctl, help="Talk to the running daemon.", invoke_without_c
 cli.add_typer(ctl, name="ctl")
 one_post = typer.Typer(help="Look at one post, or decide of it.", invoke_without_command=True)
 ctl.add_typer(one_post, name="post")
+one_reply = typer.Typer(help="Write a reply, or decide of one.", invoke_without_command=True)
+ctl.add_typer(one_reply, name="reply")
 outside = typer.Typer(help="Alerts to people outside.", invoke_without_command=True)
 cli.add_typer(outside, name="alerts")
 
@@ -140,6 +142,7 @@ def _leaves(group: BaseExceptionGroup[BaseException]) -> list[BaseException]:
 
 @outside.callback()
 @one_post.callback()
+@one_reply.callback()
 def _check_command(context: typer.Context) -> None:
     """Without a command there is nothing to do but help."""
     if context.invoked_subcommand is None:
@@ -251,7 +254,8 @@ def declared(
     from orchestrator.settings import Settings
     from orchestrator.terminal.declared import render_declared
 
-    listed = jobs.declared(Settings.load(config).jobs)
+    settings = Settings.load(config)
+    listed = jobs.declared(settings.jobs, without=jobs.idle(settings))
     if graph or dot:
         typer.echo(as_dot(listed) if dot else drawn(listed))
         return
@@ -395,6 +399,52 @@ def posts(
     from orchestrator.terminal.posts import render_posts
 
     _show(context.obj, "posts", render_posts, is_json, state=state, account=account, limit=limit)
+
+
+@ctl.command()
+def replies(
+    context: typer.Context,
+    reply: Annotated[
+        int | None, typer.Argument(metavar="[ID]", help="All of one reply.", show_default=False)
+    ] = None,
+    state: Annotated[
+        str | None, typer.Option(help="Only those in this state, such as draft, queued, published.")
+    ] = None,
+    account: Annotated[str | None, typer.Option(metavar="NAME", help="Only those of this account.")] = None,
+    limit: Annotated[int | None, typer.Option(min=1, max=500, help="So many; 20 without it.")] = None,
+    is_json: Json = False,
+) -> None:
+    """The replies that changed last, or one of them; `--state draft` are those that wait for you."""
+    if reply is not None:
+        show_post(context, reply, is_json)
+        return
+    from orchestrator.terminal.posts import render_posts
+
+    _show(context.obj, "replies", render_posts, is_json, state=state, account=account, limit=limit)
+
+
+@one_reply.command()
+def draft(
+    context: typer.Context,
+    text: Annotated[str, typer.Argument(metavar="TEXT", help="What it says.")],
+    account: Annotated[str, typer.Option(metavar="NAME", help="Who replies.")],
+    to: Annotated[str, typer.Option(metavar="REFERENCE", help="The site's own name of the post to answer.")],
+    is_json: Json = False,
+) -> None:
+    """Write a reply. It goes out when somebody has approved it."""
+    _show(context.obj, "draft", _message, is_json, account=account, to=to, text=text)
+
+
+@one_reply.command()
+def approve(context: typer.Context, reply: PostId, is_json: Json = False) -> None:
+    """Let a draft go out."""
+    _show(context.obj, "approve", _message, is_json, post=reply)
+
+
+@one_reply.command()
+def reject(context: typer.Context, reply: PostId, is_json: Json = False) -> None:
+    """Drop a draft; the post can be answered otherwise."""
+    _show(context.obj, "reject", _message, is_json, post=reply)
 
 
 @one_post.command("show")

@@ -194,6 +194,10 @@ class PostUnclearError(SiteError):
     failure = Failure.TRANSIENT
 
 
+class ReplyImpossibleError(OrchestratorError):
+    """This text can't answer that post: the site's profile, the reference or the text is not made for it."""
+
+
 class PostMissingError(SiteError):
     """The post is not on the site any more (404, 410)."""
 

@@ -69,6 +69,25 @@ class Draft:
     due_at: datetime
 
 
+class PostKind(StrEnum):
+    """What a post is; each has its job, and its count of the day."""
+
+    POSTS = "posts"
+    REPLIES = "replies"
+
+
+@dataclass(frozen=True, slots=True)
+class ReplyDraft:
+    """A text that waits to be approved as an answer to a post."""
+
+    account: str
+    in_reply_to: str
+    """The site's own name of that post."""
+    text: str
+    source: str
+    """Who wrote it: a person or a job."""
+
+
 @dataclass(frozen=True, slots=True)
 class Post:
     """One row of `posts`."""
@@ -91,6 +110,12 @@ class Post:
     detail: str = ""
     not_before: datetime | None = None
     """It was put back, and waits until then."""
+    in_reply_to: str | None = None
+    """The site's own name of the post that it answers; None: it is no reply."""
+
+    @property
+    def kind(self) -> PostKind:
+        return PostKind.POSTS if self.in_reply_to is None else PostKind.REPLIES
 
     @property
     def turn_at(self) -> datetime:

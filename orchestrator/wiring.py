@@ -29,7 +29,7 @@ from orchestrator.db.posts import Stamp
 from orchestrator.db.runs import StoredHistory, StoredRun
 from orchestrator.errors import DatabaseUnavailableError, SettingsError, StateDirectoryError
 from orchestrator.health.status import SwitchedOff
-from orchestrator.jobs import OwnJob
+from orchestrator.jobs import OwnJob, reply_posting
 from orchestrator.jobs.tools import Account
 from orchestrator.metrics import Metrics
 from orchestrator.retry import RetryRule
@@ -159,12 +159,18 @@ def clock_of_record(settings: Settings) -> tuple[Clock, datetime | None]:
 
 
 def switched_off(listed: list[Job], settings: Settings) -> tuple[SwitchedOff, ...]:
-    """The jobs that the settings switch off."""
-    return tuple(
-        SwitchedOff(job, settings.source("jobs", job.name, "enabled"))
-        for job in listed
-        if job.name in settings.jobs and not settings.jobs[job.name].enabled
-    )
+    """The jobs that the settings switch off, or leave nothing to do. Raises ProfileError."""
+    idle = jobs.idle(settings)
+    found = []
+    for job in listed:
+        if job.name in settings.jobs and not settings.jobs[job.name].enabled:
+            source = settings.source("jobs", job.name, "enabled")
+            way_on = f"Set jobs.{job.name}.enabled to true ({source}), then restart the daemon"
+            found.append(SwitchedOff(job, "switched off in the settings", way_on))
+        elif job.name in idle:
+            way_on = "Add it (docs/sites.md has its keys), then restart the daemon"
+            found.append(SwitchedOff(job, f"switched off: {idle[job.name]}", way_on))
+    return tuple(found)
 
 
 def check_jobs(settings: Settings, more: Sequence[OwnJob] = ()) -> None:
@@ -173,13 +179,18 @@ def check_jobs(settings: Settings, more: Sequence[OwnJob] = ()) -> None:
     Raises SettingsError for a name that is no job, and when critical jobs could wait for a context longer
     than is promised; GraphError for dependencies that can't be.
     """
-    listed = jobs.declared(settings.jobs, more)
+    listed = jobs.declared(settings.jobs, more, jobs.idle(settings))
     downstream_of(listed)
     critical = [job.name for job in listed if job.uses_browser and Lane.of(job.priority) is Lane.CRITICAL]
     if why := why_no_promise(settings.allocator, critical):
         of = [f"{own.name} is of {own.package}" for own in jobs.installed_jobs() if own.name in critical]
         said = f" ({', '.join(of)})" if of else ""
         remedy = f"Raise allocator.capacity, or give a job priority 1 or more{said}."
+        if reply_posting.NAME in critical and len(critical) - 1 <= settings.allocator.capacity:
+            remedy = (
+                f"Set allocator.capacity to {len(critical)}, or, if no replies are to go out, "
+                f"jobs.{reply_posting.NAME}.enabled to false."
+            )
         raise SettingsError(why, remedy=remedy)
 
 

@@ -2,6 +2,8 @@
 
 import contextlib
 from dataclasses import replace
+from importlib import resources
+from pathlib import Path
 
 import pytest
 
@@ -15,7 +17,8 @@ def test_a_job_that_the_settings_switch_off_is_known_with_the_place_that_says_so
     environ = {"ORCHESTRATOR_JOBS__LEARN__ENABLED": "false", "ORCHESTRATOR_JOBS__PLAN__ENABLED": "true"}
     listed = [a_job("plan"), a_job("learn"), a_job("metrics_scraper")]
     [off] = wiring.switched_off(listed, Settings.load(environ=environ))
-    assert (off.job.name, off.source) == ("learn", "from ORCHESTRATOR_JOBS__LEARN__ENABLED")
+    assert off.job.name == "learn"
+    assert "(from ORCHESTRATOR_JOBS__LEARN__ENABLED)" in off.way_on
 
 
 @pytest.mark.parametrize(
@@ -35,6 +38,53 @@ def test_what_can_be_said_of_the_jobs_is_said_before_anything_starts(
     settings = Settings.load(environ={f"ORCHESTRATOR_{name}": value for name, value in environ.items()})
     with pytest.raises(SettingsError, match=error) if error else contextlib.nullcontext():
         wiring.check_jobs(settings)
+
+
+ONE_CONTEXT = {
+    "capacity": 1,
+    "critical_guarantee": 0,
+    "high_guarantee": 0,
+    "background_guarantee": 0,
+}
+
+
+def settings_for(profile: str, **more: object) -> Settings:
+    """One account on a site with that profile."""
+    account = {"name": "ada", "site": "home", "username": "ada", "password": "secret"}
+    tree = {"sites": {"home": {"profile": profile}}, "accounts": [account], **more}
+    return Settings.load(environ={}, overrides=tree)
+
+
+def without_reply(folder: Path) -> str:
+    """The bundled site's profile, but nobody can be answered."""
+    whole = (resources.files("orchestrator.sites") / "profiles" / "microblog.toml").read_text("utf-8")
+    before, _, after = whole.partition("[reply]")
+    path = folder / "mute.toml"
+    path.write_text(f"{before}[timeline]{after.partition('[timeline]')[2]}")
+    return str(path)
+
+
+def test_replies_have_their_job_where_a_profile_says_how_to_reply(tmp_path: Path) -> None:
+    listed = [a_job("posting"), a_job("reply_posting")]
+    assert wiring.switched_off(listed, settings_for("microblog")) == ()
+    [off] = wiring.switched_off(listed, settings_for(without_reply(tmp_path)))
+    assert (off.job.name, off.why) == (
+        "reply_posting",
+        "switched off: no account's site has a section [reply] in its profile",
+    )
+
+
+def test_posts_and_replies_with_one_context_are_refused_in_one_line_with_both_ways_out(
+    tmp_path: Path,
+) -> None:
+    with pytest.raises(SettingsError, match=r"2 critical jobs \(posting, reply_posting\)") as caught:
+        wiring.check_jobs(settings_for("microblog", allocator=ONE_CONTEXT))
+    assert "\n" not in caught.value.line()
+    for way in ("allocator.capacity to 2", "jobs.reply_posting.enabled to false"):
+        assert way in caught.value.remedy
+    off = {"reply_posting": {"enabled": False}}
+    wiring.check_jobs(settings_for("microblog", allocator=ONE_CONTEXT, jobs=off))
+    wiring.check_jobs(settings_for(without_reply(tmp_path), allocator=ONE_CONTEXT))
 
 
 def test_more_critical_jobs_than_contexts_are_refused_with_the_arithmetic(

@@ -4,15 +4,15 @@ from typing import Any
 
 import structlog
 
-from orchestrator.db import comparison, decisions
-from orchestrator.db.decisions import Decision, PostRecord
+from orchestrator.db import comparison, decisions, posts
+from orchestrator.db.decisions import Approval, Decision, PostRecord
 from orchestrator.db.pool import Database
 from orchestrator.db.posts import ASK, Stamp
 from orchestrator.errors import ControlError, DatabaseError
 from orchestrator.health.modes import DATABASE
 from orchestrator.health.problems import iso
 from orchestrator.health.status import House
-from orchestrator.model import PostState, storable
+from orchestrator.model import PostKind, PostState, ReplyDraft, storable
 
 LIMIT = 20
 """Posts that are listed when nobody says how many."""
@@ -25,13 +25,16 @@ log = structlog.get_logger("control.posts")
 Args = dict[str, Any]
 
 
-async def listed(house: House, args: Args) -> Args:
-    """Posts, those that changed last first. Raises ControlError and DatabaseError, as the others do."""
+async def listed(house: House, args: Args, kind: PostKind = PostKind.POSTS) -> Args:
+    """Posts, or replies alone, those that changed last first.
+
+    Raises ControlError and DatabaseError, as the others do.
+    """
     limit = args.get("limit", LIMIT)
     if not 1 <= limit <= MAX_LIMIT:
         raise ControlError(f"limit must be from 1 to {MAX_LIMIT}, not {limit}")
     state = _one_of(PostState, args["state"], "state") if "state" in args else None
-    found = await _database(house).run(decisions.listed, state, args.get("account"), limit)
+    found = await _database(house).run(decisions.listed, state, args.get("account"), limit, kind)
     more = {} if found else {"message": await _why_none(house, state, args.get("account"))}
     return {"posts": [_row(record) for record in found], "now": iso(house.clock.now())} | more
 
@@ -79,6 +82,39 @@ async def resolve(house: House, who: str, args: Args) -> Args:
     record = await database.run(decisions.decide, post_id, decision, reference, who, stamp, settle)
     log.warning("post_decided", post=post_id, account=record.post.account, decision=decision, by=who)
     return {"message": _done(house, record)}
+
+
+async def draft(house: House, who: str, args: Args) -> Args:
+    """Keep a reply that a person has written."""
+    database, fence = _database(house), house.fence
+    if fence is None:
+        raise _still_starting()
+    account, target, text = args["account"], args["to"], args["text"]
+    if account not in house.accounts:
+        known = ", ".join(house.accounts) or "none, the settings have no account"
+        raise ControlError(f"there is no account {account}", remedy=f"Accounts: {known}")
+    house.check_reply(account, target, text)
+    state = PostState.DRAFT if house.replies_need_approval else PostState.QUEUED
+    stamp = Stamp(fence.number, house.clock.now())
+    post_id = await database.run(posts.add_reply, ReplyDraft(account, target, text, who), stamp, state)
+    log.info("reply_drafted", post=post_id, account=account, by=who)
+    if not house.replies_need_approval:
+        return {"message": f"Reply {post_id} is queued.", "reply": post_id}
+    way = f"orchestrator ctl reply approve {post_id}, or reject"
+    return {"message": f"Reply {post_id} is a draft. To decide: {way}.", "reply": post_id}
+
+
+async def judge(house: House, who: str, post_id: int, approval: Approval) -> Args:
+    """Carry out what a person says of a draft."""
+    database, fence = _database(house), house.fence
+    if fence is None:
+        raise _still_starting()
+    stamp = Stamp(fence.number, house.clock.now())
+    record = await database.run(decisions.judge, post_id, approval, who, stamp)
+    log.warning("reply_decided", post=post_id, account=record.post.account, decision=approval, by=who)
+    if approval is Approval.APPROVE:
+        return {"message": f"Reply {post_id} is approved. {_next(house, record)[0]}"}
+    return {"message": f"Reply {post_id} is rejected; {record.post.in_reply_to} can be answered otherwise."}
 
 
 async def findings(house: House) -> list[str]:
@@ -130,6 +166,7 @@ def _done(house: House, record: PostRecord) -> str:
 def _next(house: House, record: PostRecord) -> list[str]:
     """What becomes of the post, as sentences."""
     post = record.post
+    job = "posting" if post.in_reply_to is None else "reply_posting"
     is_stray = post.account not in house.accounts
     if is_stray and post.state in (PostState.QUEUED, PostState.AMBIGUOUS):
         lines = [f"Nothing, by itself: the settings have no account {post.account}."]
@@ -137,17 +174,17 @@ def _next(house: House, record: PostRecord) -> list[str]:
     match post.state:
         case PostState.QUEUED if post.turn_at > house.clock.now():
             why = "It is due" if post.turn_at == post.due_at else "It was put back until"
-            return [f"{why} {iso(post.turn_at)}, and goes out at posting's next turn after that."]
+            return [f"{why} {iso(post.turn_at)}, and goes out at {job}'s next turn after that."]
         case PostState.QUEUED:
-            return ["It goes out at posting's next turn, or now with: orchestrator ctl run posting"]
+            return [f"It goes out at {job}'s next turn, or now with: orchestrator ctl run {job}"]
         case PostState.CLAIMED:
-            return ["A run of posting has taken it. Nothing is pressed; if the run ends now it is queued."]
+            return [f"A run of {job} has taken it. Nothing is pressed; if the run ends now it is queued."]
         case PostState.SUBMITTING:
             return ["It is being sent. It ends published, failed, queued or, if nobody knows, ambiguous."]
         case PostState.AMBIGUOUS:
             return [*_of_doubt(record), _decide(post.id)]
         case PostState.DRAFT:
-            return ["Nothing: drafts are not used yet."]
+            return [f"It waits for a person: orchestrator ctl reply approve {post.id}, or reject."]
         case _:
             return ["Nothing: that is final."]
 
@@ -182,6 +219,7 @@ def _row(record: PostRecord) -> Args:
         "published_at": iso(post.published_at),
         "attempts": post.attempt,
         "reference": post.reference,
+        "in_reply_to": post.in_reply_to,
         "since": iso(record.since),
         "detail": post.detail,
         "text": post.text[:BEGINNING],

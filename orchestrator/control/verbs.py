@@ -12,6 +12,7 @@ from orchestrator.control.peers import Caller, Level
 from orchestrator.control.server import Verb
 from orchestrator.db import breakers as kept_orders
 from orchestrator.db import runs
+from orchestrator.db.decisions import Approval
 from orchestrator.db.pool import Database
 from orchestrator.errors import ControlError, DatabaseError
 from orchestrator.health.problems import RECONCILIATION
@@ -25,6 +26,7 @@ from orchestrator.health.status import (
     why,
     why_off,
 )
+from orchestrator.model import PostKind
 
 
 def verbs_of(house: House, drain: Callable[[str], None]) -> Mapping[str, Verb]:
@@ -40,6 +42,10 @@ def verbs_of(house: House, drain: Callable[[str], None]) -> Mapping[str, Verb]:
         Verb("post", Level.VIEW, desk.post, {"post": int}, required=frozenset({"post"})),
         Verb("resolve", Level.OPERATE, desk.resolve, _DECISION, required=frozenset({"post", "decision"})),
         Verb("insights", Level.VIEW, desk.insights, {"account": str}),
+        Verb("replies", Level.VIEW, desk.replies, {"state": str, "account": str, "limit": int}),
+        Verb("draft", Level.OPERATE, desk.draft, _DRAFT, required=frozenset(_DRAFT)),
+        Verb("approve", Level.OPERATE, desk.approve, {"post": int}, required=frozenset({"post"})),
+        Verb("reject", Level.OPERATE, desk.reject, {"post": int}, required=frozenset({"post"})),
         Verb("alerts", Level.VIEW, desk.alerts),
         Verb("breakers", Level.VIEW, desk.breakers),
         Verb("breaker", Level.OPERATE, desk.breaker, breaker, required=frozenset(breaker)),
@@ -53,6 +59,7 @@ def verbs_of(house: House, drain: Callable[[str], None]) -> Mapping[str, Verb]:
 
 Args = dict[str, Any]
 
+_DRAFT = {"account": str, "to": str, "text": str}
 _DECISION = {"post": int, "decision": str, "reference": str}
 
 
@@ -91,6 +98,18 @@ class _Desk:
 
     async def insights(self, _caller: Caller, args: Args) -> Args:
         return await insights.told(self._house, args)
+
+    async def replies(self, _caller: Caller, args: Args) -> Args:
+        return await posts.listed(self._house, args, PostKind.REPLIES)
+
+    async def draft(self, caller: Caller, args: Args) -> Args:
+        return await posts.draft(self._house, name_of(caller), args)
+
+    async def approve(self, caller: Caller, args: Args) -> Args:
+        return await posts.judge(self._house, name_of(caller), args["post"], Approval.APPROVE)
+
+    async def reject(self, caller: Caller, args: Args) -> Args:
+        return await posts.judge(self._house, name_of(caller), args["post"], Approval.REJECT)
 
     async def alerts(self, _caller: Caller, _args: Args) -> Args:
         alerts = self._house.alerts
@@ -167,7 +186,7 @@ class _Desk:
 
     def _check_on(self, job: str | None) -> None:
         if job is not None and (off := self._off(job)) is not None:
-            raise ControlError(f"job {job} is switched off in the settings", remedy=off.way_on)
+            raise ControlError(f"job {job} is {off.why}", remedy=off.way_on)
 
     async def _remember(self, write: Callable[[Database], Awaitable[None]], what: str) -> None:
         """Keep an order across restarts. Raises ControlError, which says what holds, when that fails."""

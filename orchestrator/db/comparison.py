@@ -62,7 +62,8 @@ async def due(
         LEFT JOIN notes ON job = 'reconciliation' AND key = account
         WHERE (saved_at IS NULL OR saved_at <= $2 OR saved_at > $3)
           AND EXISTS (SELECT 1 FROM posts p
-                      WHERE p.account = given.account AND state = 'published' AND published_at <= $2)
+                      WHERE p.account = given.account AND state = 'published' AND published_at <= $2
+                        AND in_reply_to IS NULL)
         ORDER BY saved_at NULLS FIRST, place LIMIT $4
         """,
         list(accounts),
@@ -78,7 +79,7 @@ async def by_fingerprint(
     """The account's posts with these texts; of several with one text the latest."""
     rows = await connection.fetch(
         "SELECT id, state, reference, fingerprint FROM posts "
-        "WHERE account = $1 AND fingerprint = ANY ($2) ORDER BY id",
+        "WHERE account = $1 AND fingerprint = ANY ($2) AND in_reply_to IS NULL ORDER BY id",
         account,
         list(fingerprints),
     )
@@ -109,7 +110,7 @@ async def not_listed(
     rows = await connection.fetch(
         """
         SELECT id, reference, fingerprint FROM posts
-        WHERE account = $1 AND state = 'published' AND reference <> ALL ($2)
+        WHERE account = $1 AND state = 'published' AND reference <> ALL ($2) AND in_reply_to IS NULL
           AND ($3::timestamptz IS NULL OR published_at > $3) AND published_at <= $4
         ORDER BY published_at DESC, id DESC LIMIT $5
         """,

@@ -10,7 +10,7 @@ from orchestrator.db import lease, posts
 from orchestrator.db.pool import Connection
 from orchestrator.db.posts import Stamp
 from orchestrator.errors import PostStateError
-from orchestrator.model import Post, PostState
+from orchestrator.model import Post, PostKind, PostState
 
 _COLUMNS = (
     f"{posts.COLUMNS}, state_since, created_at, counted_on, measured_at, decision, decided_by, decided_at"
@@ -28,6 +28,13 @@ class Decision(StrEnum):
     """The site does not have it, and its text is not to be posted any more."""
 
 
+class Approval(StrEnum):
+    """What a person may say of a draft."""
+
+    APPROVE = "approve"
+    REJECT = "reject"
+
+
 @dataclass(frozen=True, slots=True)
 class PostRecord:
     """Everything that the database knows of a post but its figures."""
@@ -41,30 +48,72 @@ class PostRecord:
     counted_on: date | None
     """The day, in the account's zone, whose counter holds it."""
     measured_at: datetime | None
-    decision: Decision | None
+    decision: Decision | Approval | None
     decided_by: str | None
     decided_at: datetime | None
 
 
 async def listed(
-    connection: Connection, state: PostState | None, account: str | None, limit: int
+    connection: Connection,
+    state: PostState | None,
+    account: str | None,
+    limit: int,
+    kind: PostKind = PostKind.POSTS,
 ) -> list[PostRecord]:
-    """The posts that changed last, newest first; those of one state or account only, if one is given."""
+    """The posts that changed last, newest first; those of one state or account only, if one is given.
+
+    Replies are listed with the posts, or alone if that is the `kind`.
+    """
     rows = await connection.fetch(
         f"""
         SELECT {_COLUMNS} FROM posts
         WHERE ($1::text IS NULL OR state = $1) AND ($2::text IS NULL OR account = $2)
+          AND (NOT $4 OR in_reply_to IS NOT NULL)
         ORDER BY state_since DESC, id DESC LIMIT $3
         """,  # noqa: S608 - a constant
         state,
         account,
         limit,
+        kind is PostKind.REPLIES,
     )
     return [_record(row) for row in rows]
 
 
 async def find(connection: Connection, post_id: int) -> PostRecord:
     """One post. Raises PostStateError when there is none."""
+    return await _find(connection, post_id)
+
+
+async def judge(
+    connection: Connection, post_id: int, approval: Approval, who: str, stamp: Stamp
+) -> PostRecord:
+    """Carry out what `who` says of a draft, in one transaction; the post as it is then.
+
+    Raises PostStateError for what is no draft.
+    """
+    await lease.check(connection, stamp.fence)
+    found = await _find(connection, post_id, "FOR UPDATE")
+    if found.post.state is not PostState.DRAFT:
+        remedy = f"See: orchestrator ctl post show {post_id}"
+        raise PostStateError(f"post {post_id} is {found.post.state}, and no draft any more", remedy=remedy)
+    if approval is Approval.APPROVE:
+        await posts.approve(connection, post_id, stamp)
+    else:
+        await posts.fail(connection, post_id, PostState.DRAFT, stamp, f"rejected by {who}")
+    return await _note(connection, post_id, approval, who, stamp)
+
+
+async def _note(
+    connection: Connection, post_id: int, decision: Decision | Approval, who: str, stamp: Stamp
+) -> PostRecord:
+    """Write down who has decided what."""
+    await connection.execute(
+        "UPDATE posts SET decision = $2, decided_by = $3, decided_at = $4 WHERE id = $1",
+        post_id,
+        decision,
+        who,
+        stamp.now,
+    )
     return await _find(connection, post_id)
 
 
@@ -94,14 +143,7 @@ async def decide(  # noqa: PLR0913, PLR0917 - what, by whom, when, and what is k
     else:
         _check_settled(found.post, stamp.now, settle)
         await _take_back(connection, post_id, decision, who, stamp)
-    await connection.execute(
-        "UPDATE posts SET decision = $2, decided_by = $3, decided_at = $4 WHERE id = $1",
-        post_id,
-        decision,
-        who,
-        stamp.now,
-    )
-    return await _find(connection, post_id)
+    return await _note(connection, post_id, decision, who, stamp)
 
 
 async def _take_back(
@@ -152,6 +194,7 @@ def _not_ambiguous(found: PostRecord) -> PostStateError:
         by = f"{found.decision}, decided by {found.decided_by} at {_clock(found.decided_at)}"
         since = f"{since} ({by})"
     remedies = {
+        PostState.DRAFT: "It waits to be approved",
         PostState.QUEUED: "It goes out when it is due",
         PostState.CLAIMED: "It is being published; see how that ends",
         PostState.SUBMITTING: "It is being published; when nobody can tell how that ended it is ambiguous",
@@ -165,6 +208,10 @@ def _clock(moment: datetime) -> str:
     return f"{moment:%Y-%m-%d %H:%M:%S} UTC"
 
 
+def _decision(word: str) -> Decision | Approval:
+    return Approval(word) if word in list(Approval) else Decision(word)
+
+
 def _record(row: asyncpg.Record) -> PostRecord:
     decision = row["decision"]
     return PostRecord(
@@ -174,7 +221,7 @@ def _record(row: asyncpg.Record) -> PostRecord:
         missed_at=row["missed_at"],
         counted_on=row["counted_on"],
         measured_at=row["measured_at"],
-        decision=None if decision is None else Decision(decision),
+        decision=None if decision is None else _decision(decision),
         decided_by=row["decided_by"],
         decided_at=row["decided_at"],
     )

@@ -54,7 +54,8 @@ async def due(connection: Connection, account: str, now: datetime, limit: int) -
     fresh = await connection.fetch(
         """
         SELECT id, reference FROM posts
-        WHERE state = 'published' AND measured_at IS NULL AND account = $1 ORDER BY published_at LIMIT $2
+        WHERE state = 'published' AND measured_at IS NULL AND account = $1 AND in_reply_to IS NULL
+        ORDER BY published_at LIMIT $2
         """,
         account,
         limit,
@@ -75,7 +76,8 @@ async def _due_in(
     rows = await connection.fetch(
         """
         SELECT id, reference FROM posts
-        WHERE state = 'published' AND account = $1 AND (measured_at <= $2 OR measured_at > $6)
+        WHERE state = 'published' AND in_reply_to IS NULL AND account = $1
+          AND (measured_at <= $2 OR measured_at > $6)
           AND least(published_at, $6) > $3 AND least(published_at, $6) <= $4
         ORDER BY measured_at LIMIT $5
         """,

@@ -78,11 +78,15 @@ async def in_doubt(connection: Connection, accounts: Sequence[str]) -> InDoubt:
 
 
 async def oldest_due(connection: Connection, accounts: Sequence[str], now: datetime) -> datetime | None:
-    """When the post of `accounts` was due that has been due the longest, of those that wait for no moment."""
+    """When the post of `accounts` was due that has been due the longest, of those that wait for no moment.
+
+    Replies go out one every quarter of an hour at most, so none of them is late.
+    """
     due_at: datetime | None = await connection.fetchval(
         """
         SELECT min(due_at) FROM posts
         WHERE state IN ('queued', 'claimed') AND greatest(due_at, not_before) <= $2 AND account = ANY ($1)
+          AND in_reply_to IS NULL
         """,
         list(accounts),
         now,

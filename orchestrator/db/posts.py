@@ -14,11 +14,21 @@ import asyncpg
 from orchestrator.db import lease
 from orchestrator.db.pool import Connection
 from orchestrator.errors import PostStateError
-from orchestrator.model import POST_TRANSITIONS, Arms, Draft, Post, PostState, fingerprint, storable
+from orchestrator.model import (
+    POST_TRANSITIONS,
+    Arms,
+    Draft,
+    Post,
+    PostKind,
+    PostState,
+    ReplyDraft,
+    fingerprint,
+    storable,
+)
 
 COLUMNS = (
     "id, account, text, fingerprint, state, topic, format, hour, source, due_at, not_before, attempt, "
-    "reference, submitted_at, published_at, missed_at, detail"
+    "reference, submitted_at, published_at, missed_at, detail, in_reply_to"
 )
 
 
@@ -76,21 +86,76 @@ async def add(connection: Connection, draft: Draft, stamp: Stamp) -> int | None:
     return post_id
 
 
+async def add_reply(
+    connection: Connection, reply: ReplyDraft, stamp: Stamp, state: PostState = PostState.DRAFT
+) -> int:
+    """Keep a reply as a draft, or queued; its id.
+
+    Raises PostStateError when the account answers that post already.
+    """
+    await lease.check(connection, stamp.fence)
+    text = storable(reply.text)
+    post_id: int | None = await connection.fetchval(
+        """
+        INSERT INTO posts (account, text, fingerprint, state, topic, format, hour, source, due_at,
+                           created_at, state_since, fence, in_reply_to)
+        VALUES ($1, $2, $3, $4, '', 'reply', $5, $6, $7, $7, $7, $8, $9)
+        ON CONFLICT DO NOTHING RETURNING id
+        """,
+        reply.account,
+        text,
+        fingerprint(text),
+        state,
+        stamp.now.hour,
+        reply.source,
+        stamp.now,
+        stamp.fence,
+        reply.in_reply_to,
+    )
+    if post_id is None:
+        raise await _answered(connection, reply)
+    return post_id
+
+
+async def _answered(connection: Connection, reply: ReplyDraft) -> PostStateError:
+    other = await connection.fetchval(
+        "SELECT id FROM posts WHERE account = $1 AND in_reply_to = $2 AND state <> 'failed'",
+        reply.account,
+        reply.in_reply_to,
+    )
+    remedy = f"See: orchestrator ctl replies {other}"
+    return PostStateError(f"{reply.account} answers {reply.in_reply_to} already", remedy=remedy)
+
+
+async def approve(connection: Connection, post_id: int, stamp: Stamp) -> None:
+    """Draft → queued, due now."""
+    await _step(connection, post_id, (PostState.DRAFT, PostState.QUEUED), stamp)
+    await connection.execute("UPDATE posts SET due_at = $2 WHERE id = $1", post_id, stamp.now)
+
+
 async def claim_due(
-    connection: Connection, accounts: Sequence[str], stamp: Stamp, believed: timedelta = BELIEVED
+    connection: Connection,
+    accounts: Sequence[str],
+    stamp: Stamp,
+    believed: timedelta = BELIEVED,
+    kind: PostKind = PostKind.POSTS,
 ) -> Post | None:
-    """The post of `accounts` whose turn came first, now claimed; None when it is nobody's turn.
+    """The post of `accounts`, or the reply if that is the `kind`, whose turn came first, now claimed.
+
+    None when it is nobody's turn.
 
     A post's turn comes when it is due, or later, when it was put back. A moment further ahead than
     `believed` was noted by a clock that was ahead: it counts as now.
-    One task at a time claims, so a post that is claimed already was left by a run whose end could not
-    be recorded: nothing was pressed, and it goes back first.
+    One task at a time claims posts, and one replies, so what is claimed already was left by a run whose end
+    could not be recorded: nothing was pressed, and it goes back first.
     """
     await lease.check(connection, stamp.fence)
     await connection.execute(
-        "UPDATE posts SET state = 'queued', state_since = $2, fence = $1 WHERE state = 'claimed'",
+        "UPDATE posts SET state = 'queued', state_since = $2, fence = $1 WHERE state = 'claimed' "
+        "AND (in_reply_to IS NOT NULL) = $3",
         stamp.fence,
         stamp.now,
+        kind is PostKind.REPLIES,
     )
     row = await connection.fetchrow(
         f"""
@@ -98,6 +163,7 @@ async def claim_due(
         WHERE id = (SELECT id FROM posts
                     WHERE state = 'queued' AND account = ANY ($1) AND (due_at <= $3 OR due_at > $4)
                       AND (not_before IS NULL OR not_before <= $3 OR not_before > $4)
+                      AND (in_reply_to IS NOT NULL) = $5
                     ORDER BY greatest(due_at, not_before), id LIMIT 1 FOR UPDATE SKIP LOCKED)
         RETURNING {COLUMNS}
         """,  # noqa: S608 - a constant
@@ -105,6 +171,7 @@ async def claim_due(
         stamp.fence,
         stamp.now,
         stamp.now + believed,
+        kind is PostKind.REPLIES,
     )
     return None if row is None else post_of(row)
 
@@ -112,23 +179,28 @@ async def claim_due(
 async def intend(connection: Connection, post_id: int, stamp: Stamp, day: date, limit: int) -> bool:
     """Claimed → submitting, counted on `day`, in one transaction; committed before anything is pressed.
 
-    False when the account has reached `limit` posts on that day: then nothing changes.
+    False when the account has reached `limit` posts on that day, of a reply: replies; then nothing changes.
     """
     await lease.check(connection, stamp.fence)
-    account = await connection.fetchval(
-        "SELECT account FROM posts WHERE id = $1 AND state = 'claimed' FOR UPDATE", post_id
+    row = await connection.fetchrow(
+        "SELECT account, (in_reply_to IS NOT NULL)::int AS reply FROM posts "
+        "WHERE id = $1 AND state = 'claimed' FOR UPDATE",
+        post_id,
     )
-    if account is None:
+    if row is None:
         raise await _wrong_state(connection, post_id, PostState.CLAIMED)
     counted = await connection.fetchval(
         """
-        INSERT INTO daily_counters AS c (account, day, posts) SELECT $1::text, $2::date, 1 WHERE $3::int > 0
-        ON CONFLICT (account, day) DO UPDATE SET posts = c.posts + 1 WHERE c.posts < $3
+        INSERT INTO daily_counters AS c (account, day, posts, replies)
+        SELECT $1::text, $2::date, 1 - $4::int, $4::int WHERE $3::int > 0
+        ON CONFLICT (account, day) DO UPDATE SET posts = c.posts + 1 - $4, replies = c.replies + $4
+            WHERE CASE WHEN $4 = 1 THEN c.replies ELSE c.posts END < $3
         RETURNING posts
         """,
-        account,
+        row["account"],
         day,
         limit,
+        row["reply"],
     )
     if counted is None:
         return False
@@ -145,10 +217,13 @@ async def intend(connection: Connection, post_id: int, stamp: Stamp, day: date, 
     return True
 
 
-async def counted(connection: Connection, account: str, day: date) -> int:
-    """How many posts the account's counter of `day` holds."""
+async def counted(connection: Connection, account: str, day: date, kind: PostKind = PostKind.POSTS) -> int:
+    """How many posts, or replies, the account's counter of `day` holds."""
     count: int | None = await connection.fetchval(
-        "SELECT posts FROM daily_counters WHERE account = $1 AND day = $2", account, day
+        "SELECT CASE WHEN $3 THEN replies ELSE posts END FROM daily_counters WHERE account = $1 AND day = $2",
+        account,
+        day,
+        kind is PostKind.REPLIES,
     )
     return count or 0
 
@@ -197,7 +272,7 @@ async def requeue(
 
 
 async def fail(connection: Connection, post_id: int, came_from: PostState, stamp: Stamp, detail: str) -> None:
-    """Claimed, submitting or ambiguous → failed: the site said no for good."""
+    """Draft, claimed, submitting or ambiguous → failed: the site, or a person, said no for good."""
     await _step(connection, post_id, (came_from, PostState.FAILED), stamp, detail)
     await _refund(connection, post_id)
 
@@ -222,7 +297,9 @@ async def known_references(
 async def has_published(connection: Connection, account: str) -> bool:
     """Whether a post of the account is recorded as published."""
     found: bool = await connection.fetchval(
-        "SELECT EXISTS (SELECT FROM posts WHERE account = $1 AND state = 'published')", account
+        "SELECT EXISTS (SELECT FROM posts "
+        "WHERE account = $1 AND state = 'published' AND in_reply_to IS NULL)",
+        account,
     )
     return found
 
@@ -232,7 +309,7 @@ async def depth(connection: Connection, account: str) -> QueueDepth:
         """
         SELECT count(*) FILTER (WHERE state NOT IN ('published', 'failed', 'ambiguous')) AS waiting,
                count(*) FILTER (WHERE state = 'published') AS published
-        FROM posts WHERE account = $1
+        FROM posts WHERE account = $1 AND in_reply_to IS NULL
         """,
         account,
     )
@@ -243,7 +320,8 @@ async def depth(connection: Connection, account: str) -> QueueDepth:
 async def recent_texts(connection: Connection, accounts: Sequence[str], limit: int) -> list[str]:
     """The accounts' latest texts that did not fail, newest first."""
     rows = await connection.fetch(
-        "SELECT text FROM posts WHERE account = ANY ($1) AND state <> 'failed' ORDER BY id DESC LIMIT $2",
+        "SELECT text FROM posts WHERE account = ANY ($1) AND state <> 'failed' AND in_reply_to IS NULL "
+        "ORDER BY id DESC LIMIT $2",
         list(accounts),
         limit,
     )
@@ -258,7 +336,7 @@ async def expected(
         """
         SELECT greatest(due_at, not_before) AS turn_at FROM posts
         WHERE state IN ('queued', 'claimed', 'submitting') AND account = ANY ($1)
-          AND greatest(due_at, not_before) > $2
+          AND greatest(due_at, not_before) > $2 AND in_reply_to IS NULL
         ORDER BY turn_at LIMIT $3
         """,
         list(accounts),
@@ -274,7 +352,8 @@ async def used_fingerprints(connection: Connection, account: str) -> set[str]:
     All that it has posted or queued, and those that a person has dropped; the site's refusals aside.
     """
     rows = await connection.fetch(
-        "SELECT fingerprint FROM posts WHERE account = $1 AND (state <> 'failed' OR decision = 'drop')",
+        "SELECT fingerprint FROM posts WHERE account = $1 AND (state <> 'failed' OR decision = 'drop') "
+        "AND in_reply_to IS NULL",
         account,
     )
     return {row["fingerprint"] for row in rows}
@@ -350,7 +429,9 @@ async def _refund(connection: Connection, post_id: int, *, attempts: int = 0) ->
     """
     await connection.execute(
         """
-        UPDATE daily_counters d SET posts = d.posts - 1 FROM posts p
+        UPDATE daily_counters d SET posts = d.posts - (p.in_reply_to IS NULL)::int,
+                                    replies = d.replies - (p.in_reply_to IS NOT NULL)::int
+        FROM posts p
         WHERE p.id = $1 AND d.account = p.account AND d.day = p.counted_on
         """,
         post_id,
@@ -381,4 +462,5 @@ def post_of(row: asyncpg.Record) -> Post:
         submitted_at=row["submitted_at"],
         published_at=row["published_at"],
         detail=row["detail"],
+        in_reply_to=row["in_reply_to"],
     )

@@ -41,16 +41,13 @@ Document = dict[str, Any]
 
 @dataclass(frozen=True, slots=True)
 class SwitchedOff:
-    """A job that has no actor, because the settings say so."""
+    """A job that has no actor, because of the settings."""
 
     job: Job
-    source: str
-    """Where they say so, such as "from ORCHESTRATOR_JOBS__LEARN__ENABLED"."""
-
-    @property
-    def way_on(self) -> str:
-        """What a person does to have it back."""
-        return f"Set jobs.{self.job.name}.enabled to true ({self.source}), then restart the daemon"
+    why: str
+    """Such as "switched off in the settings"."""
+    way_on: str
+    """What a person does to have it back."""
 
 
 @dataclass(slots=True)
@@ -79,6 +76,9 @@ class House:
     """Real seconds for which a site may still be taking a post after the press."""
     is_reference: Callable[[str, str], bool] = lambda _account, _text: True
     """Whether a text can be the site's name of one of the account's posts."""
+    check_reply: Callable[[str, str, str], None] = lambda _account, _target, _text: None
+    """Raises ReplyImpossibleError when the account can't answer that post with that text."""
+    replies_need_approval: bool = True
     switched_off: tuple[SwitchedOff, ...] = ()
     steps: list[tuple[str, float]] = field(default_factory=list)
     """What the start has done so far, and how long each step took in seconds."""
@@ -261,7 +261,7 @@ def off_row(off: SwitchedOff) -> Document:
 
 
 def why_off(off: SwitchedOff) -> str:
-    return f"Switched off in the settings. {off.way_on}."
+    return f"{off.why[:1].upper()}{off.why[1:]}. {off.way_on}."
 
 
 def why(actor: Actor, snapshot: Snapshot, why_not: str | None = None) -> list[str]:

@@ -3,7 +3,7 @@
 What users' own jobs import stands in `__all__`; docs/own-jobs.md shows how it is used.
 """
 
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from dataclasses import replace
 from typing import cast
 
@@ -21,6 +21,7 @@ from orchestrator.jobs import (
     plan,
     posting,
     reconciliation,
+    reply_posting,
 )
 from orchestrator.jobs.alert_delivery import AlertTools
 from orchestrator.jobs.own import OwnJob, job
@@ -28,8 +29,9 @@ from orchestrator.jobs.packages import installed
 from orchestrator.jobs.tools import Account, Tools, Visit
 from orchestrator.model import CheckResult, Ending, Outcome, PostMetrics, done, nothing_to_do, over_budget
 from orchestrator.retry import RetryRule
-from orchestrator.settings import JobSettings
+from orchestrator.settings import JobSettings, Settings
 from orchestrator.sites.driver import AccountFigures
+from orchestrator.sites.profile import load_profile
 
 __all__ = [
     "Account",
@@ -53,6 +55,7 @@ NAMES = tuple(
     for module in (
         plan,
         posting,
+        reply_posting,
         metrics_scraper,
         learn,
         analytics,
@@ -81,6 +84,7 @@ def all_jobs(
     return [
         plan.job(tools),
         posting.job(tools),
+        reply_posting.job(tools),
         metrics_scraper.job(tools),
         learn.job(tools),
         analytics.job(tools),
@@ -99,8 +103,21 @@ def installed_jobs() -> tuple[OwnJob, ...]:
     return installed(NAMES)
 
 
-def declared(settings: Mapping[str, JobSettings], more: Sequence[OwnJob] = ()) -> list[Job]:
+def idle(settings: Settings) -> dict[str, str]:
+    """The jobs that these settings leave nothing to do, each with what is missing. Raises ProfileError."""
+    sites = {account.site for account in settings.accounts}
+    profiles = [load_profile(settings.sites[name].profile) for name in sorted(sites)]
+    if any(profile.reply is not None for profile in profiles):
+        return {}
+    return {reply_posting.NAME: "no account's site has a section [reply] in its profile"}
+
+
+def declared(
+    settings: Mapping[str, JobSettings], more: Sequence[OwnJob] = (), without: Collection[str] = ()
+) -> list[Job]:
     """The jobs that are switched on, to be looked at: without tools none of them can run.
+
+    `without` those named: `idle` says which have nothing to do.
 
     Raises SettingsError for a name that is no job, and for a package whose jobs can't be had.
     """
@@ -112,11 +129,15 @@ def declared(settings: Mapping[str, JobSettings], more: Sequence[OwnJob] = ()) -
         return done()
 
     nothing = cast("AlertTools", None)
-    return with_settings(all_jobs(cast("Tools", None), look, keep, nothing, more), settings)
+    return with_settings(all_jobs(cast("Tools", None), look, keep, nothing, more), settings, without)
 
 
-def with_settings(jobs: list[Job], settings: Mapping[str, JobSettings]) -> list[Job]:
+def with_settings(
+    jobs: list[Job], settings: Mapping[str, JobSettings], without: Collection[str] = ()
+) -> list[Job]:
     """The jobs that are switched on, with an operator's changes; a job that is off is waited for by none.
+
+    Those of `without` are off.
 
     Raises SettingsError for a name that is no job.
     """
@@ -125,7 +146,7 @@ def with_settings(jobs: list[Job], settings: Mapping[str, JobSettings]) -> list[
         if name not in names:
             raise SettingsError(f"jobs.{name}: there is no such job", remedy=f"Jobs: {', '.join(names)}.")
     changed = [job.with_settings(settings.get(job.name, JobSettings())) for job in jobs]
-    on = {job.name for job in jobs if settings.get(job.name, JobSettings()).enabled}
+    on = {job.name for job in jobs if settings.get(job.name, JobSettings()).enabled} - set(without)
     return [
         replace(job, after=tuple(name for name in job.after if name in on))
         for job in changed

@@ -75,6 +75,31 @@ class Look:
         return older[0] if older else None
 
 
+class ReplyLook:
+    """The account's own answers on the page of the post that one of them was to answer."""
+
+    def __init__(self, replies: Timeline, known: Mapping[str, datetime], trouble: str = "") -> None:
+        """`trouble`: why the page can't be read."""
+        self._is_whole = replies.is_whole
+        self._trouble = trouble
+        self._free = [item for item in replies.items if item.reference not in known]
+
+    def take(self, post: Post) -> TimelineItem | None:
+        """The answer with the reply's text; None when there is none."""
+        text = _squeezed(post.text)
+        return next((item for item in self._free if _squeezed(item.text) == text), None)
+
+    def why_unsure(self, _post: Post) -> str:
+        """Why this look does not tell that the site lacks the reply; empty when it does."""
+        if self._trouble:
+            return f"{self._trouble}; {ASK}"
+        if self._free:
+            return f"{self._free[0].reference} is an answer of the account there, with another text; {ASK}"
+        if not self._is_whole:
+            return f"the page may not show all answers of the account; {ASK}"
+        return ""
+
+
 def resembles(shown: str, text: str) -> bool:
     """Whether `shown` may be `text` as a site shows it: cut short, links shortened, marks replaced."""
     for sign in CUT_SIGNS:

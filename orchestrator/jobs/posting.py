@@ -22,6 +22,7 @@ from orchestrator.errors import (
     DatabaseUnavailableError,
     Failure,
     OrchestratorError,
+    PostMissingError,
     PostNotPressedError,
     PostRefusedError,
     SiteRateLimitedError,
@@ -29,7 +30,7 @@ from orchestrator.errors import (
 from orchestrator.jobs import reconciliation
 from orchestrator.jobs.lasting import lasting
 from orchestrator.jobs.tools import Account, Site, Tools
-from orchestrator.model import Outcome, Post, PostState, done, nothing_to_do, over_budget, skipped
+from orchestrator.model import Outcome, Post, PostKind, PostState, done, nothing_to_do, over_budget, skipped
 from orchestrator.retry import RetryRule
 
 NAME = "posting"
@@ -61,8 +62,8 @@ def job(tools: Tools) -> Job:
     )
 
 
-async def post_one(run: Run, tools: Tools) -> Outcome:
-    """Publish the oldest due post, if there is one.
+async def post_one(run: Run, tools: Tools, kind: PostKind = PostKind.POSTS) -> Outcome:
+    """Publish the oldest due post, or the oldest reply if that is the `kind`, if there is one.
 
     Posts of a site that is not to be asked stay queued; those of an account that has reached the posts of
     its day are put back to the next one, without a visit.
@@ -76,7 +77,7 @@ async def post_one(run: Run, tools: Tools) -> Outcome:
         not_asked = tools.not_asked(run)
         asked = [name for name in tools.accounts if name not in not_asked]
         with crash.around(Step.CLAIM):
-            post = await tools.database.run(posts.claim_due, asked, tools.stamp(), believed)
+            post = await tools.database.run(posts.claim_due, asked, tools.stamp(), believed, kind)
         if post is None:
             break
         try:
@@ -87,14 +88,14 @@ async def post_one(run: Run, tools: Tools) -> Outcome:
             # It opened while we waited for a context: nothing was pressed, and another site has its turn.
             run.log.info("account_passed_over", account=post.account, why=str(error))
     if full:
-        return over_budget(_limit_reached(full))
+        return over_budget(_limit_reached(full, kind))
     if not_asked:
         return skipped("; ".join(sorted(set(not_asked.values()))))
-    return nothing_to_do("no post is due")
+    return nothing_to_do("no reply waits" if kind is PostKind.REPLIES else "no post is due")
 
 
-def _limit_reached(accounts: Collection[str]) -> str:
-    return "; ".join(f"{name} has reached its posts for the day" for name in sorted(accounts))
+def _limit_reached(accounts: Collection[str], kind: str) -> str:
+    return "; ".join(f"{name} has reached its {kind} for the day" for name in sorted(accounts))
 
 
 async def _try(run: Run, tools: Tools, post: Post) -> Outcome | None:
@@ -132,23 +133,32 @@ class _Attempt:
         """How long the post is put off if the attempt ends before anything is pressed, and why."""
         self.reason = "the attempt ended before anything was pressed"
 
+    @property
+    def _limit(self) -> int:
+        """How many of its kind the account may publish a day."""
+        settings = self._account.settings
+        return settings.posts_per_day if self._post.in_reply_to is None else settings.replies_per_day
+
     async def make(self, site: Site) -> Outcome:
         post = self._post
         try:
             with crash.around(Step.WRITE):
-                await site.write_post(post.text)
-        except PostRefusedError as error:
+                if post.in_reply_to is None:
+                    await site.write_post(post.text)
+                else:
+                    await site.write_reply(post.in_reply_to, post.text)
+        except (PostRefusedError, PostMissingError) as error:
             return await self._fail(str(error))
         with crash.around(Step.INTENT):
             is_intended = await self._intend()
         if not is_intended:
-            return over_budget(_limit_reached([post.account]))
+            return over_budget(_limit_reached([post.account], post.kind))
         with crash.around(Step.FENCE_CHECK):
             self._tools.fence.check()
         self._is_pressed = True
         try:
             with crash.around(Step.PRESS):
-                reference = await site.submit_post()
+                reference = await (site.submit_post if post.in_reply_to is None else site.submit_reply)()
         except PostRefusedError as error:
             return await self._fail(str(error))
         except SiteRateLimitedError as error:
@@ -179,8 +189,9 @@ class _Attempt:
 
     async def is_over_limit(self) -> bool:
         """Whether the account has reached the posts of its day; then the post is put back to the next one."""
-        day, limit = self._account.day(self._tools.clock.now()), self._account.settings.posts_per_day
-        if await self._tools.database.run(posts.counted, self._post.account, day) < limit:
+        day = self._account.day(self._tools.clock.now())
+        counted = await self._tools.database.run(posts.counted, self._post.account, day, self._post.kind)
+        if counted < self._limit:
             return False
         await self._put_back_beyond(day)
         return True
@@ -188,8 +199,8 @@ class _Attempt:
     async def _intend(self) -> bool:
         """Commit the intent; False, with the post put back to the next day, at the daily limit."""
         stamp = self._tools.stamp()
-        day, limit = self._account.day(stamp.now), self._account.settings.posts_per_day
-        if await self._tools.database.run(posts.intend, self._post.id, stamp, day, limit):
+        day = self._account.day(stamp.now)
+        if await self._tools.database.run(posts.intend, self._post.id, stamp, day, self._limit):
             self.state = PostState.SUBMITTING
             return True
         await self._put_back_beyond(day)
@@ -197,15 +208,16 @@ class _Attempt:
 
     async def _put_back_beyond(self, day: date) -> None:
         tomorrow = datetime.combine(day + timedelta(days=1), time.min, self._account.zone)
-        detail = f"the limit of {self._account.settings.posts_per_day} posts a day is reached"
+        detail = f"the limit of {self._limit} {self._post.kind} a day is reached"
         await self._put_back(posts.postpone, tomorrow, detail)
 
     async def _publish(self, reference: str) -> None:
         stamp = self._tools.stamp()
         await self._insist(posts.publish, PostState.SUBMITTING, reference, stamp)
         self.state = PostState.PUBLISHED
-        delay_s = (stamp.now - self._post.due_at).total_seconds()
-        self._tools.metrics.post_delay.observe(max(0.0, delay_s))
+        if self._post.in_reply_to is None:
+            delay_s = (stamp.now - self._post.due_at).total_seconds()
+            self._tools.metrics.post_delay.observe(max(0.0, delay_s))
         self._run.log.info(
             "post_published", post=self._post.id, account=self._post.account, reference=reference
         )

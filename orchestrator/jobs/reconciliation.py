@@ -2,6 +2,7 @@
 
 Found: published, with the site's reference. Not found in two looks that tell: certainly not taken, so it is
 queued again. A look tells when it reaches back beyond the attempt and shows nothing that may be the post;
+for a reply it is the page of the post that it answers which is read;
 the first begins `posting.settle_s` after the attempt, the second as long after the first. Whatever else was
 seen, the post stays ambiguous, and says why, for a person to decide. Once a day each account is compared
 with the site as a whole (`comparison`).
@@ -16,12 +17,12 @@ from orchestrator.actors.job import Job, Run
 from orchestrator.crash import Step
 from orchestrator.db import doubts, posts
 from orchestrator.db.posts import Stamp
-from orchestrator.errors import PostStateError
+from orchestrator.errors import PageUnexpectedError, PostMissingError, PostStateError
 from orchestrator.jobs.apart import Apart
 from orchestrator.jobs.comparison import Figures, compare_due
-from orchestrator.jobs.looks import Look
-from orchestrator.jobs.tools import Account, Tools
-from orchestrator.model import Outcome, Post, PostState, TimelineItem, done, nothing_to_do
+from orchestrator.jobs.looks import Look, ReplyLook
+from orchestrator.jobs.tools import Account, Site, Tools
+from orchestrator.model import Outcome, Post, PostState, Timeline, TimelineItem, done, nothing_to_do
 
 NAME = "reconciliation"
 BATCH = 50
@@ -67,13 +68,43 @@ def _outcome(doubtful: int, settled: int, compared: Figures) -> Outcome:
 
 
 async def _reconcile_account(run: Run, tools: Tools, account: Account, doubtful: list[Doubtful]) -> int:
+    own = [one for one in doubtful if one[0].in_reply_to is None]
+    looks: list[tuple[datetime, Look | ReplyLook, list[Doubtful]]] = []
     async with tools.visit(run, account) as visit:
-        looked_at = tools.clock.now()
+        if own:
+            looked_at = tools.clock.now()
+            with crash.around(Step.LOOK):
+                timeline = await visit.site.own_posts(TIMELINE_ITEMS)
+            known = await _known(tools, account, timeline)
+            is_empty = not await tools.database.run(posts.has_published, account.name)
+            looks.append((looked_at, Look(timeline, known, is_empty=is_empty), own))
+        for post, missed_at in doubtful:
+            if post.in_reply_to is not None and not visit.lease.is_called_back:
+                looked_at = tools.clock.now()
+                look = await _look_for_reply(tools, account, visit.site, post.in_reply_to)
+                looks.append((looked_at, look, [(post, missed_at)]))
+    return sum([await _settle(run, tools, *look) for look in looks])
+
+
+async def _look_for_reply(tools: Tools, account: Account, site: Site, target: str) -> ReplyLook:
+    """What the page of the post that was answered says. A page that can't be read leaves it to a person."""
+    try:
         with crash.around(Step.LOOK):
-            timeline = await visit.site.own_posts(TIMELINE_ITEMS)
+            replies = await site.own_replies(target, TIMELINE_ITEMS)
+    except (PostMissingError, PageUnexpectedError) as error:
+        return ReplyLook(Timeline([], is_whole=False), {}, str(error))
+    return ReplyLook(replies, await _known(tools, account, replies))
+
+
+async def _known(tools: Tools, account: Account, timeline: Timeline) -> dict[str, datetime]:
     references = [item.reference for item in timeline.items]
-    known = await tools.database.run(posts.known_references, account.name, references)
-    look = Look(timeline, known, is_empty=not await tools.database.run(posts.has_published, account.name))
+    return await tools.database.run(posts.known_references, account.name, references)
+
+
+async def _settle(
+    run: Run, tools: Tools, looked_at: datetime, look: Look | ReplyLook, doubtful: list[Doubtful]
+) -> int:
+    """Carry out what a look says of posts; how many that settles."""
     found = {post.id: item for post, _ in doubtful if (item := look.take(post)) is not None}
     settled = 0
     for post, missed_at in doubtful:

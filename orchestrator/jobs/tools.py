@@ -25,6 +25,7 @@ from orchestrator.errors import (
     ContextBrokenError,
     DatabaseError,
     OrchestratorError,
+    ReplyImpossibleError,
     SignInRefusedError,
     SiteRateLimitedError,
     VisitNotAllowedError,
@@ -32,7 +33,7 @@ from orchestrator.errors import (
 from orchestrator.jobs.refusals import Refusals
 from orchestrator.llm.model import LanguageModel
 from orchestrator.metrics import Metrics
-from orchestrator.model import PostMetrics, Timeline
+from orchestrator.model import PostMetrics, PostState, ReplyDraft, Timeline
 from orchestrator.settings import AccountSettings, Settings
 from orchestrator.sites.answers import MAX_RETRY_IN_S
 from orchestrator.sites.breakers import breaker_of
@@ -60,6 +61,9 @@ class Site(Protocol):
     async def read_metrics(self, reference: str) -> PostMetrics: ...
     async def read_account(self) -> AccountFigures: ...
     async def own_posts(self, limit: int) -> Timeline: ...
+    async def write_reply(self, target: str, text: str) -> None: ...
+    async def submit_reply(self) -> str: ...
+    async def own_replies(self, target: str, limit: int) -> Timeline: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,6 +84,20 @@ class Account:
     def day(self, moment: datetime) -> date:
         """The day, by its own calendar, that the moment lies on."""
         return moment.astimezone(self.zone).date()
+
+    def check_reply(self, target: str, text: str) -> None:
+        """Raises ReplyImpossibleError, which says why this text can't answer that post on the site."""
+        profile = self.site.profile
+        if profile.reply is None:
+            remedy = "Add the section [reply] to the profile; see docs/sites.md"
+            raise ReplyImpossibleError(f"the profile {profile.site.name} can't reply", remedy=remedy)
+        if not profile.is_reference(target):
+            raise ReplyImpossibleError(f"{target!r} can't be a reference on the site of {self.name}")
+        if not text.strip():
+            raise ReplyImpossibleError("an empty text answers nothing")
+        if len(text) > profile.reply.max_chars:
+            most = f"{profile.site.name} takes {profile.reply.max_chars} in a reply"
+            raise ReplyImpossibleError(f"the text has {len(text)} characters, {most}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -212,6 +230,20 @@ class Tools:
     async def remember(self, run: Run, key: str, value: Any) -> None:
         """Keep `value`, which JSON can say, for this job's later runs; None forgets. Raises DatabaseError."""
         await self.database.run(notes.remember, run.job, key, value, self.fence.number, self.clock.now())
+
+    async def draft_reply(self, run: Run, account: str, target: str, text: str) -> int:
+        """Keep `text` as an answer of `account` to the post that its site calls `target`; the draft's id.
+
+        It goes out when a person has approved it, or without that if `posting.replies_need_approval` is off.
+        Raises ReplyImpossibleError, PostStateError (the account answers that post already) and DatabaseError.
+        """
+        if account not in self.accounts:
+            raise ReplyImpossibleError(f"there is no account {account}")
+        self.accounts[account].check_reply(target, text)
+        reply = ReplyDraft(account, target, text, f"job {run.job}")
+        needs_approval = self.settings.posting.replies_need_approval
+        state = PostState.DRAFT if needs_approval else PostState.QUEUED
+        return await self.database.run(posts.add_reply, reply, self.stamp(), state)
 
     async def expect_posts(self) -> None:
         """Tell the posting windows which posts come next; what they know already ages by itself."""

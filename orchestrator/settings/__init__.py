@@ -225,6 +225,7 @@ class AccountSettings(Section):
     )
     time_zone: str = Field("UTC", description="IANA name; hours of posting are in it")
     posts_per_day: int = Field(24, ge=0, le=10_000, description="at most, from midnight to midnight")
+    replies_per_day: int = Field(10, ge=0, le=10_000, description="the same for replies, besides the posts")
 
     @model_validator(mode="after")
     def _check_password(self) -> Self:
@@ -287,6 +288,9 @@ class PostingSettings(Section):
         description="a post submitting for so long is ambiguous; longer than a run of `posting` (120 s)",
     )
     attempts: int = Field(5, ge=1, description="tries before a post is failed")
+    replies_need_approval: bool = Field(
+        True, description="no reply goes out before a person has approved it (`ctl reply approve`)"
+    )
 
 
 class BreakerFigures(Section):

@@ -85,7 +85,7 @@ def _write(path: Path, text: str, mode: Literal["a", "w"]) -> None:
 
 def _own_load(settings: Settings, record: Record) -> Load:
     """The jobs that the settings leave on, with the lengths of the database's record if it can be read."""
-    listed = jobs.declared(settings.jobs)
+    listed = jobs.declared(settings.jobs, without=jobs.idle(settings))
     if settings.database.dsn is None and not os.access(settings.state_dir / "postgres" / "data", os.F_OK):
         return declared_load(listed, {}, f"there is no database in {settings.state_dir}")
     try:

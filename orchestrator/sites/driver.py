@@ -5,6 +5,7 @@ under "sites", and Playwright's own, which the visit translates.
 """
 
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 from urllib.parse import urlsplit
 
@@ -25,7 +26,7 @@ from orchestrator.sites.answers import check_status, rate_limited
 from orchestrator.sites.pressing import Pressed, Submission, check_button, press
 from orchestrator.sites.profile import Profile
 from orchestrator.sites.reading import Seen, Wanted, read_page
-from orchestrator.sites.sections import DEFAULT_PORTS, Value
+from orchestrator.sites.sections import DEFAULT_PORTS, FormSection, ReplySection, TimelineSection, Value
 
 SIGN_IN_WITHIN_S = 15
 BUTTON_WITHIN_S = 10
@@ -60,8 +61,7 @@ async def read_metrics(page: Page, profile: Profile, reference: str) -> PostMetr
     if not profile.is_reference(reference):
         raise PostMissingError(f"{reference!r} can't be a reference of {profile.site.name}")
     answer = await open_url(page, profile.url(profile.post.path, reference=reference), profile.rules)
-    if answer.status in MISSING:
-        raise PostMissingError(f"{profile.site.name} has no post {reference} any more")
+    _check_there(profile, answer, reference)
     section = profile.post
     values = {"likes": section.likes, "replies": section.replies, "views": section.views}
     root = section.item.replace("{reference}", reference)
@@ -87,24 +87,76 @@ async def read_timeline(page: Page, profile: Profile, url: str) -> TimelinePage:
     whoever looks for a post here takes its absence for a fact.
     """
     section = profile.timeline
-    older = {"older": section.next} if section.next else {}
-    wanted = Wanted(
-        {**_marks(profile), "shown": section.shown, **older},
-        {"next": Value(selector=section.next, attribute="href")} if section.next else {},
-        item=section.item,
-        item_values={"text": section.text, "reference": section.reference},
-    )
+    wanted = _listing(profile, section, section.item, {"text": section.text, "reference": section.reference})
     seen = await _read(page, profile, await open_url(page, url, profile.rules), wanted)
+    # Without the profile's word on older posts only an empty page is surely the last one.
+    return _listed(profile, section, seen, is_last_when_empty=True)
+
+
+async def read_own_replies(page: Page, profile: Profile, username: str, url: str) -> TimelinePage:
+    """The account's own answers on one page of the post that they answer; as `read_timeline` otherwise.
+
+    Raises PostMissingError when there is no such post any more.
+    """
+    section = reply_section(profile)
+    answer = await open_url(page, url, profile.rules)
+    _check_there(profile, answer, url)
+    seen = await _read(page, profile, answer, _own_replies(profile, section, username))
+    return _listed(profile, section, seen)
+
+
+def reply_section(profile: Profile) -> ReplySection:
+    """Raises PageUnexpectedError when the profile does not say how to reply."""
+    if profile.reply is None:
+        raise PageUnexpectedError(f"the profile {profile.site.name} does not say how to reply")
+    return profile.reply
+
+
+def target_url(profile: Profile, reference: str) -> str:
+    """The page where a post is answered. Raises PostMissingError for what can't be a post's name."""
+    if not profile.is_reference(reference):
+        raise PostMissingError(f"{reference!r} can't be a reference of {profile.site.name}")
+    return profile.url(reply_section(profile).path, reference=reference)
+
+
+def _own_replies(profile: Profile, section: ReplySection, username: str) -> Wanted:
+    values = {"text": section.own_text, "reference": section.own_reference}
+    return _listing(profile, section, section.own_of(username), values)
+
+
+def _listing(
+    profile: Profile, section: TimelineSection | ReplySection, item: str, values: Mapping[str, Value]
+) -> Wanted:
+    more = {"more": section.next} if section.next else {}
+    return Wanted(
+        {**_marks(profile), "shown": section.shown, **more},
+        {"next": Value(selector=section.next, attribute="href")} if section.next else {},
+        item=item,
+        item_values=values,
+    )
+
+
+def _listed(
+    profile: Profile,
+    section: TimelineSection | ReplySection,
+    seen: Seen,
+    *,
+    is_last_when_empty: bool = False,
+) -> TimelinePage:
     if not seen.marks["shown"]:
-        raise PageUnexpectedError(f"{seen.url} is no timeline: it lacks {section.shown!r}")
+        raise PageUnexpectedError(f"{seen.url} lists nothing: it lacks {section.shown!r}")
     items = [_timeline_item(profile, seen, item) for item in seen.items]
     address = seen.values.get("next") or ""
     return TimelinePage(
         items,
         next=address if urlsplit(address).scheme in DEFAULT_PORTS else None,
-        # Without the profile's word on older posts only an empty page is surely the last one.
-        is_last=not seen.marks["older"] if older else not items,
+        is_last=not seen.marks["more"] if section.next else is_last_when_empty and not items,
     )
+
+
+def _check_there(profile: Profile, answer: Answer, what: str) -> None:
+    if answer.status in MISSING:
+        raise PostMissingError(f"{profile.site.name} has no post {what} any more")
 
 
 def timeline_url(profile: Profile, username: str) -> str:
@@ -162,12 +214,36 @@ def _judge_sign_in(profile: Profile, username: str, pressed: Pressed) -> None:
 async def write_post(page: Page, profile: Profile, text: str) -> None:
     """Open the compose page, fill in the text, and wait until it could be submitted; nothing is."""
     section = profile.compose
+    _check_length(profile, section, text)
+    answer = await open_url(page, profile.url(section.path), profile.rules)
+    await _read(page, profile, answer, Wanted(_marks(profile), {}))
+    await _fill_form(page, profile, section, text)
+
+
+async def write_reply(page: Page, profile: Profile, username: str, target: str, text: str) -> None:
+    """Open the target's page, fill in the text, and wait until it could be submitted; nothing is.
+
+    Raises PostMissingError when the target is gone, and PostRefusedError when the page shows an answer of
+    the account already: nobody is answered twice.
+    """
+    section = reply_section(profile)
+    _check_length(profile, section, text)
+    answer = await open_url(page, target_url(profile, target), profile.rules)
+    _check_there(profile, answer, target)
+    seen = await _read(page, profile, answer, _own_replies(profile, section, username))
+    if own := _listed(profile, section, seen).items:
+        raise PostRefusedError(f"{username} has answered {target} already: {own[0].reference}")
+    await _fill_form(page, profile, section, text)
+
+
+def _check_length(profile: Profile, section: FormSection, text: str) -> None:
     if len(text) > section.max_chars:
         raise PostRefusedError(
             f"the text has {len(text)} characters, {profile.site.name} takes {section.max_chars}"
         )
-    answer = await open_url(page, profile.url(section.path), profile.rules)
-    await _read(page, profile, answer, Wanted(_marks(profile), {}))
+
+
+async def _fill_form(page: Page, profile: Profile, section: FormSection, text: str) -> None:
     await _fill(page, section.text, text)
     if (await page.input_value(section.text)).split() != text.split():
         raise PageUnexpectedError(f"{profile.site.name} does not take the text as it is into its form")
@@ -175,12 +251,21 @@ async def write_post(page: Page, profile: Profile, text: str) -> None:
 
 
 async def submit_post(page: Page, profile: Profile, submission: Submission) -> str:
-    """Press submit on the page that `write_post` filled; returns the new post's reference.
+    """Press submit on the page that `write_post` filled; as `_submit`."""
+    return await _submit(page, profile, profile.compose, submission)
+
+
+async def submit_reply(page: Page, profile: Profile, submission: Submission) -> str:
+    """Press submit on the page that `write_reply` filled; as `_submit`."""
+    return await _submit(page, profile, reply_section(profile), submission)
+
+
+async def _submit(page: Page, profile: Profile, section: FormSection, submission: Submission) -> str:
+    """Press submit; returns the reference of what was published.
 
     Once `submission.is_pressed` only three errors are certain: PostRefusedError and SiteRateLimitedError
     (nothing was published), and PostUnclearError. The caller turns all others into the last.
     """
-    section = profile.compose
     if not await page.locator(section.text).count() or not (await page.input_value(section.text)).strip():
         raise PageUnexpectedError("there is no filled compose form to submit")
     values = {"refusal": Value(selector=section.refused)}
@@ -188,10 +273,10 @@ async def submit_post(page: Page, profile: Profile, submission: Submission) -> s
         values["reference"] = section.reference.value
     wanted = Wanted({"accepted": section.accepted, "refused": section.refused}, values)
     pressed = await press(page, section.submit, wanted, section.answer_within_s, submission)
-    return _judge_submission(profile, pressed)
+    return _judge_submission(profile, section, pressed)
 
 
-def _judge_submission(profile: Profile, pressed: Pressed) -> str:
+def _judge_submission(profile: Profile, section: FormSection, pressed: Pressed) -> str:
     is_accepted, is_refused = bool(pressed.marks.get("accepted")), bool(pressed.marks.get("refused"))
     if pressed.haste and (is_refused or not (is_accepted and pressed.is_haste_explained)):
         raise PostUnclearError(f"{profile.site.name} gave no clear answer: {pressed.haste}")
@@ -209,14 +294,14 @@ def _judge_submission(profile: Profile, pressed: Pressed) -> str:
         raise PostUnclearError(f"{profile.site.name} gave no clear answer: {silent}") from silent
     if is_refused and not is_accepted:
         raise PostRefusedError(f"{profile.site.name} refuses the post: {pressed.refusal()}")
-    reference = _new_reference(profile, pressed) if is_accepted and not is_refused else None
+    reference = _new_reference(profile, section, pressed) if is_accepted and not is_refused else None
     if reference is None:
         raise PostUnclearError(f"{profile.site.name} shows no new post after the submit: {pressed.say()}")
     return reference
 
 
-def _new_reference(profile: Profile, pressed: Pressed) -> str | None:
-    in_url = profile.compose.reference.url
+def _new_reference(profile: Profile, section: FormSection, pressed: Pressed) -> str | None:
+    in_url = section.reference.url
     if in_url is not None:
         match = re.search(in_url, pressed.url)
         found = match[1] if match is not None else ""

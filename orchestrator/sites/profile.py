@@ -19,6 +19,7 @@ from orchestrator.sites.sections import (
     LimitsSection,
     PostSection,
     ProfileSection,
+    ReplySection,
     Section,
     SignInSection,
     SiteSection,
@@ -37,6 +38,7 @@ class Profile(Section):
     compose: ComposeSection
     post: PostSection
     timeline: TimelineSection
+    reply: ReplySection | None = None
     profile: ProfileSection | None = None
     limits: LimitsSection = LimitsSection()
 
@@ -82,13 +84,14 @@ def load_profile(
 
 
 def _check_patience(profile: Profile, source: str, text: str, visit_timeout_s: float | None) -> None:
-    answer_within_s = profile.compose.answer_within_s
-    if visit_timeout_s is not None and answer_within_s > visit_timeout_s:
-        line = _line_of(text, ["compose", "answer_within_s"])
-        raise ProfileError(
-            f"{source}, line {line}: compose.answer_within_s: {answer_within_s:g} is above "
-            f"browser.visit_timeout_s ({visit_timeout_s:g}), which ends the visit first"
-        )
+    for name, section in (("compose", profile.compose), ("reply", profile.reply)):
+        within_s = section.answer_within_s if section is not None else 0.0
+        if visit_timeout_s is not None and within_s > visit_timeout_s:
+            line = _line_of(text, [name, "answer_within_s"])
+            raise ProfileError(
+                f"{source}, line {line}: {name}.answer_within_s: {within_s:g} is above "
+                f"browser.visit_timeout_s ({visit_timeout_s:g}), which ends the visit first"
+            )
 
 
 def _moved(profile: Profile, source: str, base_url: str) -> Profile:

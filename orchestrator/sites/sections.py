@@ -172,10 +172,9 @@ class SignInSection(Section):
         return _check_distinct(self, "signed_in", "signed_out", "refused")
 
 
-class ComposeSection(Section):
-    """How to publish, and how to tell whether it worked."""
+class FormSection(Section):
+    """A form that publishes, and how to tell whether it worked."""
 
-    path: PlainPath
     text: Selector
     submit: Selector
     accepted: Selector = Field(description="stands where the site says that the post is out")
@@ -185,8 +184,34 @@ class ComposeSection(Section):
     answer_within_s: float = Field(15, gt=0, le=120)
 
     @model_validator(mode="after")
-    def _check_marks(self) -> "ComposeSection":
+    def _check_marks(self) -> "FormSection":
         return _check_distinct(self, "accepted", "refused")
+
+
+class ComposeSection(FormSection):
+    """How to publish."""
+
+    path: PlainPath
+
+
+class ReplySection(FormSection):
+    """How to answer a post on its page, and how that page lists the account's own answers."""
+
+    path: PostPath
+    shown: Selector = Field(description="stands on every such page, also on one without answers")
+    own: str = Field(description="each answer of the account; may name {username}")
+    own_text: Value
+    own_reference: Value
+    next: Selector | None = Field(None, description="the link to more answers")
+
+    @model_validator(mode="after")
+    def _check_own(self) -> "ReplySection":
+        check_selector(self.own.replace("{username}", "x"))
+        return self
+
+    def own_of(self, username: str) -> str:
+        """The selector of the answers of that account."""
+        return self.own.replace("{username}", re.sub(r"([\\'\"\]])", r"\\\1", username))
 
 
 class PostSection(Section):

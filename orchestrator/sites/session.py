@@ -79,11 +79,23 @@ class SiteSession:
         means that it may have been: only the account's timeline tells. PostNotPressedError means that
         submit was not pressed, or that nothing was sent for it.
         """
+        return await self._submit(driver.submit_post)
+
+    async def write_reply(self, target: str, text: str) -> None:
+        """Open the target's page and fill in the text; nothing is submitted.
+
+        PostMissingError: there is no such post. PostRefusedError: the account has answered it already.
+        """
+        await self._signed_in(driver.write_reply, self._account.username, target, text)
+
+    async def submit_reply(self) -> str:
+        """Press submit on what `write_reply` filled in; as `submit_post`."""
+        return await self._submit(driver.submit_reply)
+
+    async def _submit(self, press: Callable[..., Awaitable[str]]) -> str:
         submission = Submission()
         try:
-            return await self._browser.visit_with_effect(
-                driver.submit_post, self._account.profile, submission
-            )
+            return await self._browser.visit_with_effect(press, self._account.profile, submission)
         except CERTAIN:
             raise
         except OrchestratorError as error:
@@ -104,9 +116,19 @@ class SiteSession:
     async def own_posts(self, limit: int) -> Timeline:
         """The newest posts, at most `limit`, white space folded."""
         url = driver.timeline_url(self._account.profile, self._account.username)
+        return await self._listed(url, limit, driver.read_timeline)
+
+    async def own_replies(self, target: str, limit: int) -> Timeline:
+        """The account's own answers to a post, at most `limit`. Raises PostMissingError when it is gone."""
+        url = driver.target_url(self._account.profile, target)
+        return await self._listed(url, limit, driver.read_own_replies, self._account.username)
+
+    async def _listed(
+        self, url: str, limit: int, read: Callable[..., Awaitable[driver.TimelinePage]], *args: Any
+    ) -> Timeline:
         posts: dict[str, TimelineItem] = {}
         for _ in range(TIMELINE_PAGES):
-            page = await self._signed_in(driver.read_timeline, url)
+            page = await self._signed_in(read, *args, url)
             # A post that came in between shifts the pages: what is seen twice counts once.
             new = {item.reference: item for item in page.items if item.reference not in posts}
             posts.update(new)
@@ -115,7 +137,7 @@ class SiteSession:
             url = page.next
             if not new:
                 break
-        raise PageUnexpectedError(f"the timeline of {self._account.username} leads on without end")
+        raise PageUnexpectedError(f"the list of {self._account.username} at {url} leads on without end")
 
     async def sign_in(self) -> None:
         """Sign in, whether it is needed or not, and keep the new state. Raises SignInRefusedError."""

@@ -21,6 +21,7 @@ from orchestrator.terminal.words import (
 
 FACTS = (
     "account",
+    "in_reply_to",
     "reference",
     "attempts",
     "detail",

@@ -12,7 +12,7 @@ from itertools import count
 
 import trio
 
-from orchestrator.errors import PageUnexpectedError, PostMissingError, PostUnclearError
+from orchestrator.errors import PageUnexpectedError, PostMissingError, PostRefusedError, PostUnclearError
 from orchestrator.model import PostMetrics, Timeline, TimelineItem
 from orchestrator.sites.driver import AccountFigures
 from orchestrator.sites.session import SiteAccount
@@ -25,6 +25,7 @@ class Entry:
     account: str
     reference: str
     text: str
+    in_reply_to: str | None = None
 
 
 @dataclass(slots=True)
@@ -47,7 +48,7 @@ class FakeSite:
     """The site. `trouble["write_post"].append(error)` makes the next writing fail, and so on.
 
     For "submit_post" there are two moments: "submit_post" is before the site has accepted the post,
-    "accepted" after it.
+    "accepted" after it. "write_reply" and "submit_reply" are the same for a reply.
     """
 
     def __init__(self) -> None:
@@ -80,9 +81,9 @@ class FakeSite:
         self.visits.append((account.name, slot))
         yield FakeSession(self, account.name)
 
-    def accept(self, account: str, text: str) -> str:
-        """Take a post into the ledger; its reference."""
-        entry = Entry(account, f"p{next(self._numbers)}", text)
+    def accept(self, account: str, text: str, in_reply_to: str | None = None) -> str:
+        """Take a post or a reply into the ledger; its reference."""
+        entry = Entry(account, f"p{next(self._numbers)}", text, in_reply_to)
         self.ledger.append(entry)
         return entry.reference
 
@@ -106,19 +107,47 @@ class FakeSession:
     def __init__(self, site: FakeSite, account: str) -> None:
         self._site = site
         self._account = account
-        self._written: str | None = None
+        self._written: tuple[str, str | None] | None = None
+        """A text, and what it answers."""
 
     async def write_post(self, text: str) -> None:
         await self._enter("write_post")
-        self._written = text
+        self._written = text, None
 
     async def submit_post(self) -> str:
+        return await self._submit("submit_post")
+
+    async def write_reply(self, target: str, text: str) -> None:
+        await self._enter("write_reply")
+        self._check_there(target)
+        if own := self._replies(target):
+            raise PostRefusedError(f"{self._account} has answered {target} already: {own[0].reference}")
+        self._written = text, target
+
+    async def submit_reply(self) -> str:
+        return await self._submit("submit_reply")
+
+    async def own_replies(self, target: str, limit: int) -> Timeline:
+        await self._enter("own_replies")
+        self._check_there(target)
+        own = self._replies(target)
+        items = [TimelineItem(entry.reference, self._site.show(entry.text)) for entry in own[:limit]]
+        return Timeline(items, is_whole=self._site.is_timeline_whole and len(own) <= limit)
+
+    def _check_there(self, target: str) -> None:
+        if target in self._site.gone:
+            raise PostMissingError(f"the site has no post {target} any more")
+
+    def _replies(self, target: str) -> list[Entry]:
+        return [entry for entry in self._site.of(self._account) if entry.in_reply_to == target]
+
+    async def _submit(self, moment: str) -> str:
         if self._written is None:
             raise PageUnexpectedError("there is no filled compose form to submit")
-        text, self._written = self._written, None
+        (text, target), self._written = self._written, None
         self._site.presses.append(text)
-        await self._site.meet("submit_post")
-        reference = self._site.accept(self._account, text)
+        await self._site.meet(moment)
+        reference = self._site.accept(self._account, text, target)
         await self._site.meet("accepted")
         return reference
 
@@ -137,7 +166,7 @@ class FakeSession:
 
     async def own_posts(self, limit: int) -> Timeline:
         await self._enter("own_posts")
-        newest_first = reversed(self._site.of(self._account))
+        newest_first = [entry for entry in reversed(self._site.of(self._account)) if not entry.in_reply_to]
         listed = [entry for entry in newest_first if entry.reference not in self._site.gone]
         items = [TimelineItem(entry.reference, self._site.show(entry.text)) for entry in listed[:limit]]
         return Timeline(items, is_whole=self._site.is_timeline_whole and len(listed) <= limit)

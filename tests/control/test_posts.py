@@ -72,6 +72,7 @@ async def test_posts_are_listed_with_what_one_needs_to_decide(
         "published_at": None,
         "attempts": 1,
         "reference": None,
+        "in_reply_to": None,
         "since": "2026-06-01T11:50:00+00:00",
         "detail": "no answer",
         "text": ("word " * 100)[:120],

@@ -69,6 +69,10 @@ def test_each_verb_asks_for_the_level_that_its_effect_needs() -> None:
         "post": Level.VIEW,
         "resolve": Level.OPERATE,
         "insights": Level.VIEW,
+        "replies": Level.VIEW,
+        "draft": Level.OPERATE,
+        "approve": Level.OPERATE,
+        "reject": Level.OPERATE,
         "alerts": Level.VIEW,
         "breakers": Level.VIEW,
         "breaker": Level.OPERATE,
@@ -310,7 +314,7 @@ async def test_a_job_that_is_switched_off_says_so_and_how_to_have_it_back(autoju
     way_on = "Set jobs.learn.enabled to true (in o.toml, line 4), then restart the daemon"
     async with a_stage([a_job("plan")]) as stage:
         house = make_house(stage)
-        house.switched_off = (SwitchedOff(a_job("learn"), "in o.toml, line 4"),)
+        house.switched_off = (SwitchedOff(a_job("learn"), "switched off in the settings", way_on),)
         socket = Socket(house)
         assert [job["name"] for job in (await socket.ask("jobs"))["jobs"]] == ["plan", "learn"]
         answer = await socket.ask("why", job="learn")

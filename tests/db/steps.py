@@ -47,6 +47,10 @@ async def doubt(db: Database, post_id: int, stamp: Stamp) -> None:
     await db.run(posts.doubt, post_id, stamp, "why")
 
 
+async def approve(db: Database, post_id: int, stamp: Stamp) -> None:
+    await db.run(posts.approve, post_id, stamp)
+
+
 async def intend(db: Database, post_id: int, stamp: Stamp) -> None:
     assert await db.run(posts.intend, post_id, stamp, TODAY, UNLIMITED)
 
@@ -62,10 +66,10 @@ STEPS = [
     requeueing(PostState.SUBMITTING),
     requeueing(PostState.AMBIGUOUS),
     Step("doubt", PostState.SUBMITTING, PostState.AMBIGUOUS, doubt),
+    Step("approve", PostState.DRAFT, PostState.QUEUED, approve),
+    failing(PostState.DRAFT),
 ]
 BY_CLAIMING = (PostState.QUEUED, PostState.CLAIMED)
-FROM_DRAFT = {(PostState.DRAFT, PostState.QUEUED), (PostState.DRAFT, PostState.FAILED)}
-"""Nothing makes drafts yet: `add` queues at once."""
 
 
 def step_id(step: object) -> str:

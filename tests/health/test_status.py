@@ -218,7 +218,8 @@ async def test_a_job_that_gave_up_and_is_paused_is_not_said_to_be_tried_again(au
 async def test_a_job_that_is_switched_off_is_shown_with_the_reason(autojump_clock: object) -> None:
     async with a_stage([a_job("plan")]) as stage:
         house = await started(stage)
-        house.switched_off = (SwitchedOff(a_job("learn"), "in o.toml, line 4"),)
+        way_on = "Set jobs.learn.enabled to true (in o.toml, line 4), then restart the daemon"
+        house.switched_off = (SwitchedOff(a_job("learn"), "switched off in the settings", way_on),)
         status = read_live(house)
         assert [(job["name"], job["state"]) for job in status["jobs"]] == [
             ("plan", "waiting"),
