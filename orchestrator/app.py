@@ -393,7 +393,7 @@ class _Daemon:
             clock=house.clock,
             rng=self._rng,
             run_log=DatabaseRunLog(database, fence.number),
-            why_not=lambda job: house.modes.why_not(job) or self._keeper.why_not(job),
+            why_not=house.why_not,
             on_end=self._on_run_end,
             open_window=tools.windows.open_at,
         )

@@ -82,7 +82,7 @@ class _Desk:
         if (off := self._off(args["job"])) is not None:
             return {"job": off.job.name, "lines": [why_off(off)]}
         actor = self._supervisor.find(args["job"])
-        lines = why(actor, self._house.allocator.snapshot(), self._house.modes.why_not(actor.job))
+        lines = why(actor, self._house.allocator.snapshot(), self._house.why_not(actor.job))
         if actor.job.name == RECONCILIATION:
             lines += await posts.findings(self._house)
         return {"job": actor.job.name, "lines": lines}
@@ -167,7 +167,7 @@ class _Desk:
         actor = self._supervisor.find(job)
         if actor.is_draining:
             raise ControlError("the daemon is ending and starts no more runs", remedy="Start it again first")
-        message = _run_message(actor, self._house.modes.why_not(actor.job))
+        message = _run_message(actor, self._house.why_not(actor.job))
         self._supervisor.run_now(job, name_of(caller))
         return {"message": f"{message}; see: orchestrator ctl why {job}"}
 

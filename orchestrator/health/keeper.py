@@ -11,7 +11,6 @@ import psutil
 import structlog
 import trio
 
-from orchestrator.actors.job import Job
 from orchestrator.browser.pool import ContextPool
 from orchestrator.browser.statistics import SlotStatistics
 from orchestrator.errors import OrchestratorError
@@ -68,10 +67,6 @@ class MemoryKeeper:
         metrics.memory_limit.labels(limit="warning").set(self.limits.warning_bytes)
         metrics.memory_limit.labels(limit="critical").set(self.limits.critical_bytes)
         self._publish_step()
-
-    def why_not(self, job: Job) -> str | None:
-        """Why `job` may not run now, None when it may."""
-        return None if job.is_upkeep else memory.why_not(self._standing.step, job.priority)
 
     async def look(self) -> Outcome:
         """One look, and what follows from it."""
@@ -174,7 +169,8 @@ class MemoryKeeper:
         if actions.sweep:
             await self._sweep()
         for slot in actions.close:
-            log.info("context_closed_for_memory", slot=slot, size=mb(sizes[slot]))
+            size = mb(sizes[slot]) if sizes[slot] else "not asked"
+            log.info("context_closed_for_memory", slot=slot, size=size)
 
     async def _cut_off(self, slot: int, size_bytes: int) -> None:
         if slot in self._critical_slots():

@@ -23,9 +23,9 @@ from orchestrator.db import comparison, learned, post_figures
 from orchestrator.db.fence import Fence
 from orchestrator.db.pool import Database
 from orchestrator.errors import DatabaseError
-from orchestrator.health import problems
+from orchestrator.health import memory, problems
 from orchestrator.health.checks import Checks
-from orchestrator.health.memory import MemoryView
+from orchestrator.health.memory import MemoryView, Step
 from orchestrator.health.modes import DATABASE, Modes
 from orchestrator.health.problems import iso
 from orchestrator.llm.model import LanguageModel
@@ -92,6 +92,11 @@ class House:
     links: dict[str, str] = field(default_factory=dict)
     """Addresses that people may open, by name."""
     started_at: float = field(default_factory=trio.current_time)
+
+    def why_not(self, job: Job) -> str | None:
+        """Why a run of `job` that began now would be skipped, None when it would not."""
+        step = self.memory_view.step if self.memory_view is not None else Step.NONE
+        return self.modes.why_not(job) or (None if job.is_upkeep else memory.why_not(step, job.priority))
 
 
 async def read_status(house: House) -> Document:

@@ -23,6 +23,7 @@ from orchestrator.db.fence import Fence, boot_time
 from orchestrator.db.pool import Database
 from orchestrator.errors import ControlError
 from orchestrator.health.checks import Check
+from orchestrator.health.memory import Limits, MemoryView, Step
 from orchestrator.health.modes import DATABASE
 from orchestrator.health.status import House, SwitchedOff
 from orchestrator.metrics import Metrics
@@ -114,6 +115,18 @@ async def test_why_says_first_that_the_job_would_be_skipped(autojump_clock: obje
             "It would be skipped now: the database is down: no answer.",
             "Waits until 13:00:00 UTC.",
         ]
+
+
+async def test_a_job_that_would_be_skipped_for_want_of_memory_says_so_too(autojump_clock: object) -> None:
+    async with a_stage([a_job("plan")]) as stage:
+        house = make_house(stage)
+        limits = Limits(10, 20, 1, has_extra=False, source="")
+        house.memory_view = MemoryView(Step.REFUSED, NOON, 30, limits, ())
+        socket = Socket(house)
+        first = (await socket.ask("why", job="plan"))["lines"][0]
+        message = (await socket.ask("run", job="plan"))["message"]
+    assert first == "It would be skipped now: memory is short: only posting starts runs."
+    assert message.startswith("Job plan would be skipped now: memory is short: only posting starts runs;")
 
 
 async def test_why_says_of_the_present_run_before_it_speaks_of_a_next_one(autojump_clock: object) -> None:

@@ -261,7 +261,7 @@ async def test_above_its_limits_the_house_sheds_and_says_so_and_comes_back_step_
 
         def allowed() -> list[str]:
             jobs = (posting, plan, background, upkeep)
-            return [job.name for job in jobs if world.keeper.why_not(job) is None]
+            return [job.name for job in jobs if world.house.why_not(job) is None]
 
         await world.eat(0, "ada", 1)
         world.scale.total_mb = 4100
