@@ -36,7 +36,7 @@ from orchestrator.control.server import serve_control
 from orchestrator.control.verbs import verbs_of
 from orchestrator.db.fence import Fence, open_fence
 from orchestrator.db.migrate import migrate
-from orchestrator.db.pool import Database
+from orchestrator.db.pool import Database, Observer
 from orchestrator.db.sessions import SessionTable
 from orchestrator.errors import ControlError, DatabaseUnavailableError, OrchestratorError, SettingsError
 from orchestrator.health import figures
@@ -339,7 +339,9 @@ class _Daemon:
     async def _open_database(self) -> AsyncIterator[Database]:
         async with AsyncExitStack() as stack:
             with self._step("database"):
-                database = await stack.enter_async_context(wiring.open_storage(self._settings, self._rng))
+                observer = Observer(self._metrics.db_wait.observe, self._metrics.db_query.observe)
+                opening = wiring.open_storage(self._settings, self._rng, observer)
+                database = await stack.enter_async_context(opening)
             self.house.database = self._sessions.database = database
             try:
                 yield database

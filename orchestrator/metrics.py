@@ -35,6 +35,7 @@ BUDGET_TIERS = ("ample", "fair", "tight", "low", "last")
 CACHE_DROPPED = ("too_large", "unreadable", "full")
 
 WAIT_BUCKETS_S = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 20, 30, 45, 60)
+DATABASE_BUCKETS_S = (0.001, 0.005, 0.01, 0.05, 0.1, 0.5, 1, 2.5, 5, 10, 30)
 RUN_BUCKETS_S = (0.01, 0.05, 0.1, 0.5, 1, 2.5, 5, 10, 30, 60, 120, 300, 600, 1800)
 DELAY_BUCKETS_S = (1, 5, 15, 60, 300, 900, 1800, 3600, 7200)
 
@@ -112,6 +113,12 @@ class Metrics:
         self.job_restarts = self._counter("job_restarts_total", "Restarts after a crash.", job_name=())
         self.db_connections = self._gauge(
             "db_pool_connections", "Database connections.", state=("used", "idle")
+        )
+        self.db_wait = self._histogram(
+            "db_pool_wait_seconds", "For a database connection, had or given up.", DATABASE_BUCKETS_S
+        )
+        self.db_query = self._histogram(
+            "db_query_seconds", "Duration of statements, BEGIN and COMMIT among them.", DATABASE_BUCKETS_S
         )
         self.db_leaks = self._gauge(
             "db_pool_leaks", "Database connections held for longer than they may be (database.leak_s)."

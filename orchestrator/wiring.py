@@ -24,7 +24,7 @@ from orchestrator.db import doubts, runs, spending
 from orchestrator.db.embedded import open_embedded
 from orchestrator.db.fence import Fence
 from orchestrator.db.migrate import check_fit
-from orchestrator.db.pool import Database, open_database
+from orchestrator.db.pool import Database, Observer, open_database
 from orchestrator.db.posts import Stamp
 from orchestrator.db.runs import StoredHistory, StoredRun
 from orchestrator.errors import DatabaseUnavailableError, SettingsError, StateDirectoryError
@@ -46,7 +46,9 @@ log = structlog.get_logger("app")
 
 
 @asynccontextmanager
-async def open_storage(settings: Settings, rng: Random) -> AsyncIterator[Database]:
+async def open_storage(
+    settings: Settings, rng: Random, observer: Observer | None = None
+) -> AsyncIterator[Database]:
     """The server that the settings name, or our own, connected.
 
     A server that can't be reached is tried for `gate.database_wait_s`, then DatabaseUnavailableError is
@@ -54,7 +56,7 @@ async def open_storage(settings: Settings, rng: Random) -> AsyncIterator[Databas
     DatabaseUnfitError.
     """
     place = _database_place(settings)
-    async with _server(settings) as dsn, open_database(dsn, settings.database, place) as database:
+    async with _server(settings) as dsn, open_database(dsn, settings.database, place, observer) as database:
         await _reach(database, settings, rng)
         await check_fit(database)
         yield database

@@ -52,8 +52,8 @@ ROOM_ROWS = 50_000
 """So many numbers in a temporary file: that the disk of the server has a megabyte to spare."""
 LONG_S = 5.0
 """People are told of a statement that takes longer, and of a longer wait for a connection."""
-CROWDED_SHARE, CROWDED_S = 0.8, 5.0
-"""They are told too when more connections than this share have been in use for so long without a break."""
+CROWDED_SHARE = 0.8
+"""Of the connections; they are told too when more are in use."""
 HOLDERS_SHOWN = 5
 QUERY_SHOWN = 200
 
@@ -88,8 +88,8 @@ class PoolStatistics:
     """Connections given up as broken or demoted since the start."""
     leaks: int
     """Connections that were held for longer than `database.leak_s` since the start."""
-    is_crowded: bool = False
-    """Whether nearly all connections have been in use for a while."""
+    crowded_s: float = 0.0
+    """For how long more than CROWDED_SHARE of the connections have been in use without a break."""
     long_wait: Excess | None = None
     """Works that waited for a connection for longer than LONG_S; their times are of `time.monotonic()`."""
     long_query: Excess | None = None
@@ -223,7 +223,7 @@ class Database:
             transactions=self._transactions,
             connections_lost=self._connections_lost,
             leaks=self._leaks,
-            is_crowded=self._crowd.lasts_s(now) > CROWDED_S,
+            crowded_s=self._crowd.lasts_s(now),
             long_wait=self._long_waits.current(now),
             long_query=self._long_queries.current(now),
         )

@@ -1,5 +1,6 @@
 """What is wrong, since when, and what a person should do about it: rows of the status document."""
 
+import time
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -9,12 +10,18 @@ from orchestrator.actors.actor import ActorState
 from orchestrator.clock import Clock
 from orchestrator.db import comparison, post_figures
 from orchestrator.db.alerts import Severity
-from orchestrator.db.pool import Database
+from orchestrator.db.pool import CROWDED_SHARE, LONG_S, Database
 from orchestrator.health.checks import Checks
 from orchestrator.health.memory import REMEDY, WORDS, MemoryView, Step
+from orchestrator.snapshot import Snapshot
 
 OVERDUE_S = 1800.0
 """A post that has been due for so many real seconds is a problem; `posting` runs every 300 s."""
+CROWDED_S = 5.0
+"""For so long nearly all database connections may be in use."""
+QUEUE_LIMIT, WAIT_LIMIT_S = 10, 300.0
+"""So many runs may wait for a browser context, and each for so long."""
+POOL_REMEDY = "The log's slow_query and slow_transaction say which; see docs/operations.md"
 
 POSTING, RECONCILIATION = "posting", "reconciliation"
 
@@ -82,11 +89,49 @@ def of_leaks(database: Database, clock: Clock) -> list[Row]:
     ]
 
 
+def of_pool(database: Database, clock: Clock) -> list[Row]:
+    """A pool that is too small, or a database that is too slow, now or in the last `strain.MEMORY_S`."""
+    found, rows = database.statistics(), []
+    if found.crowded_s > CROWDED_S:
+        what = f"more than {CROWDED_SHARE:.0%} of the {found.max_size} database connections are in use"
+        since = iso(clock.now() - clock.span(found.crowded_s))
+        rows.append(problem(what, since, POOL_REMEDY, Kind("connections_scarce", "database")))
+    for excess, what, name in (
+        (found.long_wait, "a work waited for a database connection for", "connection_wait"),
+        (found.long_query, "a statement of the database took", "query_slow"),
+    ):
+        if excess is not None:
+            since = iso(clock.now() - clock.span(time.monotonic() - excess.first_at))
+            what = f"{what} more than {LONG_S:g} s: {excess.work}"
+            rows.append(problem(what, since, POOL_REMEDY, Kind(name, "database")))
+    return rows
+
+
+def of_queue(snapshot: Snapshot, clock: Clock) -> list[Row]:
+    """Too many who wait for a browser context, and those who wait for too long."""
+    rows = []
+    if len(snapshot.queue) > QUEUE_LIMIT:
+        what, remedy = (
+            f"more than {QUEUE_LIMIT} runs wait for a browser context",
+            "See: orchestrator ctl queue",
+        )
+        rows.append(problem(what, None, remedy, Kind("queue_long", "allocator")))
+    for waiter in snapshot.queue:
+        if waiter.waited_s > WAIT_LIMIT_S:
+            what = f"{waiter.holder} has waited for a browser context for more than {WAIT_LIMIT_S / 60:g} min"
+            since = iso(clock.now() - clock.span(waiter.waited_s))
+            remedy = f"See: orchestrator ctl why {waiter.holder}"
+            rows.append(problem(what, since, remedy, Kind("queue_wait", waiter.holder)))
+    return rows
+
+
 def of_memory(view: MemoryView | None) -> list[Row]:
     """What has been given up for want of memory."""
     if view is None or view.step is Step.NONE:
         return []
-    return [problem(f"memory is short: {WORDS[view.step]}", iso(view.since), REMEDY)]
+    severity = Severity.CRITICAL if view.step is Step.REFUSED else Severity.WARNING
+    kind = Kind("memory_short", "memory", severity)
+    return [problem(f"memory is short: {WORDS[view.step]}", iso(view.since), REMEDY, kind)]
 
 
 def of_jobs(jobs: Iterable[Row]) -> list[Row]:

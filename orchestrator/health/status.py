@@ -137,6 +137,7 @@ def read_live(house: House) -> Document:
     breakers = house.breakers.names if house.breakers is not None else ()
     status: Document = {
         "version": orchestrator.__version__,
+    strain = problems.of_pool(house.database, house.clock) if house.database is not None else []
         "mode": house.modes.mode.value,
         "pid": os.getpid(),
         "uptime_s": trio.current_time() - house.started_at,
@@ -153,6 +154,8 @@ def read_live(house: House) -> Document:
         ],
         "checks": [asdict(result) for result in house.checks.results.values()],
         **allocator_rows(snapshot),
+            *strain,
+            *problems.of_queue(snapshot, house.clock),
         **breaker_rows(house.breakers),
         "jobs": jobs,
         "memory": {f"{part}_bytes": size for part, size in house.memory.items()},
