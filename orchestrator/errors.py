@@ -106,6 +106,27 @@ class PostStateError(DatabaseError):
     """A post is not in the state that the step needs."""
 
 
+# ── cache ───────────────────────────────────────────────────────────────────────────────────────
+
+
+class CacheError(OrchestratorError):
+    """The cache could not do its work; whoever asks it goes on without."""
+
+
+class CacheUnavailableError(CacheError):
+    """The cache's server can't be reached, does not answer in time, or refuses us."""
+
+    failure = Failure.TRANSIENT
+
+
+class CacheFullError(CacheError):
+    """The cache's server has no room for a value."""
+
+
+class CacheValueError(CacheError):
+    """A value is none that its namespace can keep: a fault of the code that computes it."""
+
+
 # ── browser ─────────────────────────────────────────────────────────────────────────────────────
 
 

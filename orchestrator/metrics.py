@@ -139,6 +139,24 @@ class Metrics:
             "circuit_breaker_rejected_total", "Visits not made since the breaker was open.", breaker=()
         )
 
+        self.cache_hits = self._counter(
+            "cache_hits_total", "Reads of the cache that cost no computation.", namespace=()
+        )
+        self.cache_misses = self._counter(
+            "cache_misses_total", "Reads of the cache that were computed.", namespace=()
+        )
+        self.cache_dropped = self._counter(
+            "cache_dropped_total", "Values that were not kept, by why.", reason=CACHE_DROPPED
+        )
+        self.cache_entries = self._gauge("cache_entries", "Values in the cache, or keys in its database.")
+        self.cache_bytes = self._gauge("cache_bytes", "Memory of the cache, or of its server.")
+        self.cache_connections = self._gauge("cache_connections", "Connections to the cache's server.")
+
+    def declare_cache(self, namespace: str) -> None:
+        """The series of one namespace of the cache."""
+        self.cache_hits.labels(namespace=namespace)
+        self.cache_misses.labels(namespace=namespace)
+
     def declare_job(self, job: str) -> None:
         """The series of one job."""
         self.pool_hold.labels(job_name=job)

@@ -35,6 +35,7 @@ from orchestrator.settings.accounts_file import read_accounts
 from orchestrator.settings.address import shown_address
 from orchestrator.settings.analysis import AnalysisSettings
 from orchestrator.settings.base import Seconds, Section, read_secret
+from orchestrator.settings.cache import CACHE, CacheSettings
 from orchestrator.settings.llm import LANGUAGE_MODEL, LanguageModelSettings
 from orchestrator.settings.sources import Layer, Route, merge_all, read_toml, read_variables
 from orchestrator.settings.words import (
@@ -455,6 +456,7 @@ class Settings(BaseSettings):
     analysis: AnalysisSettings = AnalysisSettings()
     posting: PostingSettings = PostingSettings()
     breakers: BreakersSettings = BreakersSettings()
+    cache: CacheSettings = CacheSettings()
     language_model: LanguageModelSettings = LanguageModelSettings()
     alerts: AlertsSettings = AlertsSettings()
     clock: ClockSettings = ClockSettings()
@@ -480,7 +482,7 @@ class Settings(BaseSettings):
         given = [self.database.dsn, self.browser.session_key, self.language_model.read_key()]
         passwords = [account.read_password() for account in self.accounts]
         destinations = [self.alerts.read_url(name) for name in self.alerts.destinations]
-        return [*filter(None, given), *passwords, *destinations]
+        return [*filter(None, [*given, self.cache.read_password()]), *passwords, *destinations]
 
     def source(self, *route: str) -> str:
         """Where a setting that applies comes from, such as "from ORCHESTRATOR_HTTP__PORT"."""
@@ -615,7 +617,8 @@ def party_names(settings: Settings) -> list[str]:
     """The outside parties that have a breaker, by its name."""
     sites = {SITE_PREFIX + account.site for account in settings.accounts}
     model = {LANGUAGE_MODEL} if settings.language_model.base_url is not None else set()
-    return sorted(sites | model | {ALERTS_PREFIX + name for name in settings.alerts.destinations})
+    cache = {CACHE} if settings.cache.url is not None else set()
+    return sorted(sites | cache | model | {ALERTS_PREFIX + name for name in settings.alerts.destinations})
 
 
 def _is_on(settings: Settings, job: str) -> bool:

@@ -5,6 +5,7 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
+from tools.setup import servers
 from tools.setup.browser import Browser
 from tools.setup.environment import Environment
 from tools.setup.lock import lock
@@ -15,6 +16,7 @@ ROOT = Path(__file__).parents[2]
 KIND = {"run": "run", "check": "dev", "test": "dev", "bench": "dev"}
 OPTIONS = {"--only-look", "--with-this-python"}
 NEEDS_BROWSER = {"test", "bench"}
+NEEDS_SERVERS = {"test", "bench"}
 
 
 def main(arguments: list[str]) -> int:
@@ -30,6 +32,8 @@ def main(arguments: list[str]) -> int:
 
 def is_ready(environment: Environment, goal: str) -> bool:
     """Whether nothing is left to do for this goal of the Makefile."""
+    if goal in NEEDS_SERVERS and servers.missing():
+        return False
     return environment.is_ready(KIND[goal]) and (goal == "check" or Browser(environment).is_ready())
 
 
@@ -45,6 +49,8 @@ def set_up(environment: Environment, goal: str, *, is_python_given: bool) -> Non
             environment.make(KIND[goal])
         if goal != "check":
             make_browser(Browser(environment), is_needed=goal in NEEDS_BROWSER)
+        if goal in NEEDS_SERVERS:
+            servers.install()
 
 
 def make_browser(browser: Browser, *, is_needed: bool) -> None:
