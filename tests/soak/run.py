@@ -93,6 +93,7 @@ def main() -> int:
     parser.add_argument("--samples", type=Path, default=Path("soak.jsonl"))
     parser.add_argument("--picture", type=Path, help="where to draw memory over time, as SVG")
     options = parser.parse_args()
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # not without the demo's end
     samples = soak(options.minutes, options.samples)
     findings = judge(samples)
     for finding in findings:

@@ -39,7 +39,7 @@ def take(pid: int, state_dir: Path, minute: float) -> Sample:
     daemon = psutil.Process(pid)
     members = [("daemon", daemon)]
     for child in daemon.children():
-        members += _members(child)
+        members += members_of(child)
     memory = dict.fromkeys(PARTS, 0.0)
     files = processes = threads = 0
     for part, process in members:
@@ -57,19 +57,26 @@ def take(pid: int, state_dir: Path, minute: float) -> Sample:
     return Sample(round(minute, 3), rounded, files, processes, threads, size_mb, published)
 
 
-def _members(child: psutil.Process) -> list[tuple[str, psutil.Process]]:
+def members_of(child: psutil.Process) -> list[tuple[str, psutil.Process]]:
     """A child of the daemon and all below it, each with its part; the site has none."""
     try:
         arguments = child.cmdline()
-        if "orchestrator.demo" in arguments:
-            return []
-        if "run-driver" not in arguments:
-            return [("database", one) for one in (child, *child.children(recursive=True))]
         below = child.children(recursive=True)
-        kinds = ["renderers" if "--type=renderer" in one.cmdline() else "browser" for one in below]
-        return [("driver", child), *zip(kinds, below, strict=True)]
     except GONE:
         return []
+    if "orchestrator.demo" in arguments:
+        return []
+    if "run-driver" not in arguments:
+        return [("database", one) for one in (child, *below)]
+    return [("driver", child), *((_part(one), one) for one in below)]
+
+
+def _part(process: psutil.Process) -> str:
+    """Of a process below the driver; one that ends at this moment weighs nothing in either part."""
+    try:
+        return "renderers" if "--type=renderer" in process.cmdline() else "browser"
+    except GONE:
+        return "browser"
 
 
 async def _ask_database(state_dir: Path) -> tuple[float, int]:

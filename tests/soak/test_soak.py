@@ -2,16 +2,18 @@
 
 import shutil
 import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from xml.etree import ElementTree
 
+import psutil
 import pytest
 
 from tests.soak.picture import draw
 from tests.soak.run import SPEED, soak
-from tests.soak.samples import PARTS, Sample
+from tests.soak.samples import PARTS, Sample, members_of
 from tests.soak.verdict import LIMITS, judge
 from tests.weight import own_bytes
 
@@ -63,6 +65,28 @@ def test_a_process_weighs_the_same_whoever_else_runs_its_program(tmp_path: Path)
         with at_work(program):
             assert own_bytes(one) == alone > 0
     assert own_bytes(one) == 0
+
+
+WITH_AN_ENDED_CHILD = """
+import os, sys
+ended = os.fork() or os._exit(0)
+os.waitid(os.P_PID, ended, os.WEXITED | os.WNOWAIT)
+if os.fork():
+    print(ended, flush=True)
+sys.stdin.read()
+"""
+
+
+def test_a_renderer_that_ends_does_not_take_the_others_out_of_the_sample() -> None:
+    command = [sys.executable, "-c", WITH_AN_ENDED_CHILD, "run-driver"]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
+        assert process.stdin is not None
+        assert process.stdout is not None
+        ended = int(process.stdout.readline())
+        found = [(part, one.pid) for part, one in members_of(psutil.Process(process.pid)) if one.pid != ended]
+        process.stdin.close()
+    assert [part for part, _ in found] == ["driver", "browser"]
+    assert found[0][1] == process.pid
 
 
 def test_the_picture_is_whole() -> None:
