@@ -21,6 +21,7 @@ from orchestrator.jobs import (
     plan,
     posting,
     reconciliation,
+    retention,
     reply_posting,
 )
 from orchestrator.jobs.alert_delivery import AlertTools
@@ -64,6 +65,7 @@ NAMES = tuple(
         reconciliation,
         health_monitor,
         memory_keeper,
+        retention,
         alert_delivery,
     )
 )
@@ -93,6 +95,7 @@ def all_jobs(
         reconciliation.job(tools),
         health_monitor.job(look),
         memory_keeper.job(keep),
+        retention.job(tools),
         alert_delivery.job(alerts),
         *(own.with_tools(tools) for own in (*installed_jobs(), *more)),
     ]

@@ -37,6 +37,7 @@ from orchestrator.settings.analysis import AnalysisSettings
 from orchestrator.settings.base import Seconds, Section, read_secret
 from orchestrator.settings.cache import CACHE, CacheSettings
 from orchestrator.settings.llm import LANGUAGE_MODEL, LanguageModelSettings
+from orchestrator.settings.retention import RetentionSettings
 from orchestrator.settings.sources import Layer, Route, merge_all, read_toml, read_variables
 from orchestrator.settings.words import (
     Complaints,
@@ -459,6 +460,7 @@ class Settings(BaseSettings):
     cache: CacheSettings = CacheSettings()
     language_model: LanguageModelSettings = LanguageModelSettings()
     alerts: AlertsSettings = AlertsSettings()
+    retention: RetentionSettings = RetentionSettings()
     clock: ClockSettings = ClockSettings()
     gate: GateSettings = GateSettings()
     log: LogSettings = LogSettings()
