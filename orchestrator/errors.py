@@ -209,6 +209,15 @@ class PostRefusedError(SiteError):
     """The site said no to this post, for good; nothing was published."""
 
 
+class AlreadyAnsweredError(PostRefusedError):
+    """The site shows an answer of the account there: `reference` and `text` are that one's."""
+
+    def __init__(self, message: str, *, reference: str, text: str) -> None:
+        super().__init__(message)
+        self.reference = reference
+        self.text = text
+
+
 class PostUnclearError(SiteError):
     """Submit was pressed and no clear answer came: the post may or may not be published."""
 

@@ -167,11 +167,14 @@ def _next(house: House, record: PostRecord) -> list[str]:
     """What becomes of the post, as sentences."""
     post = record.post
     job = "posting" if post.in_reply_to is None else "reply_posting"
+    off = next((off for off in house.switched_off if off.job.name == job), None)
     is_stray = post.account not in house.accounts
     if is_stray and post.state in (PostState.QUEUED, PostState.AMBIGUOUS):
         lines = [f"Nothing, by itself: the settings have no account {post.account}."]
         return lines + ([_decide(post.id)] if post.state is PostState.AMBIGUOUS else [])
     match post.state:
+        case PostState.QUEUED if off is not None:
+            return [f"Nothing: the job {job} is {off.why}. {off.way_on}."]
         case PostState.QUEUED if post.turn_at > house.clock.now():
             why = "It is due" if post.turn_at == post.due_at else "It was put back until"
             return [f"{why} {iso(post.turn_at)}, and goes out at {job}'s next turn after that."]

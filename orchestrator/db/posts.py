@@ -123,7 +123,7 @@ async def _answered(connection: Connection, reply: ReplyDraft) -> PostStateError
         reply.account,
         reply.in_reply_to,
     )
-    remedy = f"See: orchestrator ctl replies {other}"
+    remedy = f"See: orchestrator ctl replies {other}" if other is not None else "Try again"
     return PostStateError(f"{reply.account} answers {reply.in_reply_to} already", remedy=remedy)
 
 
@@ -292,6 +292,19 @@ async def known_references(
         list(references),
     )
     return {row["reference"]: row["published_at"] for row in rows}
+
+
+async def latest_replies(connection: Connection, account: str, limit: int) -> list[tuple[str, str]]:
+    """The account's latest published replies: what each answers, and its own reference."""
+    rows = await connection.fetch(
+        """
+        SELECT in_reply_to, reference FROM posts
+        WHERE account = $1 AND state = 'published' AND in_reply_to IS NOT NULL ORDER BY id DESC LIMIT $2
+        """,
+        account,
+        limit,
+    )
+    return [(row["in_reply_to"], row["reference"]) for row in rows]
 
 
 async def has_published(connection: Connection, account: str) -> bool:

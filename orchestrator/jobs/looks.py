@@ -29,9 +29,9 @@ class Look:
         An item below one that is surely older than the attempt is from before it, if the site lists the
         newest first; `why_unsure` leaves it to a person.
         """
-        text = _squeezed(post.text)
+        text = squeezed(post.text)
         newer = [item for item in self._timeline.items[: self._count_newer(post)] if item in self._free]
-        found = next((item for item in newer if _squeezed(item.text) == text), None)
+        found = next((item for item in newer if squeezed(item.text) == text), None)
         if found is not None:
             self._free.remove(found)
         return found
@@ -53,7 +53,7 @@ class Look:
             if item in self._free and resembles(item.text, post.text):
                 return f"{item.reference} on the site may be this post with another text; {ASK}"
         for item in items[newer:] if newer is not None else ():
-            if item in self._free and _squeezed(item.text) == _squeezed(post.text):
+            if item in self._free and squeezed(item.text) == squeezed(post.text):
                 return f"{item.reference} on the site has this text, below an older post; {ASK}"
         return ""
 
@@ -79,20 +79,20 @@ class ReplyLook:
     """The account's own answers on the page of the post that one of them was to answer."""
 
     def __init__(self, replies: Timeline, known: Mapping[str, datetime], trouble: str = "") -> None:
-        """`trouble`: why the page can't be read."""
+        """`trouble`: why the page can't be read, or is not to be believed."""
         self._is_whole = replies.is_whole
-        self._trouble = trouble
+        self.trouble = trouble
         self._free = [item for item in replies.items if item.reference not in known]
 
     def take(self, post: Post) -> TimelineItem | None:
         """The answer with the reply's text; None when there is none."""
-        text = _squeezed(post.text)
-        return next((item for item in self._free if _squeezed(item.text) == text), None)
+        text = squeezed(post.text)
+        return next((item for item in self._free if squeezed(item.text) == text), None)
 
     def why_unsure(self, _post: Post) -> str:
         """Why this look does not tell that the site lacks the reply; empty when it does."""
-        if self._trouble:
-            return f"{self._trouble}; {ASK}"
+        if self.trouble:
+            return f"{self.trouble}; {ASK}"
         if self._free:
             return f"{self._free[0].reference} is an answer of the account there, with another text; {ASK}"
         if not self._is_whole:
@@ -103,13 +103,13 @@ class ReplyLook:
 def resembles(shown: str, text: str) -> bool:
     """Whether `shown` may be `text` as a site shows it: cut short, links shortened, marks replaced."""
     for sign in CUT_SIGNS:
-        beginning, is_cut, _ = _squeezed(shown).partition(sign)
-        if is_cut and _squeezed(text).startswith(beginning):
+        beginning, is_cut, _ = squeezed(shown).partition(sign)
+        if is_cut and squeezed(text).startswith(beginning):
             return True
     theirs, ours = set(words(shown)), set(words(text))
     return not theirs or 2 * len(theirs & ours) > min(len(theirs), len(ours))
 
 
-def _squeezed(text: str) -> str:
+def squeezed(text: str) -> str:
     """Without any white space: where a page has <br> or a paragraph, its text has none."""
     return "".join(text.split())

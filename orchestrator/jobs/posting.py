@@ -17,6 +17,7 @@ from orchestrator.actors.job import Job, Run
 from orchestrator.crash import Step
 from orchestrator.db import posts
 from orchestrator.errors import (
+    AlreadyAnsweredError,
     BreakerOpenError,
     DatabaseError,
     DatabaseUnavailableError,
@@ -29,6 +30,7 @@ from orchestrator.errors import (
 )
 from orchestrator.jobs import reconciliation
 from orchestrator.jobs.lasting import lasting
+from orchestrator.jobs.looks import squeezed
 from orchestrator.jobs.tools import Account, Site, Tools
 from orchestrator.model import Outcome, Post, PostKind, PostState, done, nothing_to_do, over_budget, skipped
 from orchestrator.retry import RetryRule
@@ -147,6 +149,10 @@ class _Attempt:
                     await site.write_post(post.text)
                 else:
                     await site.write_reply(post.in_reply_to, post.text)
+        except AlreadyAnsweredError as error:
+            if squeezed(error.text) == squeezed(post.text):
+                return await self._adopt(error.reference)
+            return await self._fail(str(error))
         except (PostRefusedError, PostMissingError) as error:
             return await self._fail(str(error))
         with crash.around(Step.INTENT):
@@ -169,6 +175,13 @@ class _Attempt:
             raise
         await self._publish(reference)
         return done(f"post {post.id} is {reference}", published=1)
+
+    async def _adopt(self, reference: str) -> Outcome:
+        """Record what the site has already: an earlier try came to it late, after the looks for it."""
+        if not await self._intend():
+            return over_budget(_limit_reached([self._post.account], self._post.kind))
+        await self._publish(reference)
+        return done(f"post {self._post.id} is {reference}, which the site had already", published=1)
 
     def pause(self, error: SiteRateLimitedError) -> timedelta:
         """What the site asks for, which means real seconds."""

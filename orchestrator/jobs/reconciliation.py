@@ -29,6 +29,8 @@ BATCH = 50
 """Ambiguous posts of one account settled in one run."""
 TIMELINE_ITEMS = 100
 """How much of the account's own timeline is read."""
+WITNESSES = 3
+"""Published replies of which one must be on its page before another one counts as missing."""
 
 Doubtful = tuple[Post, datetime | None]
 
@@ -70,6 +72,7 @@ def _outcome(doubtful: int, settled: int, compared: Figures) -> Outcome:
 async def _reconcile_account(run: Run, tools: Tools, account: Account, doubtful: list[Doubtful]) -> int:
     own = [one for one in doubtful if one[0].in_reply_to is None]
     looks: list[tuple[datetime, Look | ReplyLook, list[Doubtful]]] = []
+    flaw: str | None = None
     async with tools.visit(run, account) as visit:
         if own:
             looked_at = tools.clock.now()
@@ -82,6 +85,10 @@ async def _reconcile_account(run: Run, tools: Tools, account: Account, doubtful:
             if post.in_reply_to is not None and not visit.lease.is_called_back:
                 looked_at = tools.clock.now()
                 look = await _look_for_reply(tools, account, visit.site, post.in_reply_to)
+                if look.take(post) is None and not look.why_unsure(post):
+                    if flaw is None:
+                        flaw = await _flaw_of_pages(tools, account, visit.site)
+                    look.trouble = flaw
                 looks.append((looked_at, look, [(post, missed_at)]))
     return sum([await _settle(run, tools, *look) for look in looks])
 
@@ -94,6 +101,22 @@ async def _look_for_reply(tools: Tools, account: Account, site: Site, target: st
     except (PostMissingError, PageUnexpectedError) as error:
         return ReplyLook(Timeline([], is_whole=False), {}, str(error))
     return ReplyLook(replies, await _known(tools, account, replies))
+
+
+async def _flaw_of_pages(tools: Tools, account: Account, site: Site) -> str:
+    """Why pages may not show the account's answers, so that a missing one says nothing; empty: they do.
+
+    One that is recorded as published must be there; as long as none is, nothing speaks against the pages.
+    """
+    latest = await tools.database.run(posts.latest_replies, account.name, WITNESSES)
+    for target, reference in latest:
+        try:
+            shown = await site.own_replies(target, TIMELINE_ITEMS)
+        except (PostMissingError, PageUnexpectedError):
+            continue
+        if any(item.reference == reference for item in shown.items):
+            return ""
+    return "pages do not show the account's latest answers, which are recorded as published" if latest else ""
 
 
 async def _known(tools: Tools, account: Account, timeline: Timeline) -> dict[str, datetime]:

@@ -13,6 +13,7 @@ from playwright.async_api import Page
 
 from orchestrator.browser.page import Answer, open_url
 from orchestrator.errors import (
+    AlreadyAnsweredError,
     PageUnexpectedError,
     PostMissingError,
     PostRefusedError,
@@ -223,8 +224,8 @@ async def write_post(page: Page, profile: Profile, text: str) -> None:
 async def write_reply(page: Page, profile: Profile, username: str, target: str, text: str) -> None:
     """Open the target's page, fill in the text, and wait until it could be submitted; nothing is.
 
-    Raises PostMissingError when the target is gone, and PostRefusedError when the page shows an answer of
-    the account already: nobody is answered twice.
+    Raises PostMissingError when the target is gone, and AlreadyAnsweredError when the page shows an answer
+    of the account: nobody is answered twice.
     """
     section = reply_section(profile)
     _check_length(profile, section, text)
@@ -232,7 +233,8 @@ async def write_reply(page: Page, profile: Profile, username: str, target: str, 
     _check_there(profile, answer, target)
     seen = await _read(page, profile, answer, _own_replies(profile, section, username))
     if own := _listed(profile, section, seen).items:
-        raise PostRefusedError(f"{username} has answered {target} already: {own[0].reference}")
+        said = f"{username} has answered {target} already: {own[0].reference}"
+        raise AlreadyAnsweredError(said, reference=own[0].reference, text=own[0].text)
     await _fill_form(page, profile, section, text)
 
 

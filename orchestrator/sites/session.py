@@ -84,7 +84,7 @@ class SiteSession:
     async def write_reply(self, target: str, text: str) -> None:
         """Open the target's page and fill in the text; nothing is submitted.
 
-        PostMissingError: there is no such post. PostRefusedError: the account has answered it already.
+        PostMissingError: there is no such post. AlreadyAnsweredError: the account has answered it.
         """
         await self._signed_in(driver.write_reply, self._account.username, target, text)
 

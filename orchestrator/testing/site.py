@@ -12,7 +12,12 @@ from itertools import count
 
 import trio
 
-from orchestrator.errors import PageUnexpectedError, PostMissingError, PostRefusedError, PostUnclearError
+from orchestrator.errors import (
+    AlreadyAnsweredError,
+    PageUnexpectedError,
+    PostMissingError,
+    PostUnclearError,
+)
 from orchestrator.model import PostMetrics, Timeline, TimelineItem
 from orchestrator.sites.driver import AccountFigures
 from orchestrator.sites.session import SiteAccount
@@ -121,7 +126,8 @@ class FakeSession:
         await self._enter("write_reply")
         self._check_there(target)
         if own := self._replies(target):
-            raise PostRefusedError(f"{self._account} has answered {target} already: {own[0].reference}")
+            said = f"{self._account} has answered {target} already: {own[0].reference}"
+            raise AlreadyAnsweredError(said, reference=own[0].reference, text=self._site.show(own[0].text))
         self._written = text, target
 
     async def submit_reply(self) -> str:
@@ -139,7 +145,8 @@ class FakeSession:
             raise PostMissingError(f"the site has no post {target} any more")
 
     def _replies(self, target: str) -> list[Entry]:
-        return [entry for entry in self._site.of(self._account) if entry.in_reply_to == target]
+        own = [entry for entry in self._site.of(self._account) if entry.in_reply_to == target]
+        return [entry for entry in own if entry.reference not in self._site.gone]
 
     async def _submit(self, moment: str) -> str:
         if self._written is None:

@@ -8,7 +8,7 @@ from orchestrator.db import decisions, doubts, posts
 from orchestrator.db.decisions import Approval
 from orchestrator.db.pool import Database, open_database
 from orchestrator.db.posts import Stamp
-from orchestrator.errors import PostStateError
+from orchestrator.errors import DatabaseError, PostStateError
 from orchestrator.model import PostKind, PostState, ReplyDraft
 from orchestrator.settings import DatabaseSettings
 from tests import rows
@@ -140,30 +140,26 @@ async def test_64_who_draft_and_claim_at_once_get_one_reply_between_them(migrate
         await database.run(decisions.judge, drafts[0], Approval.APPROVE, "root", stamp)
         for number in range(63):
             await approved(database, stamp, f"t{number}")
-        claimed: list[int | None] = []
+        intended: list[int] = []
 
-        async def claim_one() -> None:
-            row = await rows.fetch(
-                database,
-                "UPDATE posts SET state = 'claimed' WHERE id = (SELECT id FROM posts WHERE state = 'queued' "
-                "ORDER BY id LIMIT 1 FOR UPDATE SKIP LOCKED) RETURNING id",
-            )
-            claimed.append(row[0]["id"] if row else None)
+        async def claim_and_intend() -> None:
+            """As the job does; another one who claims meanwhile takes the reply out of its hands."""
+            while True:
+                try:
+                    post = await database.run(
+                        posts.claim_due, [ACCOUNT], stamp, posts.BELIEVED, PostKind.REPLIES
+                    )
+                    if post is None or not await database.run(posts.intend, post.id, stamp, TODAY, 10):
+                        return
+                except DatabaseError:
+                    continue
+                intended.append(post.id)
 
         async with trio.open_nursery() as nursery:
             for _ in range(64):
-                nursery.start_soon(claim_one)
-        ids = [post_id for post_id in claimed if post_id is not None]
-        allowed: list[int] = []
-
-        async def intend(post_id: int) -> None:
-            if await database.run(posts.intend, post_id, stamp, TODAY, 10):
-                allowed.append(post_id)
-
-        async with trio.open_nursery() as nursery:
-            for post_id in ids:
-                nursery.start_soon(intend, post_id)
-        assert len(set(ids)) == len(ids)
-        assert len(allowed) == 10
+                nursery.start_soon(claim_and_intend)
+        assert len(intended) == len(set(intended)) == 10
+        submitting = [row["id"] for row in await rows.all_rows(database) if row["state"] == "submitting"]
+        assert sorted(intended) == sorted(submitting)
         [counter] = await rows.fetch(database, "SELECT posts, replies FROM daily_counters")
         assert counter == {"posts": 0, "replies": 10}

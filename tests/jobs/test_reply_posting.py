@@ -109,6 +109,37 @@ async def test_who_has_answered_by_hand_does_not_answer_again(house: House) -> N
     assert len(house.site.ledger) == 1
 
 
+async def test_a_first_try_that_the_site_shows_late_is_taken_for_the_reply_and_not_pressed_again(
+    house: House,
+) -> None:
+    post_id = await in_doubt(house, is_accepted=False)
+    await look_twice(house)
+    assert (await rows.row(house.database, post_id))["state"] == "queued"
+    late = house.site.accept("ada", "an  answer", "r1xx")
+    presses = len(house.site.presses)
+    outcome = await reply_one(house)
+    assert (outcome.ending, outcome.figures) == (Ending.DONE, {"published": 1})
+    found = await rows.row(house.database, post_id)
+    assert (found["state"], found["reference"], len(house.site.presses)) == ("published", late, presses)
+    [counter] = await rows.fetch(house.database, "SELECT replies FROM daily_counters")
+    assert counter["replies"] == 1
+
+
+async def test_a_missing_reply_counts_as_missing_only_where_an_earlier_one_is_shown(house: House) -> None:
+    """A profile that does not find any answer, or a site that hides them, must not lead to a second one."""
+    await approved(house, "r9xx", "an earlier answer")
+    await reply_one(house)
+    post_id = await in_doubt(house, is_accepted=False)
+    house.site.gone.add(house.site.ledger[0].reference)
+    await look_twice(house)
+    found = await rows.row(house.database, post_id)
+    assert found["state"] == "ambiguous"
+    assert found["detail"].endswith("recorded as published; a person has to look")
+    house.site.gone.clear()
+    await look_twice(house)
+    assert (await rows.row(house.database, post_id))["state"] == "queued"
+
+
 async def test_posting_leaves_replies_alone(house: House) -> None:
     await approved(house)
     assert (await post_one(house.run("posting"), house.tools)).ending is Ending.NOTHING_TO_DO
