@@ -134,10 +134,10 @@ def read_live(house: House) -> Document:
     jobs = [job_row(actor, snapshot) for actor in supervisor.actors.values()] if supervisor else []
     jobs += [off_row(off) for off in house.switched_off]
     leaks = problems.of_leaks(house.database, house.clock) if house.database is not None else []
+    strain = problems.of_pool(house.database, house.clock) if house.database is not None else []
     breakers = house.breakers.names if house.breakers is not None else ()
     status: Document = {
         "version": orchestrator.__version__,
-    strain = problems.of_pool(house.database, house.clock) if house.database is not None else []
         "mode": house.modes.mode.value,
         "pid": os.getpid(),
         "uptime_s": trio.current_time() - house.started_at,
@@ -150,12 +150,12 @@ def read_live(house: House) -> Document:
             *problems.of_checks(house.checks, breakers),
             *problems.of_memory(house.memory_view),
             *leaks,
+            *strain,
+            *problems.of_queue(snapshot, house.clock),
             *problems.of_jobs(jobs),
         ],
         "checks": [asdict(result) for result in house.checks.results.values()],
         **allocator_rows(snapshot),
-            *strain,
-            *problems.of_queue(snapshot, house.clock),
         **breaker_rows(house.breakers),
         "jobs": jobs,
         "memory": {f"{part}_bytes": size for part, size in house.memory.items()},
