@@ -270,18 +270,18 @@ async def test_above_its_limits_the_house_sheds_and_says_so_and_comes_back_step_
         [row] = problems.of_memory(world.house.memory_view)
         assert "background jobs are paused" in row["what"]
         assert "memory.warning_mb" in row["remedy"]
+        assert (row["name"], row["subject"], row["severity"]) == ("memory_short", "memory", "warning")
         since = row["since"]
         world.scale.total_mb = 4600
         await world.keeper.look()
-        assert (row["name"], row["subject"], row["severity"]) == ("memory_short", "memory", "warning")
         assert world.pool.statistics().slots[0].account is None
         assert world.step is Step.SWEPT
         await world.keeper.look()
         assert allowed() == ["posting", "health_monitor"]
+        assert problems.of_memory(world.house.memory_view)[0]["severity"] == "critical"
         assert world.metric("memory_step", step="refused") == 1
         assert world.metric("memory_limit_bytes", limit="critical") == 4500 * MB
         world.scale.total_mb = 3500
-        assert problems.of_memory(world.house.memory_view)[0]["severity"] == "critical"
         for _ in range(4):
             await world.keeper.look()
         assert world.calmer == [Step.SWEPT, Step.CLOSED, Step.PAUSED, Step.NONE]
