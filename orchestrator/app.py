@@ -31,6 +31,7 @@ from orchestrator.breaker import Transition
 from orchestrator.breakers import ADMITTING, Breakers, Probe
 from orchestrator.browser.pool import ContextPool
 from orchestrator.clock import Clock
+from orchestrator.content.feeds import Feeds, feed_parties
 from orchestrator.content.writer import Writer
 from orchestrator.control.server import serve_control
 from orchestrator.control.verbs import verbs_of
@@ -217,6 +218,8 @@ class _Daemon:
                 self._add_checks()
                 self._add_sites(accounts)
                 self._add_destinations(starting)
+                for party in feed_parties(self._settings):
+                    self._breakers.add(party)
                 starting.start_soon(self._try_browser)  # beside the database: each takes a while
                 async with self._open_database() as database:
                     await self._live_with(database, accounts)
@@ -388,6 +391,7 @@ class _Daemon:
             metrics=self._metrics,
             wake=self._wake,
             model=house.model,
+            feeds=Feeds(settings.content.feeds, self._breakers, settings.content.max_chars),
         )
         await tools.recall_patience()
         await tools.expect_posts()

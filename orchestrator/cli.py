@@ -492,6 +492,14 @@ def alerts(context: typer.Context, is_json: Json = False) -> None:
 
 
 @ctl.command()
+def budget(context: typer.Context, is_json: Json = False) -> None:
+    """What is left to spend on the language model, what was spent on what, and when its failures came."""
+    from orchestrator.terminal.budget import render_budget
+
+    _show(context.obj, "budget", render_budget, is_json)
+
+
+@ctl.command()
 def breakers(context: typer.Context, is_json: Json = False) -> None:
     """Every breaker: whether its party may be asked now, why not, and when it is asked again."""
     from orchestrator.terminal import render_breakers

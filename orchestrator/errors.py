@@ -239,6 +239,16 @@ class ContentError(OrchestratorError):
     """A content file is broken; the message names file, line and reason."""
 
 
+class FeedError(OrchestratorError):
+    """A feed is none, is not there, or may not be read."""
+
+
+class FeedUnavailableError(FeedError):
+    """A feed's server did not answer in time, or fails."""
+
+    failure = Failure.TRANSIENT
+
+
 # ── language model ──────────────────────────────────────────────────────────────────────────────
 
 

@@ -1,4 +1,4 @@
-"""Writes a draft for the topic and format that the bandit wishes, from Markdown files or templates."""
+"""Writes a draft for the topic and format that the bandit wishes, from snippets or templates."""
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace

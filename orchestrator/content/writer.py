@@ -1,19 +1,19 @@
 """The house's writer: content sources and gates behind two questions, what there is and what to write."""
 
 from collections.abc import Collection, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib.resources import as_file, files
 from pathlib import Path
 from random import Random
 
 import structlog
 
-from orchestrator.content.gates import Refusal, make_context
+from orchestrator.content.gates import Refusal, check, make_context
 from orchestrator.content.generator import Inventory, Written, inventory, write_draft
 from orchestrator.content.sources import MarkdownFolder, Snippet
 from orchestrator.content.templates import Templates, load_templates
 from orchestrator.errors import ContentError
-from orchestrator.model import Arms
+from orchestrator.model import Arms, fingerprint
 from orchestrator.settings import ContentSettings
 
 log = structlog.get_logger("content")
@@ -26,6 +26,35 @@ class Stock:
     snippets: tuple[Snippet, ...]
     templates: Templates
     settings: ContentSettings
+    first: tuple[Snippet, ...] = ()
+    """Those of `snippets` that come before what a language model writes: the user's own, and feeds'."""
+
+    def with_first(self, snippets: Iterable[Snippet]) -> "Stock":
+        """With further texts that come before what a language model writes."""
+        more = tuple(snippets)
+        return replace(self, snippets=self.snippets + more, first=self.first + more)
+
+    def only_first(self) -> "Stock":
+        """What comes before a language model, and nothing else."""
+        return replace(self, snippets=self.first, templates=Templates({}, {}))
+
+    def only_templates(self) -> "Stock":
+        """Without any snippet."""
+        return replace(self, snippets=(), first=())
+
+    def refusal(
+        self,
+        text: str,
+        *,
+        recent_texts: Iterable[str] = (),
+        used: Collection[str] = (),
+        site_max_chars: int | None = None,
+    ) -> Refusal | None:
+        """Why a text from elsewhere may not be queued; None when it may. Call it in a thread."""
+        if fingerprint(text) in used:
+            return Refusal("duplicates", "is a text that was used before")
+        context = make_context(self.settings, recent_texts, used=used, site_max_chars=site_max_chars)
+        return check(text, context)
 
     @property
     def inventory(self) -> Inventory:
@@ -71,7 +100,8 @@ class Writer:
             if problem.line() not in known:
                 log.warning("content_broken", problem=problem.line())
         self.problems = reading.problems
-        return Stock(reading.snippets, self._templates, self._settings)
+        first = reading.snippets if self._settings.folder is not None else ()
+        return Stock(reading.snippets, self._templates, self._settings, first)
 
 
 def _bundled() -> Path:

@@ -26,6 +26,7 @@ from orchestrator.health.status import (
     why,
     why_off,
 )
+from orchestrator.llm.report import document
 from orchestrator.model import PostKind
 
 
@@ -47,6 +48,7 @@ def verbs_of(house: House, drain: Callable[[str], None]) -> Mapping[str, Verb]:
         Verb("approve", Level.OPERATE, desk.approve, {"post": int}, required=frozenset({"post"})),
         Verb("reject", Level.OPERATE, desk.reject, {"post": int}, required=frozenset({"post"})),
         Verb("alerts", Level.VIEW, desk.alerts),
+        Verb("budget", Level.VIEW, desk.budget),
         Verb("breakers", Level.VIEW, desk.breakers),
         Verb("breaker", Level.OPERATE, desk.breaker, breaker, required=frozenset(breaker)),
         Verb("pause", Level.OPERATE, desk.pause, job),
@@ -117,6 +119,12 @@ class _Desk:
             raise _still_starting()
         now = self._house.clock.now().isoformat(timespec="seconds")
         return {"alerts": alerts.rows(), "destinations": alerts.destinations, "clock": {"now": now}}
+
+    async def budget(self, _caller: Caller, _args: Args) -> Args:
+        database = self._house.database
+        if database is None or self._house.supervisor is None:
+            raise _still_starting()
+        return await document(self._house.model, database, self._house.clock)
 
     async def breakers(self, _caller: Caller, _args: Args) -> Args:
         return breaker_rows(self._house.breakers)

@@ -12,7 +12,9 @@ from orchestrator.errors import SettingsError
 from orchestrator.jobs import (
     alert_delivery,
     analytics,
+    budget_review,
     competitive_analysis,
+    emergency_pool,
     expert_analysis,
     health_monitor,
     learn,
@@ -21,8 +23,8 @@ from orchestrator.jobs import (
     plan,
     posting,
     reconciliation,
-    retention,
     reply_posting,
+    retention,
 )
 from orchestrator.jobs.alert_delivery import AlertTools
 from orchestrator.jobs.own import OwnJob, job
@@ -59,6 +61,8 @@ NAMES = tuple(
         reply_posting,
         metrics_scraper,
         learn,
+        budget_review,
+        emergency_pool,
         analytics,
         expert_analysis,
         competitive_analysis,
@@ -89,6 +93,8 @@ def all_jobs(
         reply_posting.job(tools),
         metrics_scraper.job(tools),
         learn.job(tools),
+        budget_review.job(tools),
+        emergency_pool.job(tools),
         analytics.job(tools),
         expert_analysis.job(tools),
         competitive_analysis.job(tools),

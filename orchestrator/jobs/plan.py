@@ -1,6 +1,7 @@
 """Job `plan`: what to publish next, and when."""
 
 from collections import Counter
+from collections.abc import Collection, Sequence
 from datetime import datetime, timedelta
 from enum import Enum
 from functools import partial
@@ -9,10 +10,13 @@ from random import Random
 import trio
 
 from orchestrator.actors.job import Job, Run
+from orchestrator.content import figures
+from orchestrator.content.gates import Refusal
 from orchestrator.content.generator import SOURCE, Written
 from orchestrator.content.writer import Stock
-from orchestrator.db import findings, learned, posts
+from orchestrator.db import findings, learned, own_figures, posts
 from orchestrator.errors import ContentError
+from orchestrator.jobs.assistant import Assistant, open_assistant
 from orchestrator.jobs.tools import Account, Tools
 from orchestrator.learning.bandit import DIMENSIONS, Arm, choose
 from orchestrator.learning.findings import nudged
@@ -49,11 +53,14 @@ async def plan(run: Run, tools: Tools) -> Outcome:
     Raises ContentError when an account is left with nothing to post.
     """
     stock = await trio.to_thread.run_sync(tools.writer.read)
+    if tools.feeds is not None:
+        stock = stock.with_first(await tools.feeds.read(run.job))
+    assistant = await open_assistant(run, tools)
     total, without, dry = Counter[Draw](), [], []
     for account in tools.accounts.values():
         depth = await tools.database.run(posts.depth, account.name)
         room = tools.settings.content.queue_target - depth.waiting
-        planner = _Planner(run, tools, account, stock)
+        planner = _Planner(run, tools, account, stock, assistant)
         endings = Counter(
             [
                 await planner.write_one(is_first=depth.published + depth.waiting + number == 0)
@@ -96,11 +103,14 @@ def _outcome(total: Counter[Draw], dry: list[str]) -> Outcome:
 class _Planner:
     """Writes for one account in one run."""
 
-    def __init__(self, run: Run, tools: Tools, account: Account, stock: Stock) -> None:
+    def __init__(
+        self, run: Run, tools: Tools, account: Account, stock: Stock, assistant: Assistant | None
+    ) -> None:
         self._run = run
         self._tools = tools
         self._account = account
         self._stock = stock
+        self._assistant = assistant
         self._topics = stock.inventory.topics
         """Those that may have an unused text."""
         self._rng = Random(tools.rng.getrandbits(64))
@@ -121,13 +131,7 @@ class _Planner:
                 hours=hours[:1] if is_first else hours,
                 rng=tools.rng,
             )
-            write = partial(
-                self._stock.write,
-                recent_texts=recent,
-                used=used,
-                site_max_chars=account.site.profile.compose.max_chars,
-            )
-            written = await trio.to_thread.run_sync(write, wish, self._rng)
+            written = await self._write(wish, recent, used)
             if isinstance(written, Written):
                 return await self._queue(written, wish.hour, is_first=is_first)
             for refusal in written:
@@ -139,6 +143,49 @@ class _Planner:
             self._topics = tuple(topic for topic in self._topics if topic != wish.topic)
         self._run.log.warning("no_unused_text", account=account.name)
         return Draw.DRY
+
+    async def _write(
+        self, wish: Arms, recent: Sequence[str], used: Collection[str]
+    ) -> Written | list[Refusal]:
+        """From the first source that has something; docs/content.md has their order."""
+        week = await self._own_week(recent, used)
+        if week is not None:
+            return week
+        if self._assistant is not None:
+            first = await self._from(self._stock.only_first(), wish, recent, used)
+            if isinstance(first, Written) and first.format == wish.format:
+                return first
+            by = await self._assistant.write(self._account, wish, self._stock, recent, used)
+            if by is not None:
+                return by
+        return await self._from(self._stock, wish, recent, used)
+
+    async def _own_week(self, recent: Sequence[str], used: Collection[str]) -> Written | None:
+        """The account's own figures, where that is wished and was not told within a week."""
+        tools, account = self._tools, self._account
+        if not tools.settings.content.figures:
+            return None
+        since = tools.clock.now() - timedelta(days=7)
+        week = await tools.database.run(own_figures.week, account.name, since, figures.SOURCE)
+        if week is None:
+            return None
+        found = figures.week_snippet(week)
+        most = account.site.profile.compose.max_chars
+        look = partial(self._stock.refusal, recent_texts=recent, used=used, site_max_chars=most)
+        refusal = await trio.to_thread.run_sync(look, found.text)
+        if refusal is not None:
+            self._run.log.info(
+                "draft_refused", account=account.name, gate=refusal.gate, reason=refusal.reason
+            )
+            return None
+        return Written(found.text, found.source, found.topic, found.format)
+
+    async def _from(
+        self, stock: Stock, wish: Arms, recent: Sequence[str], used: Collection[str]
+    ) -> Written | list[Refusal]:
+        most = self._account.site.profile.compose.max_chars
+        write = partial(stock.write, recent_texts=recent, used=used, site_max_chars=most)
+        return await trio.to_thread.run_sync(write, wish, self._rng)
 
     async def _queue(self, written: Written, hour: int, *, is_first: bool) -> Draw:
         account, tools = self._account, self._tools

@@ -15,6 +15,7 @@ from orchestrator.actors.window import BEHIND, PostingWindows
 from orchestrator.allocator import Allocator, Lease
 from orchestrator.breakers import Breakers
 from orchestrator.clock import Clock
+from orchestrator.content.feeds import Feeds
 from orchestrator.content.writer import Writer
 from orchestrator.db import notes, posts
 from orchestrator.db.fence import Fence
@@ -128,6 +129,7 @@ class Tools:
     """`wake(job, reason)` makes another job run soon."""
     model: LanguageModel | None = None
     """None: the settings name none."""
+    feeds: Feeds | None = None
     refusals: Refusals = field(default_factory=Refusals)
     patience: dict[str, datetime] = field(default_factory=dict)
     """By account, until when its site does not want to be asked (429 with a time)."""

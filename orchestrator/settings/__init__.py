@@ -36,6 +36,7 @@ from orchestrator.settings.address import shown_address
 from orchestrator.settings.analysis import AnalysisSettings
 from orchestrator.settings.base import Seconds, Section, read_secret
 from orchestrator.settings.cache import CACHE, CacheSettings
+from orchestrator.settings.feeds import FEED_PREFIX, FeedSettings
 from orchestrator.settings.llm import LANGUAGE_MODEL, LanguageModelSettings
 from orchestrator.settings.retention import RetentionSettings
 from orchestrator.settings.sources import Layer, Route, merge_all, read_toml, read_variables
@@ -255,6 +256,10 @@ class ContentSettings(Section):
     posts_a_run: int = Field(2, ge=1, le=10, description="drafts that one run of `plan` writes")
     queue_target: int = Field(4, ge=1, description="posts that wait in each account's queue")
     horizon_h: int = Field(12, ge=1, le=24, description="how far ahead a post is planned")
+    figures: bool = Field(
+        False, description="once a week an account posts its own figures and best post (`docs/content.md`)"
+    )
+    feeds: dict[str, FeedSettings] = Field({})
 
     @model_validator(mode="after")
     def _check_chars(self) -> Self:
@@ -605,6 +610,9 @@ def _cross_check(settings: Settings) -> Iterator[tuple[Route, str]]:
 
 
 def _check_parties(settings: Settings) -> Iterator[tuple[Route, str]]:
+    for name in settings.content.feeds:
+        if not _NAME.fullmatch(name):
+            yield ("content", "feeds", name), "a name has 1 to 32 letters, digits, - and _"
     for name in settings.alerts.destinations:
         if not _NAME.fullmatch(name):
             yield ("alerts", "destinations", name), "a name has 1 to 32 letters, digits, - and _"
@@ -620,7 +628,8 @@ def party_names(settings: Settings) -> list[str]:
     sites = {SITE_PREFIX + account.site for account in settings.accounts}
     model = {LANGUAGE_MODEL} if settings.language_model.base_url is not None else set()
     cache = {CACHE} if settings.cache.url is not None else set()
-    return sorted(sites | cache | model | {ALERTS_PREFIX + name for name in settings.alerts.destinations})
+    feeds = {FEED_PREFIX + name for name in settings.content.feeds}
+    return sorted(sites | feeds | cache | model | {ALERTS_PREFIX + name for name in settings.alerts.destinations})
 
 
 def _is_on(settings: Settings, job: str) -> bool:
