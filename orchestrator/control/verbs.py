@@ -7,7 +7,7 @@ from typing import Any
 from orchestrator.actors.actor import Actor, ActorState
 from orchestrator.actors.supervisor import Supervisor
 from orchestrator.breakers import Order
-from orchestrator.control import insights, posts
+from orchestrator.control import insights, paces, posts
 from orchestrator.control.peers import Caller, Level
 from orchestrator.control.server import Verb
 from orchestrator.db import breakers as kept_orders
@@ -15,7 +15,7 @@ from orchestrator.db import runs
 from orchestrator.db.decisions import Approval
 from orchestrator.db.pool import Database
 from orchestrator.errors import ControlError, DatabaseError
-from orchestrator.health.problems import RECONCILIATION
+from orchestrator.health.problems import POSTING, RECONCILIATION
 from orchestrator.health.status import (
     House,
     SwitchedOff,
@@ -87,6 +87,8 @@ class _Desk:
         lines = why(actor, self._house.allocator.snapshot(), self._house.why_not(actor.job))
         if actor.job.name == RECONCILIATION:
             lines += await posts.findings(self._house)
+        if actor.job.name == POSTING:
+            lines += await paces.lines(self._house)
         return {"job": actor.job.name, "lines": lines}
 
     async def posts(self, _caller: Caller, args: Args) -> Args:

@@ -105,6 +105,7 @@ BOUNDED = {
     "daemon_lease": "one row",
     "notes": "one row for each key of a job",
     "outcomes": "one small row a post, as long as the post",
+    "paces": "one row for each account",
     "paused_jobs": "one row for each job",
     "posts": "what was published is kept for good: so a post is recognised, and none goes out twice",
     "schema_migrations": "one row for each migration",

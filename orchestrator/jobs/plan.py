@@ -2,6 +2,7 @@
 
 from collections import Counter
 from collections.abc import Collection, Sequence
+from dataclasses import replace
 from datetime import datetime, timedelta
 from enum import Enum
 from functools import partial
@@ -17,9 +18,11 @@ from orchestrator.content.writer import Stock
 from orchestrator.db import findings, learned, own_figures, posts
 from orchestrator.errors import ContentError
 from orchestrator.jobs.assistant import Assistant, open_assistant
+from orchestrator.jobs.pace import rates, timetable
 from orchestrator.jobs.tools import Account, Tools
 from orchestrator.learning.bandit import DIMENSIONS, Arm, choose
 from orchestrator.learning.findings import nudged
+from orchestrator.learning.pacing import Timetable
 from orchestrator.model import Arms, Draft, Outcome, done, nothing_to_do
 from orchestrator.retry import RetryRule
 
@@ -57,14 +60,17 @@ async def plan(run: Run, tools: Tools) -> Outcome:
         stock = stock.with_first(await tools.feeds.read(run.job))
     assistant = await open_assistant(run, tools)
     total, without, dry = Counter[Draw](), [], []
+    per_hour = await rates(run, tools)
     for account in tools.accounts.values():
         depth = await tools.database.run(posts.depth, account.name)
         room = tools.settings.content.queue_target - depth.waiting
-        planner = _Planner(run, tools, account, stock, assistant)
+        drafts = max(1, round(tools.settings.content.posts_a_run * per_hour[account.name]))
+        table = await timetable(tools, account, per_hour[account.name])
+        planner = _Planner(run, tools, account, stock, assistant, table)
         endings = Counter(
             [
                 await planner.write_one(is_first=depth.published + depth.waiting + number == 0)
-                for number in range(min(room, tools.settings.content.posts_a_run))
+                for number in range(min(room, drafts))
             ]
         )
         total += endings
@@ -104,7 +110,13 @@ class _Planner:
     """Writes for one account in one run."""
 
     def __init__(
-        self, run: Run, tools: Tools, account: Account, stock: Stock, assistant: Assistant | None
+        self,
+        run: Run,
+        tools: Tools,
+        account: Account,
+        stock: Stock,
+        assistant: Assistant | None,
+        table: Timetable,
     ) -> None:
         self._run = run
         self._tools = tools
@@ -113,6 +125,7 @@ class _Planner:
         self._assistant = assistant
         self._topics = stock.inventory.topics
         """Those that may have an unused text."""
+        self._table = table
         self._rng = Random(tools.rng.getrandbits(64))
         """The threads' own."""
 
@@ -122,7 +135,9 @@ class _Planner:
         arms = await _known_arms(account, tools)
         used = await tools.database.run(posts.used_fingerprints, account.name)
         recent = await tools.database.run(posts.recent_texts, tools.beside(account), RECENT_TEXTS)
-        hours = _hours_ahead(tools.clock.now(), account, tools.settings.content.horizon_h)
+        now = tools.clock.now()
+        hours = _hours_ahead(now, account, tools.settings.content.horizon_h)
+        hours = [hour for hour in hours if self._table.has_room(*_span_of(hour, now, account))] or hours
         while self._topics:
             wish = choose(
                 arms,
@@ -190,7 +205,8 @@ class _Planner:
     async def _queue(self, written: Written, hour: int, *, is_first: bool) -> Draw:
         account, tools = self._account, self._tools
         now = tools.clock.now()
-        due_at = now if is_first else _moment_in(hour, now, account, tools)
+        span = _span_of(hour, now, account)
+        due_at = now if is_first else self._table.moment(*span, tools.rng.random())
         arms = Arms(written.topic, written.format, hour)
         draft = Draft(account.name, written.text, arms, written.source, due_at)
         post_id = await tools.database.run(posts.add, draft, tools.stamp())
@@ -199,6 +215,7 @@ class _Planner:
                 "draft_refused", account=account.name, gate="database", reason="it is queued already"
             )
             return Draw.REFUSED
+        self._table = replace(self._table, taken=[*self._table.taken, due_at])
         self._run.log.info(
             "post_queued", post=post_id, account=account.name, topic=arms.topic, format=arms.format,
             hour=hour, due_at=due_at.isoformat(timespec="seconds"),
@@ -221,12 +238,11 @@ def _hours_ahead(now: datetime, account: Account, horizon_h: int) -> list[int]:
     return [(now + timedelta(hours=n)).astimezone(account.zone).hour for n in range(horizon_h)]
 
 
-def _moment_in(hour: int, now: datetime, account: Account, tools: Tools) -> datetime:
-    """A random moment in the next `hour` o'clock of the account's zone that is not over yet."""
+def _span_of(hour: int, now: datetime, account: Account) -> tuple[datetime, datetime]:
+    """What is left of the next `hour` o'clock of the account's zone that is not over yet."""
     step = timedelta(hours=1)
     start = now.astimezone(account.zone).replace(minute=0, second=0, microsecond=0)
     while start.astimezone(account.zone).hour != hour:
         start = (start.astimezone(now.tzinfo) + step).astimezone(account.zone)
     begin = max(start.astimezone(now.tzinfo), now)
-    end = start.astimezone(now.tzinfo) + step
-    return begin + (end - begin) * tools.rng.random()
+    return begin, start.astimezone(now.tzinfo) + step

@@ -38,6 +38,7 @@ from orchestrator.settings.base import Seconds, Section, read_secret
 from orchestrator.settings.cache import CACHE, CacheSettings
 from orchestrator.settings.feeds import FEED_PREFIX, FeedSettings
 from orchestrator.settings.llm import LANGUAGE_MODEL, LanguageModelSettings
+from orchestrator.settings.pacing import PacingSettings
 from orchestrator.settings.retention import RetentionSettings
 from orchestrator.settings.sources import Layer, Route, merge_all, read_toml, read_variables
 from orchestrator.settings.words import (
@@ -461,6 +462,7 @@ class Settings(BaseSettings):
     learning: LearningSettings = LearningSettings()
     analysis: AnalysisSettings = AnalysisSettings()
     posting: PostingSettings = PostingSettings()
+    pacing: PacingSettings = PacingSettings()
     breakers: BreakersSettings = BreakersSettings()
     cache: CacheSettings = CacheSettings()
     language_model: LanguageModelSettings = LanguageModelSettings()

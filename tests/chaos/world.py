@@ -107,6 +107,7 @@ class World:
             f"[database]\nlease_ttl_s = {LEASE_TTL_S}\n{dsn}"
             f"[posting]\nsettle_s = {SETTLE_S}\nstuck_s = 180\n"
             f"[content]\nhorizon_h = 1\nqueue_target = 4\n"
+            f"[pacing]\nstart_per_hour = 12\nmax_per_hour = 12\n"
             f"[learning]\nsettle_h = 3\n"
             f"[jobs.plan]\nevery_s = {2 * SPEED}\n"
             f"[jobs.reconciliation]\nevery_s = {5 * SPEED}\n"

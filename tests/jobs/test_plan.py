@@ -90,7 +90,8 @@ async def test_a_post_is_due_in_the_hour_that_was_chosen_in_the_accounts_own_zon
 async def test_every_post_is_due_within_the_horizon_whatever_the_clocks_do(
     database: Database, now: str
 ) -> None:
-    settings = settings_for(content={"queue_target": 20, "posts_a_run": 10, "horizon_h": 6})
+    often = {"start_per_hour": 12, "max_per_hour": 12}
+    settings = settings_for(content={"queue_target": 20, "posts_a_run": 10, "horizon_h": 6}, pacing=often)
     house = make_house(database, await new_fence(database), settings)
     house.moment.now = datetime.fromisoformat(now).replace(tzinfo=UTC)
     await write(house)

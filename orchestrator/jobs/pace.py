@@ -1,0 +1,54 @@
+"""How often accounts post, and when their next post fits: what `plan` asks before it chooses a moment."""
+
+from datetime import datetime, timedelta
+
+from orchestrator.actors.job import Run
+from orchestrator.db import findings, pace
+from orchestrator.db.pace import Pace
+from orchestrator.jobs.tools import Account, Tools
+from orchestrator.learning import bandit, pacing
+from orchestrator.learning.features import hours_of
+from orchestrator.learning.pacing import Timetable
+
+TAKEN = 500
+"""Posts of one account, waiting or of the last days, that a new one keeps its distance from."""
+BEFORE = timedelta(days=1)
+
+
+async def rates(run: Run, tools: Tools) -> dict[str, float]:
+    """Posts an hour of each account, judged anew where enough posts have ended since the last time."""
+    settings, found = tools.settings.pacing, {}
+    for one in await tools.database.run(pace.paces, list(tools.accounts)):
+        now_per_hour = one.per_hour or settings.start_per_hour
+        then = pacing.judged(now_per_hour, one.published, one.failed, settings)
+        if then is None:
+            # Also what was judged under other settings lies within these.
+            found[one.account] = min(settings.max_per_hour, max(settings.min_per_hour, now_per_hour))
+            continue
+        found[one.account] = then
+        why = _why(one)
+        stamp = (tools.fence.number, tools.clock.now())
+        await tools.database.run(pace.store, one.account, then, why, *stamp)
+        if then != one.per_hour:
+            run.log.info("pace_changed", account=one.account, per_hour=round(then, 2), why=why)
+    return found
+
+
+def _why(one: Pace) -> str:
+    return f"{one.published} of {one.published + one.failed} posts went out"
+
+
+async def timetable(tools: Tools, account: Account, per_hour: float) -> Timetable:
+    """When the account may post, as things stand now."""
+    now = tools.clock.now()
+    effects = await tools.database.run(findings.effects, account.settings.site, account.name, (bandit.HOUR,))
+    peaks = {hour for (_, band), effect in effects.items() if effect > 0 for hour in hours_of(band)}
+    taken = await tools.database.run(pace.taken, account.name, now - BEFORE, TAKEN)
+    return Timetable(
+        account.zone, per_hour, peaks, account.settings.posts_per_day, [_turn(at, now) for at in taken]
+    )
+
+
+def _turn(at: datetime, now: datetime) -> datetime:
+    """A post that is late goes out now; of those that are out, only the last day's are asked for."""
+    return at if at > now - BEFORE else now
