@@ -25,6 +25,7 @@ from orchestrator.actors.job import Run
 from orchestrator.allocator import Allocator
 from orchestrator.browser.launcher import find_browser, is_sandboxed
 from orchestrator.browser.pool import open_pool
+from orchestrator.cache.parts import in_process
 from orchestrator.clock import Clock
 from orchestrator.content.writer import Writer
 from orchestrator.db import posts
@@ -143,6 +144,7 @@ async def _tools(
             accounts=accounts,
             breakers=breakers_of(settings, Random(), metrics, lambda _change, _may_come: None),
             metrics=metrics,
+            cache=in_process(settings.cache, Clock(), metrics),
             wake=lambda _job, _reason: None,
         )
 

@@ -30,6 +30,7 @@ from orchestrator.allocator import Allocator
 from orchestrator.breaker import Transition
 from orchestrator.breakers import ADMITTING, Breakers, Probe
 from orchestrator.browser.pool import ContextPool
+from orchestrator.cache.parts import cache_parties, make_cache
 from orchestrator.clock import Clock
 from orchestrator.content.feeds import Feeds, feed_parties
 from orchestrator.content.writer import Writer
@@ -50,6 +51,7 @@ from orchestrator.health.status import House, read_problems
 from orchestrator.jobs import OwnJob, alert_delivery, reconciliation
 from orchestrator.jobs.alert_delivery import AlertTools
 from orchestrator.jobs.tools import Account, Tools
+from orchestrator.learning import cached
 from orchestrator.llm.model import Books, open_model
 from orchestrator.metrics import Metrics
 from orchestrator.model import CheckResult, Ending, Outcome
@@ -136,14 +138,16 @@ class _Daemon:
         checks = Checks(clock, self._metrics)
         self._send_broken, self._broken = trio.open_memory_channel[int](capacity + 1)  # the keeper adds one
         self._send_change, self._changes = trio.open_memory_channel[Change](math.inf)
-        self.house = House(clock, checks, Modes(checks, self._metrics), self._make_allocator())
-        self.house.started_at = beginning.started_at
-        self.house.breakers = self._breakers = Breakers(
+        self._breakers = Breakers(
             rng=self._rng,
             metrics=self._metrics,
             on_change=lambda *change: self._send_change.send_nowait(change),
             on_add=self._add_breaker_check,
         )
+        cache = make_cache(self._settings, self._breakers, clock, self._metrics)
+        self.house = House(clock, checks, Modes(checks, self._metrics), self._make_allocator(), cache)
+        self.house.started_at = beginning.started_at
+        self.house.breakers = self._breakers
         self._senders = open_senders(beginning.settings.alerts)
         self._is_problem_new = trio.Event()
         self._keeper = MemoryKeeper(
@@ -218,6 +222,7 @@ class _Daemon:
                 self._add_checks()
                 self._add_sites(accounts)
                 self._add_destinations(starting)
+                self._add_cache()
                 for party in feed_parties(self._settings):
                     self._breakers.add(party)
                 starting.start_soon(self._try_browser)  # beside the database: each takes a while
@@ -237,6 +242,7 @@ class _Daemon:
             keepers.start_soon(fence.keep, database)
             keepers.start_soon(database.watch_locks)
             self._note("")
+            await keepers.start(self.house.cache.run)
             with self._step("migrations"):
                 await migrate(database)
             with self._step("records"):
@@ -306,6 +312,12 @@ class _Daemon:
         for name, sender in self._senders.items():
             self._metrics.declare_destination(name)
             nursery.start_soon(sender.check)
+
+    def _add_cache(self) -> None:
+        """A breaker for the cache's server, if there is one, and the series of what is cached here."""
+        for party in cache_parties(self._settings, self.house.cache):
+            self._breakers.add(party)
+        self.house.cache.declare(cached.ARMS, cached.OUTCOMES, cached.EFFECTS)
 
     async def _look_at_settings(self) -> str:
         count = len(self._settings.accounts)
@@ -389,6 +401,7 @@ class _Daemon:
             accounts=accounts,
             breakers=self._breakers,
             metrics=self._metrics,
+            cache=house.cache,
             wake=self._wake,
             model=house.model,
             feeds=Feeds(settings.content.feeds, self._breakers, settings.content.max_chars),

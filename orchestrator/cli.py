@@ -508,6 +508,14 @@ def breakers(context: typer.Context, is_json: Json = False) -> None:
 
 
 @ctl.command()
+def cache(context: typer.Context, is_json: Json = False) -> None:
+    """What is cached, where, and how often it was found."""
+    from orchestrator.terminal.cache import render_cache
+
+    _show(context.obj, "cache", render_cache, is_json)
+
+
+@ctl.command()
 def breaker(
     context: typer.Context,
     name: Annotated[str, typer.Argument(metavar="BREAKER", help="Its name; `ctl breakers` lists them.")],

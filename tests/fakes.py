@@ -18,6 +18,7 @@ from orchestrator.actors.pacer import Pacer
 from orchestrator.actors.supervisor import RestartRule, Supervisor
 from orchestrator.actors.window import PostingWindows
 from orchestrator.allocator import Allocator
+from orchestrator.cache.parts import in_process
 from orchestrator.clock import Clock
 from orchestrator.db.pool import Connection, Database, Holder, PoolStatistics
 from orchestrator.errors import DatabaseUnavailableError
@@ -28,6 +29,7 @@ from orchestrator.metrics import Metrics
 from orchestrator.model import Ending, Outcome, done
 from orchestrator.retry import RetryRule
 from orchestrator.settings import AllocatorSettings
+from orchestrator.settings.cache import CacheSettings
 from orchestrator.testing.clock import WallClock
 from orchestrator.testing.runs import FakeRunLog
 
@@ -240,7 +242,8 @@ async def settle() -> None:
 def make_house(stage: Stage, database: Database | None = None) -> House:
     """A house with the jobs of `stage`, three slots, and no checks yet."""
     checks = Checks(stage.clock, stage.metrics)
-    house = House(stage.clock, checks, Modes(checks, stage.metrics), Allocator(AllocatorSettings()))
+    cache = in_process(CacheSettings(), stage.clock, stage.metrics)
+    house = House(stage.clock, checks, Modes(checks, stage.metrics), Allocator(AllocatorSettings()), cache)
     house.supervisor = stage.supervisor
     house.database = database
     return house

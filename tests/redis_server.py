@@ -75,7 +75,7 @@ class RedisServer:
         )
         return said.stdout.strip()
 
-    def keys(self) -> list[str]:
+    def all_keys(self) -> list[str]:
         return sorted(self.do("KEYS", "*").split())
 
 

@@ -21,6 +21,7 @@ from orchestrator.health.status import (
     SwitchedOff,
     allocator_rows,
     breaker_rows,
+    cache_rows,
     read_live,
     read_status,
     why,
@@ -50,6 +51,7 @@ def verbs_of(house: House, drain: Callable[[str], None]) -> Mapping[str, Verb]:
         Verb("alerts", Level.VIEW, desk.alerts),
         Verb("budget", Level.VIEW, desk.budget),
         Verb("breakers", Level.VIEW, desk.breakers),
+        Verb("cache", Level.VIEW, desk.cache),
         Verb("breaker", Level.OPERATE, desk.breaker, breaker, required=frozenset(breaker)),
         Verb("pause", Level.OPERATE, desk.pause, job),
         Verb("resume", Level.OPERATE, desk.resume, job),
@@ -130,6 +132,9 @@ class _Desk:
 
     async def breakers(self, _caller: Caller, _args: Args) -> Args:
         return breaker_rows(self._house.breakers)
+
+    async def cache(self, _caller: Caller, _args: Args) -> Args:
+        return cache_rows(self._house.cache)
 
     async def breaker(self, caller: Caller, args: Args) -> Args:
         name, order = args["breaker"], args["order"]

@@ -41,6 +41,9 @@ def observe(metrics: Metrics, house: House) -> None:
     """Set what follows from the present state; cheap, so it is done whenever somebody asks."""
     house.modes.publish()
     snapshot = house.allocator.snapshot()
+    metrics.cache_entries.set(house.cache.figures.entries)
+    metrics.cache_bytes.set(house.cache.figures.size_bytes)
+    metrics.cache_connections.set(house.cache.figures.connections)
     for state in SLOT_STATES:
         metrics.pool_slots.labels(state=state).set(sum(slot.state == state for slot in snapshot.slots))
     leased = [slot.lease.lane for slot in snapshot.slots if slot.lease is not None]

@@ -190,7 +190,8 @@ class MemoryKeeper:
             self._metrics.contexts_closed.labels(how="idle").inc()
 
     async def _sweep(self) -> None:
-        """Our garbage and the browser's goes back to the system, and what the C library keeps for later."""
+        """Our cache and garbage and the browser's go back to the system, and what the C library keeps."""
+        self._house.cache.shed()
         gc.collect()
         await trio.to_thread.run_sync(_trim)
         try:

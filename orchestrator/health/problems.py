@@ -7,6 +7,7 @@ from datetime import datetime
 from typing import Any
 
 from orchestrator.actors.actor import ActorState
+from orchestrator.cache.cache import Cache
 from orchestrator.clock import Clock
 from orchestrator.db import comparison, post_figures
 from orchestrator.db.alerts import Severity
@@ -22,6 +23,9 @@ CROWDED_S = 5.0
 QUEUE_LIMIT, WAIT_LIMIT_S = 10, 300.0
 """So many runs may wait for a browser context, and each for so long."""
 POOL_REMEDY = "The log's slow_query and slow_transaction say which; see docs/operations.md"
+
+CACHE_CONNECTIONS = 4
+"""Of the five that there may be."""
 
 POSTING, RECONCILIATION = "posting", "reconciliation"
 
@@ -132,6 +136,15 @@ def of_memory(view: MemoryView | None) -> list[Row]:
     severity = Severity.CRITICAL if view.step is Step.REFUSED else Severity.WARNING
     kind = Kind("memory_short", "memory", severity)
     return [problem(f"memory is short: {WORDS[view.step]}", iso(view.since), REMEDY, kind)]
+
+
+def of_cache(cache: Cache) -> list[Row]:
+    """Connections to the cache's server: so many are in use at once only when it is slow."""
+    if cache.figures.connections <= CACHE_CONNECTIONS:
+        return []
+    what = f"more than {CACHE_CONNECTIONS} connections to the cache are in use"
+    remedy = "See whether its server is slow; what waits for a connection goes on without the cache"
+    return [problem(what, None, remedy, Kind("cache_connections", "cache"))]
 
 
 def of_jobs(jobs: Iterable[Row]) -> list[Row]:

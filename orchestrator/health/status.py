@@ -18,8 +18,9 @@ from orchestrator.actors.supervisor import Supervisor
 from orchestrator.alerts.desk import Desk
 from orchestrator.allocator import Allocator
 from orchestrator.breakers import Breakers
+from orchestrator.cache.cache import Cache
 from orchestrator.clock import Clock
-from orchestrator.db import comparison, learned, post_figures
+from orchestrator.db import comparison, post_figures
 from orchestrator.db.fence import Fence
 from orchestrator.db.pool import Database
 from orchestrator.errors import DatabaseError
@@ -28,6 +29,7 @@ from orchestrator.health.checks import Checks
 from orchestrator.health.memory import MemoryView, Step
 from orchestrator.health.modes import DATABASE, Modes
 from orchestrator.health.problems import iso
+from orchestrator.learning import cached
 from orchestrator.llm.model import LanguageModel
 from orchestrator.model import CheckState, Mode, Post
 from orchestrator.snapshot import Snapshot
@@ -58,6 +60,7 @@ class House:
     checks: Checks
     modes: Modes
     allocator: Allocator
+    cache: Cache
     database: Database | None = None
     supervisor: Supervisor | None = None
     breakers: Breakers | None = None
@@ -149,6 +152,7 @@ def read_live(house: House) -> Document:
         "problems": [
             *problems.of_checks(house.checks, breakers),
             *problems.of_memory(house.memory_view),
+            *problems.of_cache(house.cache),
             *leaks,
             *strain,
             *problems.of_queue(snapshot, house.clock),
@@ -157,6 +161,7 @@ def read_live(house: House) -> Document:
         "checks": [asdict(result) for result in house.checks.results.values()],
         **allocator_rows(snapshot),
         **breaker_rows(house.breakers),
+        **cache_rows(house.cache),
         "jobs": jobs,
         "memory": {f"{part}_bytes": size for part, size in house.memory.items()},
         "shedding": shedding_row(house.memory_view),
@@ -216,6 +221,15 @@ def shedding_row(view: MemoryView | None) -> Document | None:
 def breaker_rows(breakers: Breakers | None) -> Document:
     standings = breakers.standings() if breakers is not None else []
     return {"breakers": [{**asdict(one.view), "forced_by": one.forced_by} for one in standings]}
+
+
+def cache_rows(cache: Cache) -> Document:
+    """How the cache is used."""
+    namespaces = [
+        {"name": name, "level_s": cache.level_s(name), **asdict(tally), "hit_rate": tally.hit_rate}
+        for name, tally in sorted(cache.tallies.items())
+    ]
+    return {"cache": {"place": cache.place, **asdict(cache.figures), "namespaces": namespaces}}
 
 
 def job_row(actor: Actor, snapshot: Snapshot) -> Document:
@@ -332,8 +346,8 @@ async def _read_stored(house: House, database: Database) -> Document:
     counts = await database.run(post_figures.count_by_state)
     recent = await database.run(post_figures.recent, RECENT_POSTS)
     findings = await database.run(comparison.findings, house.accounts)
-    outcomes = await database.run(learned.count_outcomes)
-    arms = [row for scope in house.scopes for row in await database.run(learned.arms, scope)]
+    outcomes = await cached.count_outcomes(house.cache, database)
+    arms = [row for scope in house.scopes for row in await cached.arms(house.cache, database, scope)]
     document: Document = {
         "posts": {state.value: count for state, count in counts.items()},
         "recent_posts": [_post_row(post, seen) for post, seen in recent],

@@ -8,7 +8,7 @@ from orchestrator.db import findings, peers
 from orchestrator.db.findings import ALL, Finding
 from orchestrator.db.peers import PeerPost
 from orchestrator.jobs.tools import Tools
-from orchestrator.learning import features
+from orchestrator.learning import cached, features
 from orchestrator.learning.bandit import HOUR
 from orchestrator.learning.findings import LENGTH, MIN_POSTS, OPENING, differences, statement
 from orchestrator.learning.peers import MIN_OF_AN_AUTHOR, ranks, standing, tallied
@@ -40,6 +40,7 @@ async def analyse(run: Run, tools: Tools) -> Outcome:
         found = [*_what_works(theirs, site), *_how_we_stand(ours, theirs, site)]
         fence, now = tools.fence.number, tools.clock.now()
         looks = await tools.database.run(findings.replace, site, [ALL], KINDS, found, fence, now)
+        await cached.forget_effects(tools.cache, site)
         seen, holding, new = seen + len(theirs), holding + looks.new + looks.kept, new + looks.new
         run.log.info("peers_compared", site=site, peers=len(theirs), ours=len(ours), findings=len(found))
     if not seen:

@@ -9,6 +9,7 @@ from orchestrator.db import findings, rollups
 from orchestrator.db.findings import ALL, Finding, Looks
 from orchestrator.db.rollups import Sum
 from orchestrator.jobs.tools import Tools
+from orchestrator.learning import cached
 from orchestrator.learning.bandit import TOPIC
 from orchestrator.learning.findings import (
     KINDS,
@@ -93,4 +94,6 @@ def _sentences(found: Iterable[Difference], site: str, account: str) -> list[Fin
 
 async def _keep(tools: Tools, site: str, accounts: list[str], found: list[Finding]) -> Looks:
     fence, now = tools.fence.number, tools.clock.now()
-    return await tools.database.run(findings.replace, site, accounts, KINDS, found, fence, now)
+    looks = await tools.database.run(findings.replace, site, accounts, KINDS, found, fence, now)
+    await cached.forget_effects(tools.cache, site)
+    return looks

@@ -6,7 +6,7 @@ from orchestrator.actors.job import Job, Run
 from orchestrator.db import learned
 from orchestrator.db.learned import Candidate, Lesson
 from orchestrator.jobs.tools import Tools
-from orchestrator.learning import bandit
+from orchestrator.learning import bandit, cached
 from orchestrator.learning.bandit import Arm
 from orchestrator.model import Outcome, done, nothing_to_do
 
@@ -46,6 +46,7 @@ async def _learn_site(run: Run, tools: Tools, site: str) -> int:
     lessons, arms = await _lessons(tools, meaningful, arms)
     rows = [(arm.dimension, arm.value, arm.alpha, arm.beta) for arm in arms]
     await tools.database.run(learned.store, site, lessons, rows, tools.fence.number, now)
+    await cached.forget_learned(tools.cache, site)
     run.log.info("learned", site=site, outcomes=len(lessons))
     return len(lessons)
 

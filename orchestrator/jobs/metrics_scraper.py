@@ -69,6 +69,8 @@ async def _measure_account(run: Run, tools: Tools, account: Account, total: "_Co
             total.add(batch)
             with lasting(f"what was read of {account.name}", STORE_PATIENCE_S, run.log):
                 await batch.store()  # noqa: ASYNC102 - it shields and bounds itself
+                if batch.seen:
+                    await tools.cache.forget_account(account.name)  # noqa: ASYNC102 - the same
         if due:
             total.gave_back += 1
             run.log.info("gave_slot_back", account=account.name, left=len(due))

@@ -15,11 +15,12 @@ from orchestrator.content import figures
 from orchestrator.content.gates import Refusal
 from orchestrator.content.generator import SOURCE, Written
 from orchestrator.content.writer import Stock
-from orchestrator.db import findings, learned, own_figures, posts
+from orchestrator.db import own_figures, posts
 from orchestrator.errors import ContentError
 from orchestrator.jobs.assistant import Assistant, open_assistant
 from orchestrator.jobs.pace import rates, timetable
 from orchestrator.jobs.tools import Account, Tools
+from orchestrator.learning import cached
 from orchestrator.learning.bandit import DIMENSIONS, Arm, choose
 from orchestrator.learning.findings import nudged
 from orchestrator.learning.pacing import Timetable
@@ -226,10 +227,10 @@ class _Planner:
 async def _known_arms(account: Account, tools: Tools) -> list[Arm]:
     """What the bandit has learned, nudged by what was found of past posts."""
     site, strength = account.settings.site, tools.settings.analysis.nudge
-    arms = [Arm(*row) for row in await tools.database.run(learned.arms, site)]
+    arms = [Arm(*row) for row in await cached.arms(tools.cache, tools.database, site)]
     if not strength:
         return arms
-    effects = await tools.database.run(findings.effects, site, account.name, DIMENSIONS)
+    effects = await cached.effects(tools.cache, tools.database, site, account.name, DIMENSIONS)
     return nudged(arms, effects, strength)
 
 

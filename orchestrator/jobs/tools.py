@@ -14,6 +14,7 @@ from orchestrator.actors.job import Run
 from orchestrator.actors.window import BEHIND, PostingWindows
 from orchestrator.allocator import Allocator, Lease
 from orchestrator.breakers import Breakers
+from orchestrator.cache.cache import Cache
 from orchestrator.clock import Clock
 from orchestrator.content.feeds import Feeds
 from orchestrator.content.writer import Writer
@@ -125,6 +126,8 @@ class Tools:
     accounts: Mapping[str, Account]
     breakers: Breakers
     metrics: Metrics
+    cache: Cache
+    """What would cost a query or a page to find again; `docs/cache.md` says how to use it."""
     wake: Callable[[str, str], None]
     """`wake(job, reason)` makes another job run soon."""
     model: LanguageModel | None = None

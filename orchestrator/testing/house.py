@@ -17,6 +17,7 @@ from orchestrator.actors.supervisor import Supervisor
 from orchestrator.allocator import Allocator, Lane, Lease
 from orchestrator.breaker import Transition
 from orchestrator.breakers import Breakers, OnChange
+from orchestrator.cache.parts import in_process
 from orchestrator.content.writer import Writer
 from orchestrator.db.fence import Fence, boot_time
 from orchestrator.jobs.own import OwnJob
@@ -77,10 +78,10 @@ class House:
         self._nursery = nursery
         self._supervisor: Supervisor | None = None
         self._lease_called_back = trio.Event()
-        rng, metrics = Random(7), Metrics()
+        rng, metrics, clock = Random(7), Metrics(), self.wall.clock()
         self.tools = Tools(
             settings=settings,
-            clock=self.wall.clock(),
+            clock=clock,
             rng=rng,
             database=self.database,
             fence=Fence(1, math.inf, boot_time()),
@@ -92,6 +93,7 @@ class House:
             accounts=accounts_of(settings),
             breakers=breakers_of(settings, rng, metrics, self._on_breaker),
             metrics=metrics,
+            cache=in_process(settings.cache, clock, metrics),
             wake=self._on_wake,
         )
 

@@ -147,11 +147,11 @@ async def test_a_server_without_room_is_alive_and_what_is_new_is_computed(redis:
         assert house.count("dropped_total", reason="full") == 4
         assert await ask(house, source) == "old", "what is there is read"
         await house.cache.forget(ANYTHING, "a")
-        assert redis.keys() == [], "and can be forgotten"
+        assert redis.all_keys() == [], "and can be forgotten"
         assert house.moved == []
         redis.do("CONFIG", "SET", "maxmemory", "0")
         assert [await ask(house, Source("again"), "c") for _ in range(2)] == ["again"] * 2
-        assert redis.keys() == ["orchestrator:anything.1::c"]
+        assert redis.all_keys() == ["orchestrator:anything.1::c"]
 
 
 async def test_a_server_that_evicts_by_itself_is_a_cache_all_the_same(redis: RedisServer) -> None:
@@ -161,7 +161,7 @@ async def test_a_server_that_evicts_by_itself_is_a_cache_all_the_same(redis: Red
         for number in range(100):
             await ask(house, source, str(number))
         assert source.asked == 100
-        assert 0 < len(redis.keys()) < 100
+        assert 0 < len(redis.all_keys()) < 100
         assert house.moved == []
 
 
@@ -260,7 +260,7 @@ async def test_a_server_on_a_port_is_found(redis: RedisServer) -> None:
     await redis.start("--port", str(port), "--bind", "127.0.0.1")
     async with open_cache(f"redis://127.0.0.1:{port}/1") as house:
         await ask(house, Source(1))
-        assert redis.keys() == [KEY]
+        assert redis.all_keys() == [KEY]
 
 
 async def test_the_server_is_measured(redis: RedisServer) -> None:

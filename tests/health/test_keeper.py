@@ -13,6 +13,7 @@ from playwright.async_api import Page
 
 from orchestrator.allocator import Allocator
 from orchestrator.browser.pool import BrowserSession, ContextPool
+from orchestrator.cache.parts import in_process
 from orchestrator.clock import Clock
 from orchestrator.errors import ContextBrokenError
 from orchestrator.health import problems
@@ -24,6 +25,7 @@ from orchestrator.health.status import House
 from orchestrator.health.weights import Weights, weigh
 from orchestrator.metrics import Metrics
 from orchestrator.settings import Settings
+from orchestrator.settings.cache import CacheSettings
 from tests.browser.harness import Reply, Site, pool_in, serve
 from tests.fakes import a_job, settle
 
@@ -102,7 +104,8 @@ async def a_world(tmp_path: Path, **memory: Any) -> AsyncIterator[World]:
         async with pool_in(tmp_path) as pool, trio.open_nursery() as nursery:
             allocator = Allocator(settings.allocator, on_broken=send_broken.send_nowait)
             checks = Checks(clock, metrics)
-            house = House(clock, checks, Modes(checks, metrics), allocator)
+            cache = in_process(CacheSettings(), clock, metrics)
+            house = House(clock, checks, Modes(checks, metrics), allocator, cache)
             calmer: list[Step] = []
 
             async def rebuild() -> None:

@@ -10,6 +10,7 @@ import structlog
 from orchestrator.actors.job import Run
 from orchestrator.allocator import Allocator
 from orchestrator.breaker import Transition
+from orchestrator.cache.parts import in_process
 from orchestrator.clock import Clock
 from orchestrator.content.writer import Writer
 from orchestrator.db import doubts, posts
@@ -110,6 +111,7 @@ def make_house(database: Database, fence: Fence, settings: Settings) -> House:
         accounts=accounts_of(settings),
         breakers=breakers_of(settings, rng, metrics, on_change),
         metrics=metrics,
+        cache=in_process(settings.cache, moment.clock(), metrics),
         wake=lambda job, _reason: woken.append(job),
     )
     return House(tools, site, watched, moment, woken)
