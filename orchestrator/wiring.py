@@ -29,7 +29,7 @@ from orchestrator.db.posts import Stamp
 from orchestrator.db.runs import StoredHistory, StoredRun
 from orchestrator.errors import DatabaseUnavailableError, SettingsError, StateDirectoryError
 from orchestrator.health.status import SwitchedOff
-from orchestrator.jobs import OwnJob, reply_posting
+from orchestrator.jobs import OwnJob, reconciliation, reply_posting
 from orchestrator.jobs.tools import Account
 from orchestrator.metrics import Metrics
 from orchestrator.retry import RetryRule
@@ -178,11 +178,16 @@ def switched_off(listed: list[Job], settings: Settings) -> tuple[SwitchedOff, ..
 def check_jobs(settings: Settings, more: Sequence[OwnJob] = ()) -> None:
     """What can be said of the jobs before anything is started.
 
-    Raises SettingsError for a name that is no job, and when critical jobs could wait for a context longer
-    than is promised; GraphError for dependencies that can't be.
+    Raises SettingsError for a name that is no job, for replies that nobody would settle, and when critical
+    jobs could wait for a context longer than is promised; GraphError for dependencies that can't be.
     """
     listed = jobs.declared(settings.jobs, more, jobs.idle(settings))
     downstream_of(listed)
+    names = {job.name for job in listed}
+    if reply_posting.NAME in names and reconciliation.NAME not in names:
+        problem = "jobs.reconciliation.enabled must be true while reply_posting is on"
+        remedy = "Switch jobs.reply_posting off too: nothing else settles replies in doubt."
+        raise SettingsError(problem, remedy=remedy)
     critical = [job.name for job in listed if job.uses_browser and Lane.of(job.priority) is Lane.CRITICAL]
     if why := why_no_promise(settings.allocator, critical):
         of = [f"{own.name} is of {own.package}" for own in jobs.installed_jobs() if own.name in critical]

@@ -87,6 +87,14 @@ def test_posts_and_replies_with_one_context_are_refused_in_one_line_with_both_wa
     wiring.check_jobs(settings_for(without_reply(tmp_path), allocator=ONE_CONTEXT))
 
 
+def test_replies_without_who_settles_them_are_refused() -> None:
+    off: dict[str, object] = {name: {"enabled": False} for name in ("posting", "reconciliation")}
+    with pytest.raises(SettingsError, match=r"jobs\.reconciliation\.enabled must be true") as caught:
+        wiring.check_jobs(settings_for("microblog", jobs=off))
+    assert "Switch jobs.reply_posting off too" in caught.value.remedy
+    wiring.check_jobs(settings_for("microblog", jobs={**off, "reply_posting": {"enabled": False}}))
+
+
 def test_more_critical_jobs_than_contexts_are_refused_with_the_arithmetic(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:

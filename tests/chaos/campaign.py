@@ -28,7 +28,7 @@ from orchestrator.errors import ControlError
 from tests.arguments import at_least_one
 from tests.chaos.comparison import COUNTERS, MOVING, POSTS, Books, Footprint, in_doubt
 from tests.chaos.faults import FAULTS, POINT, Fault
-from tests.chaos.world import SETTLE_S, Kind, World, open_world
+from tests.chaos.world import PUBLISHERS, SETTLE_S, Kind, World, open_world
 from tests.integration.daemon import Daemon, processes_of, wait_until
 from tests.rows import Row
 
@@ -84,9 +84,11 @@ class Cycles:
     async def _strike(self, world: World, fault: Fault, rng: random.Random, result: Result) -> None:
         before = world.said_times(*SETTLED)
         await world.has_posted()
+        await world.answer()
         result.moment = await fault.strike(world, rng)
         struck_at = time.monotonic()
         await world.be_ready()
+        await world.answer()
         await world.has_posted()
         result.back_s = round(time.monotonic() - struck_at, 1)
         posts = await self._settle(world)
@@ -126,9 +128,10 @@ class Cycles:
 
         async def is_paused() -> bool:
             try:
-                return (await daemon.job("posting")).get("state") == "paused"
+                states = [(await daemon.job(job)).get("state") for job in PUBLISHERS]
             except ControlError:
                 return False
+            return states == ["paused"] * len(PUBLISHERS)
 
         await wait_until(is_paused, "posting is paused", daemon.said, SETTLED_S)
 

@@ -11,10 +11,12 @@ from orchestrator.db.posts import ASK
 from tests.chaos.site import Document
 from tests.rows import Row
 
-POSTS = "SELECT id, account, fingerprint, state, reference, counted_on, detail FROM posts ORDER BY id"
+POSTS = """
+    SELECT id, account, fingerprint, state, reference, in_reply_to, counted_on, detail FROM posts ORDER BY id
+"""
 MOVING = "SELECT id, state, detail FROM posts WHERE state IN ('claimed', 'submitting', 'ambiguous')"
-COUNTERS = "SELECT account, day, posts FROM daily_counters"
-AT_REST = ("queued", "published", "failed", "ambiguous")
+COUNTERS = "SELECT account, day, posts, replies FROM daily_counters"
+AT_REST = ("draft", "queued", "published", "failed", "ambiguous")
 MEMORY_GROWTH, FILES_GROWTH = 64 * 2**20, 24
 """What a daemon may have more than after its first cycle: in bytes, and in open files."""
 
@@ -46,17 +48,19 @@ class Books:
 
 
 def _doubled(ledger: list[Document]) -> Iterable[str]:
-    for what in ("reference", "fingerprint"):
-        counts = Counter((entry["account"], entry[what]) for entry in ledger)
+    posts = [entry for entry in ledger if entry["in_reply_to"] is None]
+    replies = [entry for entry in ledger if entry["in_reply_to"] is not None]
+    for what, entries in (("reference", ledger), ("fingerprint", posts), ("in_reply_to", replies)):
+        counts = Counter((entry["account"], entry[what]) for entry in entries)
         yield from (f"double on the site: {key}, {n} times" for key, n in counts.items() if n > 1)
 
 
 def _against_ledger(ledger: list[Document], posts: list[Row]) -> Iterable[str]:
-    on_site = {entry["reference"]: (entry["account"], entry["fingerprint"]) for entry in ledger}
+    on_site = {entry["reference"]: _content(entry) for entry in ledger}
     published = {post["reference"]: post for post in posts if post["state"] == "published"}
-    doubtful = {(post["account"], post["fingerprint"]) for post in posts if post["state"] == "ambiguous"}
+    doubtful = {_content(post) for post in posts if post["state"] == "ambiguous"}
     for reference, post in published.items():
-        if on_site.get(reference) != (post["account"], post["fingerprint"]):
+        if on_site.get(reference) != _content(post):
             yield f"post {post['id']} is published as {reference}, which the site does not have so"
     for reference, content in on_site.items():
         if reference not in published and content not in doubtful:
@@ -66,12 +70,23 @@ def _against_ledger(ledger: list[Document], posts: list[Row]) -> Iterable[str]:
             yield f"post {post['id']} is left {post['state']}"
 
 
+def _content(one: Document | Row) -> tuple[str, str, str | None]:
+    return one["account"], one["fingerprint"], one["in_reply_to"]
+
+
 def _counters(posts: list[Row], counters: list[Row]) -> Iterable[str]:
-    held = Counter((post["account"], post["counted_on"]) for post in posts if post["counted_on"] is not None)
-    counted = {(row["account"], row["day"]): row["posts"] for row in counters}
+    held = Counter(
+        (post["account"], post["counted_on"], "posts" if post["in_reply_to"] is None else "replies")
+        for post in posts
+        if post["counted_on"] is not None
+    )
+    counted = {
+        (row["account"], row["day"], kind): row[kind] for row in counters for kind in ("posts", "replies")
+    }
     for key in {*held, *counted}:
         if held[key] != counted.get(key, 0):
-            yield f"counter of {key[0]} on {key[1]}: {counted.get(key, 0)}, but {held[key]} posts are counted"
+            account, day, kind = key
+            yield f"counter of {account} on {day}: {counted.get(key, 0)}, but {held[key]} {kind} are counted"
     for post in posts:
         is_counted = post["counted_on"] is not None
         if is_counted != (post["state"] in ("published", "ambiguous")) and post["state"] != "failed":

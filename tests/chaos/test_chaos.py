@@ -19,18 +19,22 @@ from tests.chaos.site import Document
 from tests.integration.daemon import Daemon, wait_until
 from tests.rows import TODAY, Row
 
-ON_SITE: Document = {"reference": "r1", "account": "ada", "fingerprint": "f1"}
+ON_SITE: Document = {"reference": "r1", "account": "ada", "fingerprint": "f1", "in_reply_to": None}
 PUBLISHED: Row = {
     "id": 1,
     "account": "ada",
     "fingerprint": "f1",
     "state": "published",
     "reference": "r1",
+    "in_reply_to": None,
     "counted_on": TODAY,
     "detail": "",
 }
-COUNTED: Row = {"account": "ada", "day": TODAY, "posts": 1}
+COUNTED: Row = {"account": "ada", "day": TODAY, "posts": 1, "replies": 0}
 QUEUED: Row = {**PUBLISHED, "state": "queued", "reference": None, "counted_on": None}
+ANSWER: Document = {**ON_SITE, "reference": "r2", "in_reply_to": "t1"}
+REPLY: Row = {**PUBLISHED, "id": 2, "reference": "r2", "in_reply_to": "t1"}
+COUNTED_REPLY: Row = {**COUNTED, "posts": 0, "replies": 1}
 
 
 @pytest.mark.timeout(600)
@@ -72,6 +76,13 @@ def test_a_post_that_both_have_once_is_well() -> None:
     assert Books().compare([ON_SITE], [PUBLISHED], [COUNTED]) == []
 
 
+def test_a_post_and_answers_with_its_text_are_well() -> None:
+    other = {**ANSWER, "reference": "r3", "in_reply_to": "t2"}
+    replies = [REPLY, {**REPLY, "id": 3, "reference": "r3", "in_reply_to": "t2"}]
+    counters = [{**COUNTED, "replies": 2}]
+    assert Books().compare([ON_SITE, ANSWER, other], [PUBLISHED, *replies], counters) == []
+
+
 @pytest.mark.parametrize(
     ("ledger", "posts", "counters", "words"),
     [
@@ -86,6 +97,14 @@ def test_a_post_that_both_have_once_is_well() -> None:
         ([ON_SITE], [PUBLISHED], [], "counter of ada"),
         ([], [QUEUED], [COUNTED], "counter of ada"),
         ([], [{**QUEUED, "counted_on": TODAY}], [COUNTED], "is queued, and is counted"),
+        (
+            [ANSWER, {**ANSWER, "reference": "r3", "fingerprint": "f3"}],
+            [REPLY],
+            [COUNTED_REPLY],
+            "double on the site",
+        ),
+        ([ANSWER], [{**REPLY, "in_reply_to": "t2"}], [COUNTED_REPLY], "which the site does not have"),
+        ([ANSWER], [REPLY], [COUNTED], "counter of ada"),
     ],
 )
 def test_whatever_does_not_agree_is_found(

@@ -34,6 +34,7 @@ LEASE_TTL_S = 4.0
 READY_S, GONE_S = 120.0, 20.0
 """How long a start, and the end of everything after a kill, may take on a busy machine."""
 SMALL_DISK_MB = 300
+PUBLISHERS = ("posting", "reply_posting")
 
 
 class Kind(StrEnum):
@@ -94,7 +95,7 @@ class World:
     def _settings(self) -> str:
         accounts = "".join(
             f'[[accounts]]\nname = "{name}"\nsite = "murmur"\nusername = "{name}"\n'
-            f'password = "{password}"\nposts_per_day = 500\n'
+            f'password = "{password}"\nposts_per_day = 500\nreplies_per_day = 500\n'
             for name, password in self.site.passwords.items()
         )
         dsn = f'dsn = "{self.dsn}"\n' if self.dsn is not None else ""
@@ -110,6 +111,7 @@ class World:
             f"[pacing]\nstart_per_hour = 12\nmax_per_hour = 12\n"
             f"[learning]\nsettle_h = 3\n"
             f"[jobs.plan]\nevery_s = {2 * SPEED}\n"
+            f"[jobs.reply_posting]\nevery_s = {2 * SPEED}\n"
             f"[jobs.reconciliation]\nevery_s = {5 * SPEED}\n"
             f"[jobs.metrics_scraper]\nevery_s = {20 * SPEED}\n"
             f"[jobs.health_monitor]\nevery_s = {5 * SPEED}\n"
@@ -135,17 +137,34 @@ class World:
         return daemon
 
     async def ask_posting(self, verb: str) -> None:
-        """Pause or resume the job, as soon as that can be written down."""
+        """Pause or resume the jobs that publish, as soon as that can be written down."""
         daemon = self.daemon
         assert daemon is not None
 
         async def is_done() -> bool:
             with suppress(ControlError):  # the database is away for the moment
-                await daemon.ask(verb, job="posting")
+                for job in PUBLISHERS:
+                    await daemon.ask(verb, job=job)
                 return True
             return False
 
         await wait_until(is_done, f"{verb} of posting", daemon.said, READY_S)
+
+    async def answer(self) -> None:
+        """Draft an answer of each account to another one's latest post, and approve it: both may fail."""
+        assert self.daemon is not None
+        ledger = await self.site.ledger()
+        for name in self.site.passwords:
+            answered = {entry["in_reply_to"] for entry in ledger if entry["account"] == name}
+            targets = [
+                entry["reference"]
+                for entry in ledger
+                if entry["account"] != name and entry["in_reply_to"] is None
+            ]
+            if targets and targets[-1] not in answered:
+                with suppress(ControlError):  # it may have a reply that is not out yet
+                    said = await self.daemon.ask("draft", account=name, to=targets[-1], text=f"{name} agrees")
+                    await self.daemon.ask("approve", post=said["reply"])
 
     async def end(self) -> None:
         """Drain the daemon, if there is one."""

@@ -10,6 +10,7 @@ from orchestrator.control.peers import Caller, Level
 from orchestrator.control.verbs import name_of, verbs_of
 from orchestrator.db.fence import Fence, boot_time
 from orchestrator.db.pool import Database
+from orchestrator.db.posts import Stamp
 from orchestrator.errors import OrchestratorError, ReplyImpossibleError
 from orchestrator.health.status import House, SwitchedOff
 from tests import rows
@@ -85,7 +86,7 @@ async def test_a_post_can_not_be_approved_and_what_is_not_there_neither(
     house: House, database: Database
 ) -> None:
     assert house.fence is not None
-    stamp = rows.Stamp(house.fence.number, rows.NOON)
+    stamp = Stamp(house.fence.number, rows.NOON)
     post = await rows.queued(database, stamp, "a post")
     assert f"post {post} is queued, and no draft" in await refusal(house, "approve", post=post)
     assert f"there is no post {post + 1}" in await refusal(house, "reject", post=post + 1)
@@ -113,7 +114,7 @@ async def test_where_nobody_has_to_approve_a_reply_is_queued_at_once(house: Hous
 
 async def test_replies_are_listed_alone_by_state(house: House, database: Database) -> None:
     assert house.fence is not None
-    await rows.queued(database, rows.Stamp(house.fence.number, rows.NOON), "a post")
+    await rows.queued(database, Stamp(house.fence.number, rows.NOON), "a post")
     first, second = await draft(house, "r1"), await draft(house, "r2")
     await ask(house, "approve", post=first)
     found = (await ask(house, "replies"))["posts"]
@@ -127,6 +128,5 @@ async def test_an_approved_reply_whose_job_is_off_says_that_nothing_happens(hous
     house.switched_off = (SwitchedOff(a_job("reply_posting"), "switched off in the settings", way_on),)
     number = await draft(house)
     message = (await ask(house, "approve", post=number))["message"]
-    assert message == (
-        f"Reply {number} is approved. Nothing: the job reply_posting is switched off in the settings. {way_on}."
-    )
+    nothing = f"Nothing: the job reply_posting is switched off in the settings. {way_on}."
+    assert message == f"Reply {number} is approved. {nothing}"

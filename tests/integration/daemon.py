@@ -58,7 +58,7 @@ class Daemon:
 
     # ── what it says ────────────────────────────────────────────────────────────────────────────
 
-    async def ask(self, verb: str, **args: str) -> Document:
+    async def ask(self, verb: str, **args: str | int) -> Document:
         """A verb on the control socket; raises ControlError."""
         path = self.state_dir / "control.sock"
         answer: Document = await trio.to_thread.run_sync(partial(client.request, path, verb, args))
@@ -106,6 +106,11 @@ class Daemon:
         texts = [(entry["account"], entry["text"]) for entry in listed]
         assert len(set(texts)) == len(texts), "a post was published twice"
         return {entry["reference"]: entry["text"] for entry in listed}
+
+    async def answers(self) -> list[tuple[str, str]]:
+        """Account and target of every reply that the site has accepted."""
+        listed = (await self._admin("GET", "ledger"))["posts"]
+        return [(entry["account"], entry["in_reply_to"]) for entry in listed if entry["in_reply_to"]]
 
     async def set_faults(self, **faults: Document) -> None:
         await self._admin("POST", "faults", faults)
