@@ -123,6 +123,14 @@ class Metrics:
         self.db_leaks = self._gauge(
             "db_pool_leaks", "Database connections held for longer than they may be (database.leak_s)."
         )
+        self.scraped_pages = self._counter(
+            "scraped_pages_total",
+            "Posts' pages that were looked at for their figures.",
+            outcome=("read", "gone", "failed"),
+        )
+        self.scrape_slowdown = self._gauge(
+            "scrape_slowdown", "How many times as seldom as their age says posts are looked at.", site=()
+        )
         self.alerts = self._gauge("alerts", "Alerts that last.", severity=("warning", "critical"))
         self.alert_messages = self._counter(
             "alert_messages_total", "Messages to destinations.", destination=(), outcome=()

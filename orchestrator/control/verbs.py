@@ -7,7 +7,7 @@ from typing import Any
 from orchestrator.actors.actor import Actor, ActorState
 from orchestrator.actors.supervisor import Supervisor
 from orchestrator.breakers import Order
-from orchestrator.control import insights, paces, posts
+from orchestrator.control import insights, paces, posts, slowdowns
 from orchestrator.control.peers import Caller, Level
 from orchestrator.control.server import Verb
 from orchestrator.db import breakers as kept_orders
@@ -27,6 +27,7 @@ from orchestrator.health.status import (
     why,
     why_off,
 )
+from orchestrator.jobs import metrics_scraper
 from orchestrator.llm.report import document
 from orchestrator.model import PostKind
 
@@ -91,6 +92,8 @@ class _Desk:
             lines += await posts.findings(self._house)
         if actor.job.name == POSTING:
             lines += await paces.lines(self._house)
+        if actor.job.name == metrics_scraper.NAME:
+            lines += await slowdowns.lines(self._house)
         return {"job": actor.job.name, "lines": lines}
 
     async def posts(self, _caller: Caller, args: Args) -> Args:

@@ -46,8 +46,12 @@ async def turns(connection: Connection, accounts: Sequence[str]) -> list[str]:
     return [row["account"] for row in rows]
 
 
-async def due(connection: Connection, account: str, now: datetime, limit: int) -> list[DuePost]:
+async def due(
+    connection: Connection, account: str, now: datetime, limit: int, slowdown: float = 1.0
+) -> list[DuePost]:
     """Published posts of `account` to look at now: never measured ones first, then the most overdue.
+
+    Each tier's interval is `slowdown` times as long.
 
     A moment that lies ahead, noted while the clock was ahead, counts as one of a post that is new and due.
     """
@@ -64,7 +68,8 @@ async def due(connection: Connection, account: str, now: datetime, limit: int) -
     youngest = timedelta()
     for tier in TIERS:
         if len(found) < limit:
-            found += await _due_in(connection, account, now, (youngest, tier), limit - len(found))
+            slowed = Tier(tier.max_age, tier.every * slowdown)
+            found += await _due_in(connection, account, now, (youngest, slowed), limit - len(found))
         youngest = tier.max_age
     return found
 

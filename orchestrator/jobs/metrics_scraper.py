@@ -14,6 +14,7 @@ from orchestrator.errors import (
     SiteError,
     SiteRateLimitedError,
 )
+from orchestrator.jobs import slowdown
 from orchestrator.jobs.apart import Apart
 from orchestrator.jobs.lasting import lasting
 from orchestrator.jobs.tools import Account, Tools, Visit
@@ -59,7 +60,9 @@ async def measure(run: Run, tools: Tools) -> Outcome:
 
 async def _measure_account(run: Run, tools: Tools, account: Account, total: "_Counts") -> None:
     """Visit the account until all is read: a slot that is called back is given back and asked for anew."""
-    due = deque(await tools.database.run(measurements.due, account.name, tools.clock.now(), BATCH))
+    site = account.settings.site
+    seldom = (await slowdown.recall(run, tools, site)).factor
+    due = deque(await tools.database.run(measurements.due, account.name, tools.clock.now(), BATCH, seldom))
     while due:
         batch = _Batch(run, tools)
         try:
@@ -68,7 +71,7 @@ async def _measure_account(run: Run, tools: Tools, account: Account, total: "_Co
         finally:
             total.add(batch)
             with lasting(f"what was read of {account.name}", STORE_PATIENCE_S, run.log):
-                await batch.store()  # noqa: ASYNC102 - it shields and bounds itself
+                await batch.store(site)  # noqa: ASYNC102 - it shields and bounds itself
                 if batch.seen:
                     await tools.cache.forget_account(account.name)  # noqa: ASYNC102 - the same
         if due:
@@ -135,8 +138,18 @@ class _Batch:
                 if in_a_row == MAX_FAILED_IN_A_ROW:
                     raise
 
-    async def store(self) -> None:
+    async def store(self, site: str) -> None:
         without = self.gone + self.failed
         if self.seen or without:
             fence, now = self._tools.fence.number, self._tools.clock.now()
             await self._tools.database.run(measurements.record, self.seen, without, fence, now)
+        pages = self._tools.metrics.scraped_pages
+        pages.labels(outcome="read").inc(len(self.seen))
+        pages.labels(outcome="gone").inc(len(self.gone))
+        pages.labels(outcome="failed").inc(len(self.failed))
+        if self.seen or self.failed:
+            known = await slowdown.recall(self._run, self._tools, site)
+            after = known.after(len(self.seen), len(self.failed))
+            await slowdown.remember(self._run, self._tools, site, after)
+            if after.factor != known.factor:
+                self._run.log.info("slowdown_changed", site=site, factor=after.factor, why=after.judged)
