@@ -631,7 +631,8 @@ def party_names(settings: Settings) -> list[str]:
     model = {LANGUAGE_MODEL} if settings.language_model.base_url is not None else set()
     cache = {CACHE} if settings.cache.url is not None else set()
     feeds = {FEED_PREFIX + name for name in settings.content.feeds}
-    return sorted(sites | feeds | cache | model | {ALERTS_PREFIX + name for name in settings.alerts.destinations})
+    destinations = {ALERTS_PREFIX + name for name in settings.alerts.destinations}
+    return sorted(sites | feeds | cache | model | destinations)
 
 
 def _is_on(settings: Settings, job: str) -> bool:
