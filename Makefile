@@ -11,7 +11,7 @@ PARTS := allocator breaker
 SETUP := @PYTHON='$(PYTHON)' sh tools/setup.sh
 
 .DEFAULT_GOAL := help
-.PHONY: help run test check prove simulation chaos contexts soak mutants bench format docs lock
+.PHONY: help run test check prove simulation chaos contexts soak mutants bench format docs dashboards lock
 
 help:
 	@echo "make run     the whole thing: daemon, database, browser, bundled site (ARGS: see orchestrator demo --help)"
@@ -26,6 +26,7 @@ help:
 	@echo "make bench   figures, with the machine's description"
 	@echo "make format  put the code into shape"
 	@echo "make docs    write the pages of docs/ that are made from the code"
+	@echo "make dashboards  write the JSON of the Grafana dashboards"
 	@echo "make lock    pin the packages anew (ARGS=--upgrade for newer ones)"
 
 run:
@@ -83,6 +84,10 @@ format:
 docs:
 	$(SETUP) check
 	@$(VENV)/python -m tools.settings_reference
+
+dashboards:
+	$(SETUP) check
+	@$(VENV)/python -W ignore -m dashboards
 
 lock:
 	$(SETUP) lock $(ARGS)

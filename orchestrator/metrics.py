@@ -202,6 +202,12 @@ class Metrics:
     def _way(self, breaker: str, old: str, new: str) -> Counter:
         return self.breaker_transitions.labels(**{"breaker": breaker, "from": old, "to": new})
 
+    def show_budget(self, left: float, tier: str) -> None:
+        """What is left of the day's budget, from 0 to 1, and the tier that this makes."""
+        self.budget_left.set(left)
+        for name in BUDGET_TIERS:
+            self.budget_tier.labels(tier=name).set(name == tier)
+
     def render(self) -> bytes:
         """All metrics in Prometheus' text format."""
         return generate_latest(self.registry)
@@ -219,12 +225,6 @@ class Metrics:
             Histogram(f"orchestrator_{name}", text, list(labels), buckets=buckets, registry=self.registry),
             labels,
         )
-
-    def show_budget(self, left: float, tier: str) -> None:
-        """What is left of the day's budget, from 0 to 1, and the tier that this makes."""
-        self.budget_left.set(left)
-        for name in BUDGET_TIERS:
-            self.budget_tier.labels(tier=name).set(name == tier)
 
 
 def _at_zero(metric: M, labels: dict[str, Iterable[str]]) -> M:

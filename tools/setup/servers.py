@@ -4,7 +4,12 @@ import shutil
 
 from tools.setup.machine import SetupError, apt_install, step
 
-PACKAGES = {"redis-server": "redis-server"}
+PACKAGES = {
+    "redis-server": "redis-server",
+    "prometheus": "prometheus",
+    "promtool": "prometheus",
+    "prometheus-alertmanager": "prometheus-alertmanager",
+}
 """By program."""
 
 

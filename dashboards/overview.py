@@ -1,0 +1,140 @@
+"""Overview: is it well, and what needs me?"""
+
+from dashboards.parts import Board, Panel, Query
+from dashboards.words import NO_YES, UP_DOWN, increase, metric, or_zero, total
+
+BOARD = Board(
+    "orchestrator-overview",
+    "Orchestrator: overview",
+    "Is all well, and if not, what needs a person?",
+    [
+        (
+            "Now",
+            [
+                Panel(
+                    "Mode",
+                    "Ready is well. Degraded: the checks below say which part is down; the others work on.",
+                    "none",
+                    [Query(f"{metric('mode')} == 1", "{{mode}}")],
+                    "operations.md#when-it-complains",
+                    "word",
+                    width=4,
+                    height=5,
+                ),
+                Panel(
+                    "Checks that are down",
+                    "The parts of the house that do not work just now.",
+                    "short",
+                    [Query(or_zero(f"count({metric('check_up')} == 0)"), "down")],
+                    "operations.md#when-it-complains",
+                    "number",
+                    (1,),
+                    width=4,
+                    height=5,
+                ),
+                Panel(
+                    "Alerts that last",
+                    "As `orchestrator ctl alerts` lists them.",
+                    "short",
+                    [Query(total(metric("alerts"), "severity"), "{{severity}}")],
+                    "alerts.md#what-becomes-an-alert",
+                    "number",
+                    (1,),
+                    width=4,
+                    height=5,
+                ),
+                Panel(
+                    "Posts in doubt",
+                    "Ambiguous: they may be out. Most are settled within minutes; what stays needs a person.",
+                    "short",
+                    [Query(total(metric("posts", "state='ambiguous'")), "ambiguous")],
+                    "operations.md#n-posts-are-ambiguous",
+                    "number",
+                    (1, 5),
+                    width=4,
+                    height=5,
+                ),
+                Panel(
+                    "Oldest due post waits for",
+                    "By the daemon's clock; half an hour is a problem.",
+                    "s",
+                    [Query(f"max({metric('post_overdue_seconds')})", "waits")],
+                    "operations.md#the-oldest-due-post-is-not-out-yet",
+                    "number",
+                    (900, 1800),
+                    width=4,
+                    height=5,
+                ),
+                Panel(
+                    "Open breakers",
+                    "Sites and services that are left alone, since they failed too often in a row.",
+                    "short",
+                    [
+                        Query(
+                            or_zero(total(metric("circuit_breaker_state", "state!~'.*closed'"))),
+                            "open",
+                        )
+                    ],
+                    "breaker.md",
+                    "number",
+                    (1,),
+                    width=4,
+                    height=5,
+                ),
+            ],
+        ),
+        (
+            "Over time",
+            [
+                Panel(
+                    "Checks",
+                    "Each part of the house, up or down.",
+                    "none",
+                    [Query(metric("check_up"), "{{check}}")],
+                    "operations.md#when-it-complains",
+                    "states",
+                    names=UP_DOWN,
+                    width=12,
+                ),
+                Panel(
+                    "Overdue jobs",
+                    "1 while a job has had no success for an interval and a half.",
+                    "none",
+                    [Query(metric("job_overdue"), "{{job_name}}")],
+                    "jobs.md#how-a-job-is-looked-after",
+                    "states",
+                    names=NO_YES,
+                    width=12,
+                    height=10,
+                ),
+                Panel(
+                    "Posts published",
+                    "Within an hour, by how many runs of `posting` were done.",
+                    "short",
+                    [
+                        Query(
+                            total(increase("job_runs_total", "1h", "job_name='posting'", "outcome='done'")),
+                            "published",
+                        )
+                    ],
+                    "operations.md#nothing-is-wrong-and-nothing-is-posted",
+                    width=12,
+                ),
+                Panel(
+                    "Runs that failed",
+                    "Given up, or tried again; within an hour, by job.",
+                    "short",
+                    [
+                        Query(
+                            total(increase("job_runs_total", "1h", "outcome=~'given_up|retry'"), "job_name"),
+                            "{{job_name}}",
+                        )
+                    ],
+                    "operations.md#job-name-gave-up",
+                    steps=(1, 10),
+                    width=12,
+                ),
+            ],
+        ),
+    ],
+)

@@ -1,0 +1,160 @@
+"""Posting and content: from a text to a post, and what it costs."""
+
+from dashboards.parts import Board, Panel, Query
+from dashboards.words import increase, metric, quantile, rate, total
+
+BOARD = Board(
+    "orchestrator-posting",
+    "Orchestrator: posting and content",
+    "From a text to a post, and what that costs.",
+    [
+        (
+            "Posts",
+            [
+                Panel(
+                    "On their way",
+                    "Posts that are not at their end; ambiguous ones may be out.",
+                    "short",
+                    [
+                        Query(
+                            total(metric("posts", "state!~'published|failed'"), "state"),
+                            "{{state}}",
+                        )
+                    ],
+                    "operations.md#n-posts-are-ambiguous",
+                    "areas",
+                    width=12,
+                ),
+                Panel(
+                    "Final",
+                    "Published, and given up for good.",
+                    "short",
+                    [Query(total(metric("posts", "state=~'published|failed'"), "state"), "{{state}}")],
+                    "reliability.md",
+                    width=12,
+                ),
+                Panel(
+                    "Late by",
+                    "From due to published, by the daemon's clock: half of the posts, and 95 of 100.",
+                    "s",
+                    [
+                        Query(quantile(0.5, "post_delay_seconds"), "half"),
+                        Query(quantile(0.95, "post_delay_seconds"), "95 %"),
+                    ],
+                    "operations.md#the-oldest-due-post-is-not-out-yet",
+                    steps=(900, 1800),
+                    width=12,
+                ),
+                Panel(
+                    "The one that waits longest",
+                    "For how long the post has been due that has been so the longest.",
+                    "s",
+                    [Query(f"max({metric('post_overdue_seconds')})", "waits")],
+                    "operations.md#the-oldest-due-post-is-not-out-yet",
+                    steps=(900, 1800),
+                    width=12,
+                ),
+            ],
+        ),
+        (
+            "Sites",
+            [
+                Panel(
+                    "Breakers",
+                    "The state that each one is in; closed is well.",
+                    "none",
+                    [Query(f"{metric('circuit_breaker_state')} == 1", "{{breaker}} {{state}}")],
+                    "breaker.md",
+                    "states",
+                    width=12,
+                ),
+                Panel(
+                    "Turned away",
+                    "Visits that were not made since the breaker was open, within an hour.",
+                    "short",
+                    [
+                        Query(
+                            total(increase("circuit_breaker_rejected_total", "1h"), "breaker"),
+                            "{{breaker}}",
+                        )
+                    ],
+                    "breaker.md",
+                ),
+                Panel(
+                    "Changes of breakers",
+                    "Within an hour, by the state that they came to.",
+                    "short",
+                    [Query(total(increase("circuit_breaker_transitions_total", "1h"), "to"), "to {{to}}")],
+                    "breaker.md",
+                    width=4,
+                ),
+            ],
+        ),
+        (
+            "Reading",
+            [
+                Panel(
+                    "Pages read",
+                    "Within an hour, by how that ended.",
+                    "short",
+                    [Query(total(increase("scraped_pages_total", "1h"), "outcome"), "{{outcome}}")],
+                    "jobs.md",
+                    "areas",
+                    width=12,
+                ),
+                Panel(
+                    "Slowed down",
+                    "How many times as seldom as usual posts are looked at, since too many pages fail.",
+                    "short",
+                    [Query(metric("scrape_slowdown"), "{{site}}")],
+                    "jobs.md",
+                    steps=(2, 4),
+                    width=12,
+                ),
+            ],
+        ),
+        (
+            "Language model",
+            [
+                Panel(
+                    "Left of the day's budget",
+                    "Below 20 % the small model is used, and less often.",
+                    "percentunit",
+                    [Query(f"min({metric('budget_left_ratio')})", "left")],
+                    "budget.md",
+                    "number",
+                    (0.2, 0.5),
+                    is_low_bad=True,
+                    width=4,
+                    at_most=1,
+                ),
+                Panel(
+                    "Tier",
+                    "What the budget allows just now.",
+                    "none",
+                    [Query(f"{metric('budget_tier')} == 1", "{{tier}}")],
+                    "budget.md",
+                    "states",
+                    width=8,
+                ),
+                Panel(
+                    "Spent",
+                    "Within an hour, by what it was for, in the currency of the prices.",
+                    "short",
+                    [Query(total(increase("budget_spent_total", "1h"), "operation"), "{{operation}}")],
+                    "budget.md",
+                    "areas",
+                    width=6,
+                ),
+                Panel(
+                    "Calls",
+                    "A second, by how they ended.",
+                    "ops",
+                    [Query(total(rate("language_model_calls_total"), "outcome"), "{{outcome}}")],
+                    "budget.md",
+                    width=6,
+                ),
+            ],
+        ),
+    ],
+)
