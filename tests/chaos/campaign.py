@@ -11,7 +11,6 @@ was ever wrong.
 
 import argparse
 import json
-import os
 import random
 import sys
 import time
@@ -28,7 +27,7 @@ from orchestrator.errors import ControlError
 from tests.arguments import at_least_one
 from tests.chaos.comparison import COUNTERS, MOVING, POSTS, Books, Footprint, in_doubt
 from tests.chaos.faults import FAULTS, POINT, Fault
-from tests.chaos.world import PUBLISHERS, SETTLE_S, Kind, World, open_world
+from tests.chaos.world import PUBLISHERS, SETTLE_S, World, open_world
 from tests.integration.daemon import Daemon, processes_of, wait_until
 from tests.rows import Row
 
@@ -200,8 +199,7 @@ async def run(plan: Sequence[tuple[int, str]], path: Path) -> list[Result]:
     while len(results) < len(plan):
         seed, wanted = plan[len(results)]
         first = draw(random.Random(seed), wanted)
-        if first.kind == Kind.SMALL and os.geteuid() != 0:
-            why = "only root can mount a small disk"
+        if why := first.kind.why_not():
             skipped = Result(seed, first.name, skipped=why, replay=replay(seed, wanted))
             results.append(skipped)
             keep(path, skipped)

@@ -34,6 +34,7 @@ NEEDS: dict[str, Document] = {
     "again": NOT_TAKEN,
 }
 """What the site must do so that a step comes to pass."""
+JUMPS_H = (-6, -1, 1, 24)
 OF_A_POST = tuple(
     point
     for point in OF_POSTS
@@ -245,12 +246,20 @@ def _slow(rng: Random) -> Document:
 
 async def step_clock(world: World, rng: Random) -> str:
     """The wall clock is another one after a power cut."""
-    hours = rng.choice([-6, -1, 1, 24])
+    hours = rng.choice(JUMPS_H)
     await _random_moment(world, rng)
     await world.kill()
     world.site.kill()
     world.step_clock(hours)
     return f"{hours:+d} h"
+
+
+async def jump_clock(world: World, rng: Random) -> str:
+    """The wall clock of the running daemon jumps; those of the site and the database do not."""
+    hours = rng.choice(JUMPS_H)
+    moment = await _random_moment(world, rng)
+    world.jump_clock(hours)
+    return f"{hours:+d} h at {moment}"
 
 
 async def fill_disk(world: World, rng: Random) -> str:
@@ -294,6 +303,7 @@ FAULTS = {
         Fault("limits", site_does(_anywhere("rate_limit_429", 1)), 2),
         Fault("sign_out", sign_out, 2),
         Fault("clock", step_clock, 2),
+        Fault("jump", jump_clock, 2, Kind.STEPPED),
         Fault("disk", fill_disk, 2, Kind.SMALL),
     )
 }

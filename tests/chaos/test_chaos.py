@@ -16,6 +16,7 @@ from tests.chaos.campaign import RESULTS, Result, draw, keep, main, read_results
 from tests.chaos.comparison import FILES_GROWTH, MEMORY_GROWTH, Books, Footprint
 from tests.chaos.faults import FAULTS, POINT
 from tests.chaos.site import Document
+from tests.chaos.stepped import jumping
 from tests.integration.daemon import Daemon, wait_until
 from tests.rows import TODAY, Row
 
@@ -44,8 +45,11 @@ COUNTED_REPLY: Row = {**COUNTED, "posts": 0, "replies": 1}
         [(1, f"point:{point}") for point in ("claim:after", "press:after", "send:after", "record:before")],
         [(1, "point:settle_past:before"), (15, "browser"), (15, "driver"), (100, "postgres")],
         [(34, "standby")],
+        [(3, "answers"), (1, "limits"), (39, "slow"), (22, "site")],
+        [(39, "renderer"), (2, "sign_out"), (17, "clock")],
+        [(5, "jump")],
     ],
-    ids=["the daemon", "its family", "two daemons"],
+    ids=["the daemon", "its family", "two daemons", "the site", "its pages and its time", "its clock"],
 )
 async def test_what_is_killed_costs_no_post_and_doubles_none(
     plan: list[tuple[int, str]], tmp_path: Path
@@ -56,6 +60,15 @@ async def test_what_is_killed_costs_no_post_and_doubles_none(
     assert [result.fault for result in results] == [fault for _, fault in plan]
     assert read_results(tmp_path / RESULTS) == results
     assert table(results)[-1].startswith(f"| all | {len(plan)} | 0 |")
+
+
+def test_a_clock_jumps_as_far_as_its_file_says(tmp_path: Path) -> None:
+    file = tmp_path / "steps"
+    file.write_text("0")
+    clock = jumping(lambda: 1000.0, file)
+    assert clock() == 1000.0
+    file.write_text("-18.0")
+    assert clock() == 982.0
 
 
 def test_every_point_is_a_fault_of_its_own() -> None:

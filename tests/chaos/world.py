@@ -23,6 +23,7 @@ from orchestrator.db.pool import Database, open_database
 from orchestrator.errors import ControlError
 from orchestrator.settings import DatabaseSettings
 from tests import rows
+from tests.chaos import stepped
 from tests.chaos.site import Site
 from tests.fixtures_db import start_server_process
 from tests.integration.daemon import Daemon, processes_of, wait_until
@@ -34,6 +35,8 @@ LEASE_TTL_S = 4.0
 READY_S, GONE_S = 120.0, 20.0
 """How long a start, and the end of everything after a kill, may take on a busy machine."""
 SMALL_DISK_MB = 300
+STEPS = "steps"
+"""The file that says how far the daemon's clock has jumped."""
 PUBLISHERS = ("posting", "reply_posting")
 
 
@@ -45,6 +48,14 @@ class Kind(StrEnum):
     """The database is a server of its own, for more than one daemon."""
     SMALL = "small"
     """On a disk of SMALL_DISK_MB, which only root can make."""
+    STEPPED = "stepped"
+    """The daemon's wall clock can be made to jump while it runs."""
+
+    def why_not(self) -> str:
+        """Why there can be none on this machine; empty when there can."""
+        if self == Kind.SMALL and os.geteuid() != 0:
+            return "only root can mount a small disk"
+        return ""
 
 
 @dataclass(slots=True)
@@ -57,9 +68,12 @@ class World:
     """As the campaign sees it: with connections of its own."""
     dsn: str | None = None
     """Of a server beside the daemons; None: the daemon's own."""
+    kind: Kind = Kind.PLAIN
     site: Site = field(init=False)
     clock: Clock = field(default_factory=lambda: Clock(SPEED, time.time(), time.time()))
     daemon: Daemon | None = None
+    jumped_h: float = 0.0
+    """How far the daemon's clock has jumped while it ran."""
     is_kept: bool = False
     """Its files stay, to be looked into."""
 
@@ -78,11 +92,16 @@ class World:
         environ = {**os.environ, "ORCHESTRATOR_STATE_DIR": str(state_dir)}
         if crash_at:
             environ |= {crash.AT: crash_at, crash.BY: by}
+        module = "orchestrator"
+        if self.kind == Kind.STEPPED:
+            module = "tests.chaos.stepped"
+            self.jump_clock(0)
+            environ[stepped.STEPS] = str(self.place / STEPS)
         with (state_dir / "daemon.log").open("a") as file:
             process: trio.Process = await self.nursery.start(
                 partial(
                     trio.run_process,
-                    [sys.executable, "-m", "orchestrator", "run", "--config", str(config)],
+                    [sys.executable, "-m", module, "run", "--config", str(config)],
                     stdout=file,
                     stderr=file,
                     check=False,
@@ -240,6 +259,13 @@ class World:
         """For site and daemon alike, from their next start on."""
         self.clock = replace(self.clock, shown_epoch=self.clock.shown_epoch + hours * 3600)
 
+    def jump_clock(self, hours: float) -> None:
+        """For the running daemon alone, and those after it."""
+        self.jumped_h += hours
+        new = self.place / f"{STEPS}.new"
+        new.write_text(str(self.jumped_h * 3600 / SPEED))
+        new.rename(self.place / STEPS)
+
     def kill_everything(self) -> None:
         for process in processes_of(self.place):
             if process.pid != os.getpid():
@@ -262,7 +288,7 @@ async def open_world(kind: Kind) -> AsyncIterator[World]:
                 aio.open_bridge(),
                 open_database(dsn or ours, DatabaseSettings()) as database,
             ):
-                world = World(place, nursery, database, dsn)
+                world = World(place, nursery, database, dsn, kind)
                 try:
                     yield world
                 finally:
