@@ -71,8 +71,8 @@ GROWTH = Inventory(
     browser_mib=32,
 )
 """The bounds from the first inventory to the last. Memory: heaps that are collected now and then, and what is
-still being warmed up: 2 MiB and less in 10,000 cycles, but 8 for the browser; over so many a leak of 4 kB a context
-shows. Processes: a spare renderer."""
+still being warmed up: 2 MiB and less in 10,000 cycles, but 8 for the browser; over so many a leak of 4 kB a
+context shows. Processes: a spare renderer."""
 
 
 class NoStore:
