@@ -108,6 +108,7 @@ BOUNDED = {
     "paces": "one row for each account",
     "paused_jobs": "one row for each job",
     "posts": "what was published is kept for good: so a post is recognised, and none goes out twice",
+    "prepared_posts": "the pool: twenty rows at most",
     "schema_migrations": "one row for each migration",
     "sessions": "one row for each account",
 }
