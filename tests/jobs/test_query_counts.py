@@ -1,0 +1,57 @@
+"""How many transactions a run makes: not more of them for more posts or more accounts (B1: no N+1)."""
+
+from collections.abc import Awaitable, Callable
+
+import pytest
+
+from orchestrator.db.pool import Database
+from orchestrator.jobs import analytics, competitive_analysis, expert_analysis, learn
+from orchestrator.jobs.tools import Tools
+from orchestrator.model import Outcome, PostMetrics
+from orchestrator.testing.house import PASSWORD, SITE, settings_for
+from tests.jobs.house import House, make_house, new_fence
+from tests.jobs.test_analytics import measured
+
+Work = Callable[..., Awaitable[Outcome]]
+
+JOBS: dict[str, Work] = {
+    analytics.NAME: analytics.analyse,
+    expert_analysis.NAME: expert_analysis.analyse,
+    competitive_analysis.NAME: competitive_analysis.analyse,
+}
+
+
+async def house_of(database: Database, accounts: int) -> House:
+    listed = [
+        {"name": f"account{number}", "site": SITE, "username": "x", "password": PASSWORD}
+        for number in range(accounts)
+    ]
+    return make_house(database, await new_fence(database), settings_for(accounts=listed))
+
+
+async def count(house: House, name: str, work: Work, posts_each: int) -> int:
+    tools: Tools = house.tools
+    for account in tools.accounts:
+        for number in range(posts_each):
+            await measured(
+                house, f"{number} of {account}, one of {len(tools.accounts)}", PostMetrics(3, 1, 90), account
+            )
+    house.database.asked.clear()
+    await work(house.run(name, priority=5), tools)
+    return len(house.database.asked)
+
+
+@pytest.mark.parametrize("name", JOBS)
+async def test_a_run_asks_as_often_for_many_accounts_and_posts_as_for_few(
+    database: Database, name: str
+) -> None:
+    few = await count(await house_of(database, accounts=2), name, JOBS[name], posts_each=1)
+    many = await count(await house_of(database, accounts=12), name, JOBS[name], posts_each=2)
+    assert many <= few
+
+
+async def test_learning_asks_once_more_for_each_account_and_no_oftener(database: Database) -> None:
+    """Each account's history is read by itself."""
+    few = await count(await house_of(database, accounts=2), learn.NAME, learn.learn, posts_each=3)
+    many = await count(await house_of(database, accounts=6), learn.NAME, learn.learn, posts_each=9)
+    assert many - few <= 4
