@@ -61,7 +61,7 @@ async def measure(directory: Path, database: Database, rounds: int) -> Report:
     """Needs an open bridge and a migrated database."""
     with running_site(directory / "site", PASSWORDS) as address:
         settings = _settings(directory, address)
-        accounts = wiring.make_accounts(settings)
+        accounts = wiring.make_accounts(settings, wiring.make_profiles(settings))
         async with _tools(directory, settings, database, accounts) as tools:
             references = {account.name: await _publish(tools, account) for account in accounts.values()}
             ours, bare = await _alternate(tools, references, rounds)

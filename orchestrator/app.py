@@ -36,6 +36,7 @@ from orchestrator.content.feeds import Feeds, feed_parties
 from orchestrator.content.writer import Writer
 from orchestrator.control.server import serve_control
 from orchestrator.control.verbs import verbs_of
+from orchestrator.db import accounts as account_records
 from orchestrator.db.fence import Fence, open_fence
 from orchestrator.db.migrate import migrate
 from orchestrator.db.pool import Database, Observer
@@ -50,6 +51,8 @@ from orchestrator.health.problems import OF_POSTS
 from orchestrator.health.status import House, read_problems
 from orchestrator.jobs import OwnJob, alert_delivery, reconciliation
 from orchestrator.jobs.alert_delivery import AlertTools
+from orchestrator.jobs.health import Health
+from orchestrator.jobs.standing import Standing
 from orchestrator.jobs.tools import Account, Tools
 from orchestrator.learning import cached
 from orchestrator.llm.model import Books, open_model
@@ -59,7 +62,8 @@ from orchestrator.retry import RetryRule
 from orchestrator.settings import Settings
 from orchestrator.settings.llm import LANGUAGE_MODEL
 from orchestrator.sites.breakers import site_parties
-from orchestrator.sites.session import look_at_site, open_site
+from orchestrator.sites.profile import Profile
+from orchestrator.sites.session import SignInWatch, look_at_site, open_site
 from orchestrator.web.api import make_app
 from orchestrator.web.serve import serve_http
 
@@ -215,12 +219,13 @@ class _Daemon:
 
     async def live(self) -> None:
         """Everything behind HTTP, until drained."""
-        accounts = wiring.make_accounts(self._settings)
+        profiles = wiring.make_profiles(self._settings)
+        accounts = wiring.make_accounts(self._settings, profiles)
         wiring.check_jobs(self._settings, self._more_jobs)
         with self._scope:
             async with trio.open_nursery() as starting:
                 self._add_checks()
-                self._add_sites(accounts)
+                self._add_sites(profiles)
                 self._add_destinations(starting)
                 self._add_cache()
                 for party in feed_parties(self._settings):
@@ -293,9 +298,8 @@ class _Daemon:
 
         self.house.checks.add(Check(name, look, is_critical=False))
 
-    def _add_sites(self, accounts: Mapping[str, Account]) -> None:
+    def _add_sites(self, profiles: Mapping[str, Profile]) -> None:
         """A breaker for each site."""
-        profiles = {account.settings.site: account.site.profile for account in accounts.values()}
 
         def probe_of(site: str) -> Probe:
             return partial(look_at_site, self._pool, profiles[site])
@@ -383,12 +387,17 @@ class _Daemon:
         house, settings = self.house, self._settings
         house.accounts = tuple(accounts)
         house.site_of = {name: account.settings.site for name, account in accounts.items()}
+        house.scopes = tuple(sorted({account.settings.site for account in accounts.values()}))
         house.fence, house.settle_s = fence, settings.posting.settle_s
         house.is_reference = partial(_is_reference, accounts)
         house.check_reply = lambda name, target, text: accounts[name].check_reply(target, text)
         house.replies_need_approval = settings.posting.replies_need_approval
-        house.scopes = tuple(sorted({account.settings.site for account in accounts.values()}))
         await wiring.restore_orders(self._breakers, database)
+        health = Health()
+        health.recall(await database.run(account_records.marks))
+        least = settings.upkeep.min_health
+        standing = Standing(database, house.clock, fence, accounts, health, least)
+        watch = SignInWatch(standing.before_sign_in, standing.after_sign_in)
         tools = Tools(
             settings=settings,
             clock=house.clock,
@@ -396,7 +405,7 @@ class _Daemon:
             database=database,
             fence=fence,
             allocator=house.allocator,
-            open_site=partial(open_site, self._pool),
+            open_site=partial(open_site, self._pool, watch=watch),
             writer=Writer(settings.content),
             accounts=accounts,
             breakers=self._breakers,
@@ -405,6 +414,8 @@ class _Daemon:
             wake=self._wake,
             model=house.model,
             feeds=Feeds(settings.content.feeds, self._breakers, settings.content.max_chars),
+            health=health,
+            sweep_contexts=partial(self._pool.sweep, settings.upkeep.idle_s, settings.upkeep.max_open),
         )
         await tools.recall_patience()
         await tools.expect_posts()

@@ -197,7 +197,7 @@ class Breakers:
     def obey(self, name: str, order: str, who: str) -> None:
         """Carry out an operator's order. Raises ControlError for a breaker or an order that is not there."""
         if name not in self._by_name:
-            known = ", ".join(self._by_name) or "none, since no account is set"
+            known = ", ".join(self._by_name) or "none, since no site is set"
             raise ControlError(f"there is no breaker {name!r}", remedy=f"Breakers: {known}")
         if order not in list(Order):
             raise ControlError(f"a breaker takes no order {order!r}", remedy=f"Orders: {', '.join(Order)}")

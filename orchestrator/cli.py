@@ -217,7 +217,7 @@ def check(config: Config = None) -> None:
     from orchestrator.terminal import render_settings
 
     settings = Settings.load(config)
-    wiring.make_accounts(settings)  # reads the profiles and the passwords
+    wiring.make_accounts(settings, wiring.make_profiles(settings))  # reads the profiles and the passwords
     wiring.check_jobs(settings)
     trio.run(check_destinations, settings.alerts)
     rows = describe(settings)

@@ -232,6 +232,16 @@ class PostMissingError(SiteError):
     """The post is not on the site any more (404, 410)."""
 
 
+class AccountNotUsableError(OrchestratorError):
+    """The account is not visited now: it is spared for its health."""
+
+    failure = Failure.BUDGET
+
+
+class AccountLimitError(AccountNotUsableError):
+    """The account has done as much of something as it may on its day."""
+
+
 # ── content ─────────────────────────────────────────────────────────────────────────────────────
 
 

@@ -195,6 +195,18 @@ class Mode(StrEnum):
     DRAINING = "draining"
 
 
+class Trouble(StrEnum):
+    """What lowers an account's health."""
+
+    REFUSED = "refused"
+    """The site does not let it in."""
+    RATE_LIMITED = "rate_limited"
+    AMBIGUOUS = "ambiguous"
+    """Something was sent in its name, and nobody knows what came of it."""
+    FAILED = "failed"
+    """A page was not what it should be."""
+
+
 class CheckState(StrEnum):
     """What the latest look at a part showed."""
 

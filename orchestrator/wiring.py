@@ -1,7 +1,7 @@
 """Builds the parts of the house out of the settings: database, accounts, tools, actors."""
 
 import itertools
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 from random import Random
@@ -33,9 +33,9 @@ from orchestrator.jobs import OwnJob, reconciliation, reply_posting
 from orchestrator.jobs.tools import Account
 from orchestrator.metrics import Metrics
 from orchestrator.retry import RetryRule
-from orchestrator.settings import Settings
+from orchestrator.settings import AccountSettings, Settings
 from orchestrator.settings.address import shown_address
-from orchestrator.sites.profile import load_profile
+from orchestrator.sites.profile import Profile, load_profile
 from orchestrator.sites.session import SiteAccount
 from orchestrator.state import read_clock
 
@@ -129,19 +129,22 @@ async def settle_the_past(database: Database, fence: Fence, now: datetime) -> bo
     return recovered.ambiguous > 0
 
 
-def make_accounts(settings: Settings) -> dict[str, Account]:
-    """The accounts by name. Raises ProfileError and SettingsError (a password file that can't be read)."""
-    profiles = {
+def make_profiles(settings: Settings) -> dict[str, Profile]:
+    """The sites' profiles by the sites' names. Raises ProfileError."""
+    return {
         name: load_profile(site.profile, site.base_url, settings.browser.visit_timeout_s)
         for name, site in settings.sites.items()
     }
-    return {
-        account.name: Account(
-            account,
-            SiteAccount(account.name, account.username, account.read_password(), profiles[account.site]),
-        )
-        for account in settings.accounts
-    }
+
+
+def make_accounts(settings: Settings, profiles: Mapping[str, Profile]) -> dict[str, Account]:
+    """The settings' accounts by name. Raises SettingsError (a password file that can't be read)."""
+    return {account.name: make_account(account, profiles[account.site]) for account in settings.accounts}
+
+
+def make_account(account: AccountSettings, profile: Profile) -> Account:
+    site = SiteAccount(account.name, account.username, account.read_password(), profile)
+    return Account(account, site)
 
 
 def clock_of_record(settings: Settings) -> tuple[Clock, datetime | None]:

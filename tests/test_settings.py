@@ -231,7 +231,7 @@ def test_a_rule_over_several_settings_names_their_section(config: Path) -> None:
         (
             "[breakers.parties.'site:blgo']\nopen_s = 4\n",
             "breakers.parties.site:blgo",
-            "there is no such outside party; there are: none, since no account is set",
+            "there is no such outside party; there are: none, since no site is set",
         ),
         (
             "[browser]\nvisit_timeout_s = 46\n[posting]\nsettle_s = 60\n",

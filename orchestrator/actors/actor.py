@@ -284,6 +284,7 @@ class Actor:
             self._hear,
             is_retry,
             self.job.uses_browser,
+            self.job.contexts,
         )
         reason = house.why_not(self.job)
         if reason is not None:

@@ -41,6 +41,8 @@ class Run:
     """Whether it was begun by the failure of the try before, and not by its trigger."""
     uses_browser: bool = False
     """Whether its job has declared that it visits sites."""
+    contexts: int = 1
+    """How many contexts it may have at a time."""
 
     @property
     def is_asked(self) -> bool:
@@ -67,6 +69,8 @@ class Job:
     after: tuple[str, ...] = ()
     """Jobs whose success wakes this one."""
     uses_browser: bool = False
+    contexts: int = 1
+    """How many of them it may have at a time; more than one of no critical job, else SettingsError."""
     needs_database: bool = True
     is_upkeep: bool = False
     """Goes on while everything is paused: it looks after the house itself."""
@@ -83,6 +87,8 @@ class Job:
         if self.every_s is not None and not 0 < self.every_s <= MAX_INTERVAL_S:
             allowed = "above 0 and at most ten years"
             raise SettingsError(f"job {self.name}: every_s must be {allowed}, not {self.every_s:g}")
+        if self.contexts > 1 and self.priority == 0:
+            raise SettingsError(f"job {self.name}: a critical job has one context at a time")
         if not 0 < self.max_run_s <= MAX_RUN_S:
             allowed = f"above 0 and at most {MAX_RUN_S:g}"
             raise SettingsError(f"job {self.name}: max_run_s must be {allowed}, not {self.max_run_s:g}")

@@ -86,6 +86,8 @@ class OpenContext:
     """The processes of its page's frames, as it last told them."""
     cut_off: str = ""
     """Why it was ended while it was in use."""
+    used_at: float = 0.0
+    """When it was last used, on trio's clock."""
     visits: int = 0
     page_visits: int = 0
     """Of the present page."""

@@ -131,6 +131,8 @@ class ContextPool:
             try:
                 yield BrowserSession(self, place, account, hosts)
             finally:
+                if place.opened is not None:
+                    place.opened.used_at = trio.current_time()
                 with trio.CancelScope(shield=True):
                     await self._end_use(place)
         finally:
@@ -240,6 +242,21 @@ class ContextPool:
         if place.opened is not None:
             place.opened.is_heavy = True
         return False
+
+    async def sweep(self, idle_s: float, max_open: int) -> int:
+        """Close contexts that nobody has used for `idle_s`, and the least used beyond `max_open`; how many.
+
+        Those in use stay.
+        """
+        now = trio.current_time()
+        resting = sorted(
+            (place.opened.used_at, place.slot)
+            for place in self._places.values()
+            if place.opened is not None and not place.is_used
+        )
+        beyond = sum(place.opened is not None for place in self._places.values()) - max_open
+        chosen = [slot for at, (used_at, slot) in enumerate(resting) if at < beyond or now - used_at > idle_s]
+        return sum([await self.close_idle(slot) for slot in chosen])
 
     async def cut_off(self, slot: int, why: str) -> None:
         """End the slot's context though it is in use: the visit under way raises ContextBrokenError."""

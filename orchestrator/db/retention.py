@@ -99,6 +99,9 @@ RULES = (
 )  # fmt: skip
 
 BOUNDED = {
+    "account_states": "one row for each account",
+    "account_troubles": "four rows for each account",
+    "account_figures": "100 rows for each account",
     "alert_deliveries": "they go with their alert",
     "arms": "one row for each value of a choice",
     "breaker_orders": "one row for each outside party",

@@ -6,6 +6,7 @@ from dataclasses import replace
 
 from orchestrator.actors.job import Run
 from orchestrator.errors import (
+    AccountNotUsableError,
     BreakerOpenError,
     BrowserError,
     HostRefusedError,
@@ -27,7 +28,7 @@ class Apart:
     def __init__(self, run: Run) -> None:
         self._run = run
         self._errors: list[OrchestratorError] = []
-        self._not_asked: dict[str, BreakerOpenError] = {}
+        self._not_asked: dict[str, OrchestratorError] = {}
         self._count = 0
 
     @contextmanager
@@ -39,6 +40,9 @@ class Apart:
         except BreakerOpenError as error:
             self._run.log.info("account_passed_over", account=name, why=str(error))
             self._not_asked[error.breaker] = error
+        except AccountNotUsableError as error:
+            self._run.log.info("account_passed_over", account=name, why=str(error))
+            self._not_asked[name] = error
         except OF_ONE_ACCOUNT as error:
             self._run.log.warning("account_failed", account=name, error=error.line())
             self._errors.append(error)

@@ -23,5 +23,8 @@ class Refusals:
         if account in self._words:
             raise SignInRefusedError(self._words[account], remedy=REMEDY)
 
+    def is_refused(self, account: str) -> bool:
+        return account in self._words
+
     def note(self, account: str, error: SignInRefusedError) -> None:
         self._words[account] = f"{error} (not tried again by itself)"

@@ -1,6 +1,7 @@
 """What the jobs work with, handed to each of them."""
 
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections import Counter
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import date, datetime
@@ -32,7 +33,9 @@ from orchestrator.errors import (
     SiteRateLimitedError,
     VisitNotAllowedError,
 )
+from orchestrator.jobs.health import Health
 from orchestrator.jobs.refusals import Refusals
+from orchestrator.jobs.standing import Standing
 from orchestrator.llm.model import LanguageModel
 from orchestrator.metrics import Metrics
 from orchestrator.model import PostMetrics, PostState, ReplyDraft, Timeline
@@ -66,6 +69,7 @@ class Site(Protocol):
     async def write_reply(self, target: str, text: str) -> None: ...
     async def submit_reply(self) -> str: ...
     async def own_replies(self, target: str, limit: int) -> Timeline: ...
+    async def stay_signed_in(self) -> None: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,6 +114,10 @@ class Visit:
     lease: Lease
 
 
+async def _nothing_open() -> int:
+    return 0
+
+
 @dataclass(frozen=True, slots=True)
 class Tools:
     """Collaborators of the jobs; one for the whole house."""
@@ -137,8 +145,11 @@ class Tools:
     patience: dict[str, datetime] = field(default_factory=dict)
     """By account, until when its site does not want to be asked (429 with a time)."""
     windows: PostingWindows = field(default_factory=PostingWindows)
-    visiting: set[str] = field(default_factory=set)
-    """The jobs that have a lease or wait for one."""
+    visiting: Counter[str] = field(default_factory=Counter)
+    """How many leases each job has or waits for."""
+    health: Health = field(default_factory=Health)
+    sweep_contexts: Callable[[], Awaitable[int]] = _nothing_open
+    """Closes contexts that nobody has used for long, and says how many."""
 
     @asynccontextmanager
     async def visit(self, run: Run, account: Account) -> AsyncIterator[Visit]:
@@ -147,22 +158,25 @@ class Tools:
         A context that breaks under the visit breaks its slot, which is then rebuilt. An account whose sign-in
         was refused is not visited: SignInRefusedError; nor one whose site asked for patience, for so long:
         SiteRateLimitedError. Nor is a site whose breaker is open: BreakerOpenError, and the job is woken when
-        the site may be asked again.
+        the site may be asked again. Nor an account that is not well enough for this job, or has
+        had the visits of its day: AccountNotUsableError.
 
-        VisitNotAllowedError for a job that has not declared `uses_browser`, and for a visit inside another of
-        the same job.
+        VisitNotAllowedError for a job that has not declared `uses_browser`, and for more visits at a
+        time than it has declared `contexts`.
         """
         self._check_right(run)
         self.refusals.check(account.name)
         self._check_patience(account.name)
+        self.standing.check(run, account.name)
         breaker = breaker_of(account.settings.site)
         self.breakers.check(breaker, run.job)  # before the wait, so that an open breaker costs no slot
         async with self._lease(run) as lease:
             run.log.debug("lease", lease=lease.id, slot=lease.slot, waited_s=round(lease.waited_s, 3))
             try:
-                with self.breakers.permit(breaker, run.job):
-                    async with self.open_site(lease.slot, account.site) as site:
-                        yield Visit(site, lease)
+                async with self.standing.visit(account):
+                    with self.breakers.permit(breaker, run.job):
+                        async with self.open_site(lease.slot, account.site) as site:
+                            yield Visit(site, lease)
             except SignInRefusedError as error:
                 self.refusals.note(account.name, error)
                 raise
@@ -182,19 +196,21 @@ class Tools:
         if not run.uses_browser:
             text = f"job {run.job} visits a site and has not declared that it does"
             raise VisitNotAllowedError(text, remedy="Add uses_browser=True to its declaration")
-        if run.job in self.visiting:
+        if self.visiting[run.job] >= run.contexts:
             text = f"job {run.job} asked for a second context while it has one or waits for one"
+            if run.contexts > 1:
+                text = f"job {run.job} asked for more than {run.contexts} contexts at a time"
             raise VisitNotAllowedError(text, remedy="End one visit before the next begins")
 
     @asynccontextmanager
     async def _lease(self, run: Run) -> AsyncIterator[Lease]:
-        """The job's one lease."""
-        self.visiting.add(run.job)
+        """A lease of the job."""
+        self.visiting[run.job] += 1
         try:
             async with self.allocator.lease(run.job, priority=run.priority) as lease:
                 yield lease
         finally:
-            self.visiting.remove(run.job)
+            self.visiting[run.job] -= 1
 
     def _check_patience(self, name: str) -> None:
         until = self.patience.get(name)
@@ -262,6 +278,12 @@ class Tools:
         """The accounts on the same site, this one included."""
         site = account.settings.site
         return [other.name for other in self.accounts.values() if other.settings.site == site]
+
+    @property
+    def standing(self) -> Standing:
+        """Whether accounts may be visited, and what comes of it."""
+        least = self.settings.upkeep.min_health
+        return Standing(self.database, self.clock, self.fence, self.accounts, self.health, least)
 
     def stamp(self) -> Stamp:
         """What a change of a post made now carries."""

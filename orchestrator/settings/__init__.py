@@ -41,6 +41,7 @@ from orchestrator.settings.llm import LANGUAGE_MODEL, LanguageModelSettings
 from orchestrator.settings.pacing import PacingSettings
 from orchestrator.settings.retention import RetentionSettings
 from orchestrator.settings.sources import Layer, Route, merge_all, read_toml, read_variables
+from orchestrator.settings.upkeep import UpkeepSettings
 from orchestrator.settings.words import (
     Complaints,
     Schema,
@@ -230,6 +231,10 @@ class AccountSettings(Section):
     time_zone: str = Field("UTC", description="IANA name; hours of posting are in it")
     posts_per_day: int = Field(24, ge=0, le=10_000, description="at most, from midnight to midnight")
     replies_per_day: int = Field(10, ge=0, le=10_000, description="the same for replies, besides the posts")
+    sign_ins_per_day: int = Field(24, ge=1, le=10_000, description="the same for sign-ins")
+    visits_per_day: int = Field(
+        5000, ge=1, le=1_000_000, description="the same for visits: a context's use by a job"
+    )
 
     @model_validator(mode="after")
     def _check_password(self) -> Self:
@@ -464,6 +469,7 @@ class Settings(BaseSettings):
     analysis: AnalysisSettings = AnalysisSettings()
     posting: PostingSettings = PostingSettings()
     pacing: PacingSettings = PacingSettings()
+    upkeep: UpkeepSettings = UpkeepSettings()
     breakers: BreakersSettings = BreakersSettings()
     cache: CacheSettings = CacheSettings()
     alerts: AlertsSettings = AlertsSettings()
@@ -621,13 +627,13 @@ def _check_parties(settings: Settings) -> Iterator[tuple[Route, str]]:
     parties = party_names(settings)
     for name in settings.breakers.parties:
         if name not in parties:
-            known = ", ".join(parties) or "none, since no account is set"
+            known = ", ".join(parties) or "none, since no site is set"
             yield ("breakers", "parties", name), f"there is no such outside party; there are: {known}"
 
 
 def party_names(settings: Settings) -> list[str]:
     """The outside parties that have a breaker, by its name."""
-    sites = {SITE_PREFIX + account.site for account in settings.accounts}
+    sites = {SITE_PREFIX + site for site in settings.sites}
     model = {LANGUAGE_MODEL} if settings.language_model.base_url is not None else set()
     cache = {CACHE} if settings.cache.url is not None else set()
     feeds = {FEED_PREFIX + name for name in settings.content.feeds}

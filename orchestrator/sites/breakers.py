@@ -27,7 +27,7 @@ def judge(error: Exception) -> Verdict:
 
 
 def site_parties(settings: Settings, probe_of: Callable[[str], Probe]) -> list[Party]:
-    """Each site that has an account; `probe_of` gives what looks at it."""
+    """Each site, also one that has no account yet; `probe_of` gives what looks at it."""
     # A probe ends by itself: the browser's start and a visit have limits of their own.
     probe_s = settings.browser.launch_timeout_s + settings.browser.visit_timeout_s
     return [
@@ -38,5 +38,5 @@ def site_parties(settings: Settings, probe_of: Callable[[str], Probe]) -> list[P
             keeps="nobody goes there",
             probe=probe_of(site),
         )
-        for site in sorted({account.site for account in settings.accounts})
+        for site in sorted(settings.sites)
     ]

@@ -171,6 +171,16 @@ def _timeline_item(profile: Profile, seen: Seen, item: dict[str, str | None]) ->
     return TimelineItem(reference, " ".join(text.split()))
 
 
+async def look_around(page: Page, profile: Profile) -> None:
+    """Open a page that only people who are signed in see: the one where posts are written."""
+    await _read(
+        page,
+        profile,
+        await open_url(page, profile.url(profile.compose.path), profile.rules),
+        Wanted(_marks(profile), {}),
+    )
+
+
 # ── signing in ──────────────────────────────────────────────────────────────────────────────────
 
 

@@ -57,14 +57,31 @@ class SiteAccount:
         return f"{self.name}/{self.username}@{urlsplit(self.profile.site.base_url).netloc}"
 
 
+async def _nothing(_account: str) -> None:
+    pass
+
+
+@dataclass(frozen=True, slots=True)
+class SignInWatch:
+    """Who is asked before a sign-in and told of it afterwards, by the account's name."""
+
+    before: Callable[[str], Awaitable[None]] = _nothing
+    """Raises an error of its own when there may be none now."""
+    after: Callable[[str], Awaitable[None]] = _nothing
+
+
+UNWATCHED = SignInWatch()
+
+
 class SiteSession:
     """Opens, reads and writes as one account. Signs in by itself, once, when the site asks for it.
 
     All methods raise BrowserError and its kind, SiteError and its kind, or HostRefusedError.
     """
 
-    def __init__(self, browser: BrowserSession, account: SiteAccount) -> None:
+    def __init__(self, browser: BrowserSession, account: SiteAccount, watch: SignInWatch = UNWATCHED) -> None:
         self._browser = browser
+        self._watch = watch
         self._account = account
         self._next_visit_at = 0.0
 
@@ -139,12 +156,18 @@ class SiteSession:
                 break
         raise PageUnexpectedError(f"the list of {self._account.username} at {url} leads on without end")
 
+    async def stay_signed_in(self) -> None:
+        """See whether the site still knows the account, and sign in if it does not."""
+        await self._signed_in(driver.look_around)
+
     async def sign_in(self) -> None:
         """Sign in, whether it is needed or not, and keep the new state. Raises SignInRefusedError."""
         account = self._account
+        await self._watch.before(account.name)
         await self._visit(driver.sign_in, account.username, account.password.get_secret_value())
         log.info("signed_in", account=account.name, site=account.profile.site.name)
         await self._browser.save_new_sign_in()
+        await self._watch.after(account.name)
 
     async def _signed_in(self, fn: Callable[..., Awaitable[T]], *args: Any) -> T:
         try:
@@ -163,10 +186,12 @@ class SiteSession:
 
 
 @asynccontextmanager
-async def open_site(pool: ContextPool, slot: int, account: SiteAccount) -> AsyncIterator[SiteSession]:
+async def open_site(
+    pool: ContextPool, slot: int, account: SiteAccount, watch: SignInWatch = UNWATCHED
+) -> AsyncIterator[SiteSession]:
     """Work as `account` in the browser context of `slot`, which the caller holds a lease on."""
     async with pool.use(slot, account.identity, account.profile.hosts) as browser:
-        yield SiteSession(browser, account)
+        yield SiteSession(browser, account, watch)
 
 
 async def look_at_site(pool: ContextPool, profile: Profile) -> None:

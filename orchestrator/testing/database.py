@@ -7,7 +7,7 @@ from typing import Any
 
 import trio
 
-from orchestrator.db import notes, posts
+from orchestrator.db import accounts, notes, posts
 from orchestrator.db.pool import Database
 from orchestrator.errors import DatabaseError, DatabaseUnavailableError
 
@@ -30,6 +30,8 @@ class FakeDatabase(Database):
             notes.recall: self._recall,
             notes.remember: self._remember,
             posts.expected: lambda *_args: [],
+            accounts.count: lambda *_args: True,
+            accounts.mark: lambda *_args: None,
         }
 
     def answer(self, work: Work, answer: Any) -> None:

@@ -105,7 +105,16 @@ class House:
         """One try of the job, as its actor would make it, and how it ended. A bug in it is raised."""
         job = self._with_tools(job)
         bound, uses_browser = log.bind(job=job.name), job.uses_browser
-        run = Run(job.name, job.priority, trigger, 1, bound, self.beats.append, uses_browser=uses_browser)
+        run = Run(
+            job.name,
+            job.priority,
+            trigger,
+            1,
+            bound,
+            self.beats.append,
+            uses_browser=uses_browser,
+            contexts=job.contexts,
+        )
         outcome, bug = await attempt.work(job, run, Tries(job.retry_rule))
         if bug is not None:
             raise bug

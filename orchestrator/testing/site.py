@@ -115,6 +115,9 @@ class FakeSession:
         self._written: tuple[str, str | None] | None = None
         """A text, and what it answers."""
 
+    async def stay_signed_in(self) -> None:
+        await self._enter("stay_signed_in")
+
     async def write_post(self, text: str) -> None:
         await self._enter("write_post")
         self._written = text, None

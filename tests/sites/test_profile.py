@@ -9,7 +9,7 @@ from orchestrator.errors import ProfileError
 from orchestrator.settings import Settings
 from orchestrator.sites import load_profile
 from orchestrator.sites.profile import bundled_profiles
-from orchestrator.wiring import make_accounts
+from orchestrator.wiring import make_profiles
 
 TEXT = (resources.files("orchestrator.sites") / "profiles" / "microblog.toml").read_text("utf-8")
 
@@ -202,11 +202,11 @@ def test_a_profile_that_is_not_there_is_named_with_those_that_are(tmp_path: Path
         load_profile(str(tmp_path / "bad.toml"))
 
 
-def test_the_accounts_profiles_are_held_against_the_longest_visit(tmp_path: Path) -> None:
+def test_the_sites_profiles_are_held_against_the_longest_visit(tmp_path: Path) -> None:
     path = tmp_path / "site.toml"
     path.write_text(TEXT.replace("max_chars = 280", "answer_within_s = 31"))
     account = {"name": "ada", "site": "mine", "username": "ada", "password": "pass-of-nobody"}
     given = {"sites": {"mine": {"profile": str(path)}}, "accounts": [account]}
     with pytest.raises(ProfileError, match=r"above browser\.visit_timeout_s"):
-        make_accounts(Settings.load(overrides=given, environ={}))
-    assert make_accounts(Settings.load(overrides={**given, "browser": {"visit_timeout_s": 40}}, environ={}))
+        make_profiles(Settings.load(overrides=given, environ={}))
+    assert make_profiles(Settings.load(overrides={**given, "browser": {"visit_timeout_s": 40}}, environ={}))
