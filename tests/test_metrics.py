@@ -39,7 +39,9 @@ def test_a_declared_job_has_all_its_series_at_zero() -> None:
     metrics = Metrics()
     metrics.declare_job("plan")
     found = families(metrics)
-    assert found["orchestrator_job_runs"] == {(("job_name", "plan"), ("outcome", ending)) for ending in Ending}
+    assert found["orchestrator_job_runs"] == {
+        (("job_name", "plan"), ("outcome", ending)) for ending in Ending
+    }
     for name in ("job_restarts", "job_paused", "job_last_success_timestamp_seconds"):
         assert found[f"orchestrator_{name}"] == {(("job_name", "plan"),)}, name
     for name in ("job_run_seconds", "pool_hold_seconds"):

@@ -8,7 +8,6 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 import pytest
-import trio
 
 from dashboards.__main__ import BOARDS
 from tests.dashboards.prometheus import LOOPBACK, Document, Server, alertmanager, prometheus
@@ -94,7 +93,7 @@ async def test_a_fault_reaches_a_person_through_alertmanager(state_dir: Path, tm
 
                 await wait_until(is_told, "a person is told", lambda: (told, daemon.said()), 120)
     finally:
-        await trio.to_thread.run_sync(receiver.shutdown)
+        receiver.shutdown()
         receiver.server_close()
     alerts = [alert for message in told for alert in message["alerts"]]
     [breaker] = {
