@@ -25,7 +25,17 @@ import trio
 
 from orchestrator.errors import ControlError
 from tests.arguments import at_least_one
-from tests.chaos.comparison import COUNTERS, MOVING, POSTS, Books, Footprint, in_doubt
+from tests.chaos.comparison import (
+    COUNTERS,
+    DOUBLE,
+    GONE,
+    MISSING,
+    MOVING,
+    POSTS,
+    Books,
+    Footprint,
+    in_doubt,
+)
 from tests.chaos.faults import FAULTS, POINT, Fault
 from tests.chaos.world import PUBLISHERS, SETTLE_S, World, open_world
 from tests.integration.daemon import Daemon, processes_of, wait_until
@@ -174,16 +184,29 @@ def keep(path: Path, result: Result) -> None:
 
 def table(results: list[Result]) -> list[str]:
     """One line for each fault, all points of the daemon's death in one."""
-    lines = ["| fault | cycles | wrong | ambiguous | left to a person | longest until the next post |"]
-    lines.append("|---|---|---|---|---|---|")
+    heads = "fault", "cycles", "wrong", "double", "lost", "ambiguous", "settled by itself", "left to a person"
+    lines = [f"| {' | '.join(heads)} | longest until the next post |", f"|{'---|' * (len(heads) + 1)}"]
     kinds = sorted({_kind(result) for result in results})
     for kind in [*kinds, "all"]:
         some = [one for one in results if kind in (_kind(one), "all") and not one.skipped]
-        wrong, doubtful = sum(bool(one.wrong) for one in some), sum(one.doubtful for one in some)
+        doubtful, left = sum(one.doubtful for one in some), sum(len(one.left) for one in some)
+        counts = (
+            len(some),
+            sum(bool(one.wrong) for one in some),
+            _said(some, DOUBLE),
+            _said(some, GONE, MISSING),
+            doubtful,
+            doubtful - left,
+            left,
+        )
         longest_s = max((one.back_s for one in some), default=0.0)
-        left = sum(len(one.left) for one in some)
-        lines.append(f"| {kind} | {len(some)} | {wrong} | {doubtful} | {left} | {longest_s:.1f} s |")
+        lines.append(f"| {kind} | {' | '.join(map(str, counts))} | {longest_s:.1f} s |")
     return lines
+
+
+def _said(results: list[Result], *words: str) -> int:
+    """How often what was wrong was said in these words."""
+    return sum(word in line for result in results for line in result.wrong for word in words)
 
 
 def _kind(result: Result) -> str:

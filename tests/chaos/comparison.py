@@ -17,6 +17,8 @@ POSTS = """
 MOVING = "SELECT id, state, detail FROM posts WHERE state IN ('claimed', 'submitting', 'ambiguous')"
 COUNTERS = "SELECT account, day, posts, replies FROM daily_counters"
 AT_REST = ("draft", "queued", "published", "failed", "ambiguous")
+DOUBLE, GONE, MISSING = "double on the site", "is gone from the database", "which the site does not have so"
+"""Words of a comparison: a post is there twice, is not known any more, or is said to be where it is not."""
 MEMORY_GROWTH, FILES_GROWTH = 64 * 2**20, 24
 """What a daemon may have more than after its first cycle: in bytes, and in open files."""
 
@@ -41,7 +43,7 @@ class Books:
         now = {post["id"]: post["reference"] for post in posts}
         for post_id, reference in self.known.items():
             if post_id not in now:
-                yield f"post {post_id} is gone from the database"
+                yield f"post {post_id} {GONE}"
             elif reference is not None and now[post_id] != reference:
                 yield f"post {post_id} was {reference}, and is {now[post_id]} now"
         self.known = now
@@ -52,7 +54,7 @@ def _doubled(ledger: list[Document]) -> Iterable[str]:
     replies = [entry for entry in ledger if entry["in_reply_to"] is not None]
     for what, entries in (("reference", ledger), ("fingerprint", posts), ("in_reply_to", replies)):
         counts = Counter((entry["account"], entry[what]) for entry in entries)
-        yield from (f"double on the site: {key}, {n} times" for key, n in counts.items() if n > 1)
+        yield from (f"{DOUBLE}: {key}, {n} times" for key, n in counts.items() if n > 1)
 
 
 def _against_ledger(ledger: list[Document], posts: list[Row]) -> Iterable[str]:
@@ -61,7 +63,7 @@ def _against_ledger(ledger: list[Document], posts: list[Row]) -> Iterable[str]:
     doubtful = {_content(post) for post in posts if post["state"] == "ambiguous"}
     for reference, post in published.items():
         if on_site.get(reference) != _content(post):
-            yield f"post {post['id']} is published as {reference}, which the site does not have so"
+            yield f"post {post['id']} is published as {reference}, {MISSING}"
     for reference, content in on_site.items():
         if reference not in published and content not in doubtful:
             yield f"{reference} is on the site and not published in the database: {content}"

@@ -142,6 +142,24 @@ def test_an_ambiguous_post_may_be_on_the_site_or_not() -> None:
         assert Books().compare(ledger, [doubtful], [COUNTED]) == []
 
 
+def test_the_table_counts_doubles_losses_and_who_settled_what_was_ambiguous() -> None:
+    lost = Books().compare([], [PUBLISHED], [COUNTED])
+    double = Books().compare([ON_SITE, {**ON_SITE, "reference": "r2"}], [PUBLISHED], [COUNTED])
+    results = [
+        Result(1, "daemon", wrong=lost, doubtful=3, left=["ada: why"], back_s=2.0),
+        Result(2, "daemon", wrong=double, back_s=1.0),
+        Result(3, "point:press:before"),
+    ]
+    heads, _, *lines = table(results)
+    numbers = [dict(zip(heads.split(" | "), line.split(" | "), strict=True)) for line in lines]
+    assert lines[0] == "| daemon | 2 | 2 | 1 | 1 | 3 | 2 | 1 | 2.0 s |"
+    assert (numbers[0]["double"], numbers[0]["lost"], numbers[0]["settled by itself"]) == ("1", "1", "2")
+    assert lines[1:] == [
+        "| point | 1 | 0 | 0 | 0 | 0 | 0 | 0 | 0.0 s |",
+        "| all | 3 | 2 | 1 | 1 | 3 | 2 | 1 | 2.0 s |",
+    ]
+
+
 # ── and so do those of what is left over, and of what has grown ─────────────────────────────────
 
 
