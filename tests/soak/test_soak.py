@@ -31,7 +31,9 @@ def line(daemon_mb: Callable[[float], float], minutes: int = 60) -> list[Sample]
         (lambda _minute: 70, True),
         (lambda minute: 70 + min(minute, 10) * 5, True),  # it warms up and stays
         (lambda minute: 70 + 8 * (minute % 2), True),  # it goes up and down
+        (lambda minute: 70 + minute % 3 * minute, True),  # it works harder from time to time, then rests
         (lambda minute: 70 + minute * 0.3, False),  # a leak of 13 MB in 45 minutes
+        (lambda minute: 70 + minute * 0.3 + 80 * (minute % 3), False),  # the same in a daemon that works
     ],
 )
 def test_a_leak_is_told_from_a_warm_up(daemon_mb: Callable[[float], float], is_flat: bool) -> None:

@@ -1,4 +1,4 @@
-"""Whether a soak shows a flat line: a linear fit of each figure after the warm-up."""
+"""Whether a soak shows a flat line: a linear fit of the lows of each figure after the warm-up."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -9,6 +9,9 @@ WARM_UP_SHARE = 0.25
 """Of the samples: caches fill, contexts open, arenas grow to what a busy minute needs."""
 LEAST = 8
 """With fewer samples after the warm-up nothing is said."""
+LOW_OF = 5
+"""So many samples in a row count with their lowest. How many pages are at work at the moment of a sample is
+chance, 150 MB up or down; what leaks is there at every moment, and lifts the lowest as fast as the rest."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,10 +62,16 @@ def judge(samples: Sequence[Sample], limits: Sequence[Limit] = LIMITS) -> list[F
     minutes = [sample.minute for sample in settled]
     findings = []
     for limit in limits:
-        start, slope = fit(minutes, [limit.of(sample) for sample in settled])
+        lows = lows_of([limit.of(sample) for sample in settled])
+        start, slope = fit(minutes[-len(lows) :], lows)
         growth = slope * (minutes[-1] - minutes[0])
         findings.append(Finding(limit, start, growth, growth <= limit.most))
     return findings
+
+
+def lows_of(values: Sequence[float]) -> list[float]:
+    """The lowest of each `LOW_OF` in a row."""
+    return [min(values[end - LOW_OF : end]) for end in range(LOW_OF, len(values) + 1)]
 
 
 def fit(xs: Sequence[float], ys: Sequence[float]) -> tuple[float, float]:
