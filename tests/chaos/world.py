@@ -17,10 +17,11 @@ from pathlib import Path
 import psutil
 import trio
 
-from orchestrator import aio, crash
+from orchestrator import aio, crash, jobs
 from orchestrator.clock import Clock
 from orchestrator.db.pool import Database, open_database
 from orchestrator.errors import ControlError
+from orchestrator.jobs import retention
 from orchestrator.settings import DatabaseSettings
 from tests import rows
 from tests.chaos import stepped
@@ -56,6 +57,11 @@ class Kind(StrEnum):
         if self == Kind.SMALL and os.geteuid() != 0:
             return "only root can mount a small disk"
         return ""
+
+
+_OF_POSTS = {"plan": 2, "posting": 0.25, "reply_posting": 2, "reconciliation": 5, "health_monitor": 5}
+_EVERY_S = {name: _OF_POSTS.get(name, 20) for name in jobs.NAMES if name != retention.NAME}
+"""Real seconds between two runs. What does not publish runs seldom: it only costs the cycles their time."""
 
 
 @dataclass(slots=True)
@@ -129,14 +135,7 @@ class World:
             f"[content]\nhorizon_h = 1\nqueue_target = 4\n"
             f"[pacing]\nstart_per_hour = 12\nmax_per_hour = 12\n"
             f"[learning]\nsettle_h = 3\n"
-            f"[jobs.plan]\nevery_s = {2 * SPEED}\n"
-            f"[jobs.reply_posting]\nevery_s = {2 * SPEED}\n"
-            f"[jobs.reconciliation]\nevery_s = {5 * SPEED}\n"
-            f"[jobs.metrics_scraper]\nevery_s = {20 * SPEED}\n"
-            f"[jobs.health_monitor]\nevery_s = {5 * SPEED}\n"
-            f"[jobs.learn]\nevery_s = {20 * SPEED}\n"
-            f"[jobs.memory_keeper]\nevery_s = {20 * SPEED}\n"
-            f"[jobs.alert_delivery]\nevery_s = {20 * SPEED}\n"
+            + "".join(f"[jobs.{name}]\nevery_s = {every_s * SPEED}\n" for name, every_s in _EVERY_S.items())
         )
 
     async def be_ready(self) -> Daemon:
