@@ -87,6 +87,8 @@ RULES = (
          (("site", "text"), ("author", "text"), ("reference", "text"))),
     Rule("findings", "findings", "sums_days", "superseded_at", (("id", "bigint"),),
          among="r.superseded_at IS NOT NULL"),
+    Rule("models", "models", "sums_days", "state_since", (("version", "bigint"),),
+         among="r.state IN ('retired', 'rolled_back')"),
     Rule("attributions", "attributions", "sums_days", "day", (("post_id", "bigint"),), "date"),
     Rule("rollups", "rollups", "sums_days", "day",
          (("account", "text"), ("day", "date"), ("dimension", "text"), ("value", "text")), "date"),

@@ -1,4 +1,4 @@
-"""Job `learn`: moves the bandit's arms by what settled posts have reached."""
+"""Job `learn`: moves the bandit's arms by what settled posts have reached, and trains the predictor."""
 
 from datetime import timedelta
 
@@ -6,6 +6,7 @@ from orchestrator.actors.job import Job, Run
 from orchestrator.db import learned
 from orchestrator.db.learned import Candidate, Lesson
 from orchestrator.jobs.tools import Tools
+from orchestrator.jobs.training import train_when_due
 from orchestrator.learning import bandit, cached
 from orchestrator.learning.bandit import Arm
 from orchestrator.model import Outcome, done, nothing_to_do
@@ -24,12 +25,14 @@ def job(tools: Tools) -> Job:
 
 async def learn(run: Run, tools: Tools) -> Outcome:
     """Learn from meaningful outcomes (A10.1), site by site."""
-    count = 0
+    count, trained = 0, []
     for site in sorted({account.settings.site for account in tools.accounts.values()}):
         count += await _learn_site(run, tools, site)
-    if not count:
+        version = await train_when_due(run, tools, site)
+        trained += [f"model {version} trained"] if version is not None else []
+    if not count and not trained:
         return nothing_to_do("no post has settled since the last look")
-    return done(f"{count} outcomes", outcomes=count)
+    return done(", ".join([f"{count} outcomes", *trained]), outcomes=count)
 
 
 async def _learn_site(run: Run, tools: Tools, site: str) -> int:

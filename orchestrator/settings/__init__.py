@@ -39,6 +39,7 @@ from orchestrator.settings.cache import CACHE, CacheSettings
 from orchestrator.settings.feeds import FEED_PREFIX, FeedSettings
 from orchestrator.settings.llm import LANGUAGE_MODEL, LanguageModelSettings
 from orchestrator.settings.pacing import PacingSettings
+from orchestrator.settings.predictor import PredictorSettings
 from orchestrator.settings.retention import RetentionSettings
 from orchestrator.settings.sources import Layer, Route, merge_all, read_toml, read_variables
 from orchestrator.settings.upkeep import UpkeepSettings
@@ -467,6 +468,7 @@ class Settings(BaseSettings):
     language_model: LanguageModelSettings = LanguageModelSettings()
     learning: LearningSettings = LearningSettings()
     analysis: AnalysisSettings = AnalysisSettings()
+    predictor: PredictorSettings = PredictorSettings()
     posting: PostingSettings = PostingSettings()
     pacing: PacingSettings = PacingSettings()
     upkeep: UpkeepSettings = UpkeepSettings()
