@@ -232,6 +232,14 @@ class PostMissingError(SiteError):
     """The post is not on the site any more (404, 410)."""
 
 
+class PersonMissingError(SiteError):
+    """There is no such person on the site any more (404, 410)."""
+
+
+class RobotsForbidError(SiteError):
+    """The site's robots.txt disallows an address, which was not read."""
+
+
 class AccountNotUsableError(OrchestratorError):
     """The account is not visited now: it is spared for its health."""
 

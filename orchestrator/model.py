@@ -149,6 +149,38 @@ class Timeline:
     """The site surely lists no older post than these."""
 
 
+class ListKind(StrEnum):
+    """The lists of everybody's posts that a site may have."""
+
+    HOME = "home"
+    SEARCH = "search"
+    PERSON = "person"
+
+
+@dataclass(frozen=True, slots=True)
+class Listing:
+    """One list of posts on a site."""
+
+    kind: ListKind
+    what: str = ""
+    """What is searched for, or whose posts: a user name. Empty for the home list."""
+
+
+@dataclass(frozen=True, slots=True)
+class SeenPost:
+    """A post of anybody as a list shows it. A count is None where the list does not show it."""
+
+    reference: str
+    author: str
+    """The user name."""
+    text: str
+    """White space folded."""
+    posted_at: datetime
+    likes: int | None = None
+    replies: int | None = None
+    views: int | None = None
+
+
 class Ending(StrEnum):
     """How a run of a job ended."""
 

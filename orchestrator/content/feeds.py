@@ -17,16 +17,14 @@ from orchestrator.content import formats
 from orchestrator.content.prompts import hashtag
 from orchestrator.content.sources import Snippet
 from orchestrator.errors import BreakerOpenError, FeedError, FeedUnavailableError
+from orchestrator.robots import AGENT, MAX_ROBOTS_BYTES, Robots
 from orchestrator.settings import Settings
 from orchestrator.settings.feeds import FEED_PREFIX, FeedSettings
 
 if TYPE_CHECKING:  # they take a while to import, and most houses have no feed
     import httpx
 
-AGENT = "orchestrator"
-"""By this name robots.txt may speak of us."""
 MAX_FEED_BYTES = 2 << 20
-MAX_ROBOTS_BYTES = 512 << 10  # what RFC 9309 wants to be read at least is 500 KiB
 FETCH_TIMEOUT_S = 20.0
 """One answer, however slowly it comes."""
 MAX_ENTRIES = 50
@@ -150,13 +148,11 @@ def _cut(title: str, room: int) -> str:
 
 async def _check_robots(http: "httpx.AsyncClient", url: str) -> None:
     """Raises FeedError for what robots.txt forbids; without one all is allowed (RFC 9309)."""
-    from protego import Protego
-
     parts = urlsplit(url)
     status, _, body = await _get(http, f"{parts.scheme}://{parts.netloc}/robots.txt", MAX_ROBOTS_BYTES, {})
     if status >= 500:
         raise FeedUnavailableError(f"{parts.netloc} does not tell its robots.txt: it answers {status}")
-    if status == 200 and not Protego.parse(body.decode("utf-8", "replace")).can_fetch(url, AGENT):
+    if status == 200 and not Robots(body.decode("utf-8", "replace")).allows(url):
         raise FeedError(f"robots.txt of {parts.netloc} forbids {url}", remedy="Take it out of content.feeds")
 
 

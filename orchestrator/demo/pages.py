@@ -32,7 +32,13 @@ _MAX_WORDS = 8
 _MAX_QUERY_CHARS = 100
 _MAX_FORM_FIELDS = 10
 _OWN_PATH = re.compile(r"/(?![/\\])[^\s\\]*")
-ROBOTS = "User-agent: *\nDisallow: /admin\nDisallow: /search?\n"
+ROBOTS = """User-agent: *
+Disallow: /admin
+Disallow: /search?
+
+User-agent: orchestrator
+Disallow: /admin
+"""
 
 
 class Pages:

@@ -18,12 +18,12 @@ from orchestrator.errors import (
     PostMissingError,
     PostRefusedError,
     PostUnclearError,
-    SignedOutError,
     SignInRefusedError,
     SiteUnavailableError,
 )
 from orchestrator.model import PostMetrics, TimelineItem
 from orchestrator.sites.answers import check_status, rate_limited
+from orchestrator.sites.pages import marks_of, read_whole
 from orchestrator.sites.pressing import Pressed, Submission, check_button, press
 from orchestrator.sites.profile import Profile
 from orchestrator.sites.reading import Seen, Wanted, read_page
@@ -66,7 +66,7 @@ async def read_metrics(page: Page, profile: Profile, reference: str) -> PostMetr
     section = profile.post
     values = {"likes": section.likes, "replies": section.replies, "views": section.views}
     root = section.item.replace("{reference}", reference)
-    seen = await _read(page, profile, answer, Wanted(_marks(profile), values, root))
+    seen = await read_whole(page, profile, answer, Wanted(marks_of(profile), values, root))
     return PostMetrics(seen.count("likes"), seen.count("replies"), seen.count("views"))
 
 
@@ -77,7 +77,7 @@ async def read_account(page: Page, profile: Profile, username: str) -> AccountFi
         raise PageUnexpectedError(f"the profile {profile.site.name} does not say how to read an account")
     answer = await open_url(page, profile.url(section.path, username=username), profile.rules)
     values = {"followers": section.followers, "following": section.following, "posts": section.posts}
-    seen = await _read(page, profile, answer, Wanted(_marks(profile), values))
+    seen = await read_whole(page, profile, answer, Wanted(marks_of(profile), values))
     return AccountFigures(seen.count("followers"), seen.count("following"), seen.count("posts"))
 
 
@@ -89,7 +89,7 @@ async def read_timeline(page: Page, profile: Profile, url: str) -> TimelinePage:
     """
     section = profile.timeline
     wanted = _listing(profile, section, section.item, {"text": section.text, "reference": section.reference})
-    seen = await _read(page, profile, await open_url(page, url, profile.rules), wanted)
+    seen = await read_whole(page, profile, await open_url(page, url, profile.rules), wanted)
     # Without the profile's word on older posts only an empty page is surely the last one.
     return _listed(profile, section, seen, is_last_when_empty=True)
 
@@ -102,7 +102,7 @@ async def read_own_replies(page: Page, profile: Profile, username: str, url: str
     section = reply_section(profile)
     answer = await open_url(page, url, profile.rules)
     _check_there(profile, answer, url)
-    seen = await _read(page, profile, answer, _own_replies(profile, section, username))
+    seen = await read_whole(page, profile, answer, _own_replies(profile, section, username))
     return _listed(profile, section, seen)
 
 
@@ -130,7 +130,7 @@ def _listing(
 ) -> Wanted:
     more = {"more": section.next} if section.next else {}
     return Wanted(
-        {**_marks(profile), "shown": section.shown, **more},
+        {**marks_of(profile), "shown": section.shown, **more},
         {"next": Value(selector=section.next, attribute="href")} if section.next else {},
         item=item,
         item_values=values,
@@ -173,11 +173,11 @@ def _timeline_item(profile: Profile, seen: Seen, item: dict[str, str | None]) ->
 
 async def look_around(page: Page, profile: Profile) -> None:
     """Open a page that only people who are signed in see: the one where posts are written."""
-    await _read(
+    await read_whole(
         page,
         profile,
         await open_url(page, profile.url(profile.compose.path), profile.rules),
-        Wanted(_marks(profile), {}),
+        Wanted(marks_of(profile), {}),
     )
 
 
@@ -227,7 +227,7 @@ async def write_post(page: Page, profile: Profile, text: str) -> None:
     section = profile.compose
     _check_length(profile, section, text)
     answer = await open_url(page, profile.url(section.path), profile.rules)
-    await _read(page, profile, answer, Wanted(_marks(profile), {}))
+    await read_whole(page, profile, answer, Wanted(marks_of(profile), {}))
     await _fill_form(page, profile, section, text)
 
 
@@ -241,7 +241,7 @@ async def write_reply(page: Page, profile: Profile, username: str, target: str, 
     _check_length(profile, section, text)
     answer = await open_url(page, target_url(profile, target), profile.rules)
     _check_there(profile, answer, target)
-    seen = await _read(page, profile, answer, _own_replies(profile, section, username))
+    seen = await read_whole(page, profile, answer, _own_replies(profile, section, username))
     if own := _listed(profile, section, seen).items:
         said = f"{username} has answered {target} already: {own[0].reference}"
         raise AlreadyAnsweredError(said, reference=own[0].reference, text=own[0].text)
@@ -320,33 +320,6 @@ def _new_reference(profile: Profile, section: FormSection, pressed: Pressed) -> 
     else:
         found = (pressed.values["reference"] or "").strip()
     return found if profile.is_reference(found) else None
-
-
-# ── what every page has ─────────────────────────────────────────────────────────────────────────
-
-
-def _marks(profile: Profile) -> dict[str, str]:
-    marks = {"signed_in": profile.sign_in.signed_in}
-    if profile.sign_in.signed_out is not None:
-        marks["signed_out"] = profile.sign_in.signed_out
-    if profile.site.complete is not None:
-        marks["complete"] = profile.site.complete
-    return marks
-
-
-async def _read(page: Page, profile: Profile, answer: Answer, wanted: Wanted) -> Seen:
-    """Read a page that somebody who is signed in should see, whole."""
-    if urlsplit(answer.url).path == profile.sign_in.path:
-        raise SignedOutError(f"{profile.site.name} asks for a sign-in")
-    check_status(answer)
-    seen = await read_page(page, wanted)
-    if not seen.marks.get("complete", True):
-        raise PageUnexpectedError(f"{seen.url} is not complete: it lacks {profile.site.complete!r}")
-    if seen.marks.get("signed_out", not seen.marks["signed_in"]):
-        raise SignedOutError(f"{profile.site.name} does not know us any more at {seen.url}")
-    if not seen.marks["signed_in"]:
-        raise PageUnexpectedError(f"{seen.url} shows neither {profile.sign_in.signed_in!r} nor its opposite")
-    return seen
 
 
 async def _fill(page: Page, selector: str, text: str) -> None:

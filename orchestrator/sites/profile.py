@@ -17,6 +17,7 @@ from orchestrator.sites.sections import (
     DEFAULT_PORTS,
     ComposeSection,
     LimitsSection,
+    ListsSection,
     PostSection,
     ProfileSection,
     ReplySection,
@@ -40,6 +41,7 @@ class Profile(Section):
     timeline: TimelineSection
     reply: ReplySection | None = None
     profile: ProfileSection | None = None
+    lists: ListsSection | None = None
     limits: LimitsSection = LimitsSection()
 
     @cached_property

@@ -8,6 +8,7 @@ from urllib.parse import urlsplit
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
 from orchestrator.browser.guard import HostRule
+from orchestrator.model import ListKind
 from orchestrator.sites.selectors import check_selector
 
 DEFAULT_PORTS = {"http": 80, "https": 443}
@@ -75,6 +76,7 @@ GroupPattern = Annotated[str, AfterValidator(_check_group)]
 PlainPath = Annotated[str, _path_with()]
 UserPath = Annotated[str, _path_with("username")]
 PostPath = Annotated[str, _path_with("reference")]
+QueryPath = Annotated[str, _path_with("query")]
 
 
 class Section(BaseModel):
@@ -238,6 +240,34 @@ class TimelineSection(Section):
     text: Value
     reference: Value
     next: Selector | None = Field(None, description="the link to older posts")
+
+
+class ListsSection(Section):
+    """How everybody's posts are listed; all addresses lead to lists that look alike."""
+
+    home: PlainPath | None = None
+    search: QueryPath | None = None
+    person: UserPath | None = None
+    shown: Selector = Field(description="stands on every such page, also on one without posts")
+    item: Selector
+    reference: Value
+    author: Value
+    text: Value
+    posted_at: Value = Field(description="ISO 8601 with a zone")
+    likes: Value | None = None
+    replies: Value | None = None
+    views: Value | None = None
+    next: Selector | None = Field(None, description="the link to the next page")
+
+    @model_validator(mode="after")
+    def _check_addresses(self) -> "ListsSection":
+        if all(self.path_of(kind) is None for kind in ListKind):
+            raise ValueError("name at least one of home, search and person")
+        return self
+
+    def path_of(self, kind: ListKind) -> str | None:
+        """Where that list is; None: the site has none."""
+        return {ListKind.HOME: self.home, ListKind.SEARCH: self.search, ListKind.PERSON: self.person}[kind]
 
 
 class ProfileSection(Section):

@@ -26,8 +26,9 @@ from orchestrator.errors import (
     SiteRateLimitedError,
     SiteUnavailableError,
 )
-from orchestrator.model import PostMetrics, Timeline, TimelineItem
-from orchestrator.sites import driver
+from orchestrator.model import Listing, PostMetrics, SeenPost, Timeline, TimelineItem
+from orchestrator.robots import Robots
+from orchestrator.sites import driver, lists
 from orchestrator.sites.answers import check_status
 from orchestrator.sites.driver import AccountFigures
 from orchestrator.sites.pressing import Submission
@@ -84,6 +85,7 @@ class SiteSession:
         self._watch = watch
         self._account = account
         self._next_visit_at = 0.0
+        self._robots: Robots | None = None
 
     async def write_post(self, text: str) -> None:
         """Open the compose page and fill in the text; nothing is submitted."""
@@ -155,6 +157,26 @@ class SiteSession:
             if not new:
                 break
         raise PageUnexpectedError(f"the list of {self._account.username} at {url} leads on without end")
+
+    async def read_list(
+        self, listing: Listing, limit: int, go_on: Callable[[], bool] = lambda: True
+    ) -> list[SeenPost]:
+        """Posts of anybody in the site's order, at most `limit`; fewer when `go_on` says no after a page.
+
+        RobotsForbidError: the site does not want that list to be read. PersonMissingError: it has no such
+        person. PageUnexpectedError also when the profile has no such list.
+        """
+        url: str | None = lists.listing_url(self._account.profile, listing)
+        if self._robots is None:
+            self._robots = await self._visit(lists.read_robots)
+        posts: dict[str, SeenPost] = {}
+        while url is not None:
+            page = await self._signed_in(lists.read_list, self._robots, listing, url)
+            # A post that came in between shifts the pages; a page without any new one is the end.
+            new = {post.reference: post for post in page.posts if post.reference not in posts}
+            posts.update(new)
+            url = page.next if new and len(posts) < limit and go_on() else None
+        return list(posts.values())[:limit]
 
     async def stay_signed_in(self) -> None:
         """See whether the site still knows the account, and sign in if it does not."""

@@ -15,10 +15,11 @@ import trio
 from orchestrator.errors import (
     AlreadyAnsweredError,
     PageUnexpectedError,
+    PersonMissingError,
     PostMissingError,
     PostUnclearError,
 )
-from orchestrator.model import PostMetrics, Timeline, TimelineItem
+from orchestrator.model import Listing, ListKind, PostMetrics, SeenPost, Timeline, TimelineItem
 from orchestrator.sites.driver import AccountFigures
 from orchestrator.sites.session import SiteAccount
 
@@ -68,6 +69,10 @@ class FakeSite:
         self.takes_s = 0.0
         """How long each page takes."""
         self.gone: set[str] = set()
+        self.others: list[SeenPost] = []
+        """Other people's posts, which lists show newest first."""
+        self.lists_read: list[tuple[str, Listing]] = []
+        """Account and list of each reading."""
         self.trouble: defaultdict[str, list[Trouble]] = defaultdict(list)
         self.refuses: dict[str, Exception] = {}
         """Accounts that the site does not let in, with its words."""
@@ -181,10 +186,28 @@ class FakeSession:
         items = [TimelineItem(entry.reference, self._site.show(entry.text)) for entry in listed[:limit]]
         return Timeline(items, is_whole=self._site.is_timeline_whole and len(listed) <= limit)
 
+    async def read_list(
+        self, listing: Listing, limit: int, go_on: Callable[[], bool] = lambda: True
+    ) -> list[SeenPost]:
+        """A search finds posts that have all its words. A list is one page, so `go_on` is not asked."""
+        await self._enter("read_list")
+        self._site.lists_read.append((self._account, listing))
+        if listing.what in self._site.gone:
+            raise PersonMissingError(f"the site has no person {listing.what} any more")
+        there = [post for post in self._site.others if post.reference not in self._site.gone]
+        found = [post for post in there if _is_in(listing, post)]
+        return sorted(found, key=lambda post: post.posted_at, reverse=True)[:limit]
+
     async def _enter(self, method: str) -> None:
         await self._site.meet(method)
         if self._account in self._site.refuses:
             raise self._site.refuses[self._account]
+
+
+def _is_in(listing: Listing, post: SeenPost) -> bool:
+    if listing.kind is ListKind.SEARCH:
+        return all(word in post.text.casefold() for word in listing.what.casefold().split())
+    return listing.kind is ListKind.HOME or post.author == listing.what
 
 
 def dropped() -> PostUnclearError:

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import httpx
 import pytest
+from protego import Protego
 
 from orchestrator.demo.pages import POSTS_A_PAGE, refusal
 from orchestrator.demo.site import Site
@@ -333,9 +334,19 @@ async def test_what_people_type_stays_text(visitor: Visitor) -> None:
     assert page.one("input[name=q]").attributes["value"] == '"><script>alert(1)</script>'
 
 
-async def test_robots_are_kept_out_of_search_and_admin(visitor: Visitor) -> None:
+async def test_robots_are_kept_out_of_search_and_admin_and_the_one_that_lives_here_out_of_admin(
+    visitor: Visitor,
+) -> None:
     response = await visitor.http.get("/robots.txt")
-    assert response.text == "User-agent: *\nDisallow: /admin\nDisallow: /search?\n"
+    rules = Protego.parse(response.text)
+    paths, agents = ("/@ada", "/search", "/search?q=tea", "/admin/ledger"), ("other", "orchestrator")
+    allowed = {path: [rules.can_fetch(path, agent) for agent in agents] for path in paths}
+    assert allowed == {
+        "/@ada": [True, True],
+        "/search": [True, True],
+        "/search?q=tea": [False, True],
+        "/admin/ledger": [False, False],
+    }
     assert response.headers["content-type"].startswith("text/plain")
 
 
