@@ -114,6 +114,28 @@ BOARD = Board(
             ],
         ),
         (
+            "Learning",
+            [
+                Panel(
+                    "Error of the models",
+                    "Squared error of predictions by that of the mean: below 1 a model knows something.",
+                    "short",
+                    [Query(metric("model_error_ratio") + " > 0", "{{site}} {{role}}")],
+                    "learning.md",
+                    steps=(0.9, 1),
+                    width=12,
+                ),
+                Panel(
+                    "Models in use",
+                    "Their versions; orchestrator ctl models says what became of each.",
+                    "none",
+                    [Query(metric("model_version") + " > 0", "{{site}} {{role}}")],
+                    "learning.md",
+                    width=12,
+                ),
+            ],
+        ),
+        (
             "Language model",
             [
                 Panel(

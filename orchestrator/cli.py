@@ -484,6 +484,14 @@ def insights(
 
 
 @ctl.command()
+def models(context: typer.Context, is_json: Json = False) -> None:
+    """What predicts posts' outcomes: each version, what it was learned from, what became of it and why."""
+    from orchestrator.terminal.models import render_models
+
+    _show(context.obj, "models", render_models, is_json)
+
+
+@ctl.command()
 def alerts(context: typer.Context, is_json: Json = False) -> None:
     """What people outside are told of: since when, and whether each destination knows."""
     from orchestrator.terminal.alerts import render_alerts

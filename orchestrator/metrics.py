@@ -147,6 +147,15 @@ class Metrics:
             "circuit_breaker_rejected_total", "Visits not made since the breaker was open.", breaker=()
         )
 
+        self.model_version = self._gauge(
+            "model_version", "The version of the predictor in this role; 0: none.", role=(), site=()
+        )
+        self.model_error_ratio = self._gauge(
+            "model_error_ratio",
+            "Squared error of the predictor by that of the mean; 0: not known.",
+            role=(),
+            site=(),
+        )
         self.cache_hits = self._counter(
             "cache_hits_total", "Reads of the cache that cost no computation.", namespace=()
         )

@@ -7,7 +7,7 @@ from typing import Any
 from orchestrator.actors.actor import Actor, ActorState
 from orchestrator.actors.supervisor import Supervisor
 from orchestrator.breakers import Order
-from orchestrator.control import insights, paces, posts, slowdowns
+from orchestrator.control import insights, models, paces, posts, slowdowns
 from orchestrator.control.peers import Caller, Level
 from orchestrator.control.server import Verb
 from orchestrator.db import breakers as kept_orders
@@ -45,6 +45,7 @@ def verbs_of(house: House, drain: Callable[[str], None]) -> Mapping[str, Verb]:
         Verb("post", Level.VIEW, desk.post, {"post": int}, required=frozenset({"post"})),
         Verb("resolve", Level.OPERATE, desk.resolve, _DECISION, required=frozenset({"post", "decision"})),
         Verb("insights", Level.VIEW, desk.insights, {"account": str}),
+        Verb("models", Level.VIEW, desk.models),
         Verb("replies", Level.VIEW, desk.replies, {"state": str, "account": str, "limit": int}),
         Verb("draft", Level.OPERATE, desk.draft, _DRAFT, required=frozenset(_DRAFT)),
         Verb("approve", Level.OPERATE, desk.approve, {"post": int}, required=frozenset({"post"})),
@@ -107,6 +108,9 @@ class _Desk:
 
     async def insights(self, _caller: Caller, args: Args) -> Args:
         return await insights.told(self._house, args)
+
+    async def models(self, _caller: Caller, _args: Args) -> Args:
+        return await models.told(self._house)
 
     async def replies(self, _caller: Caller, args: Args) -> Args:
         return await posts.listed(self._house, args, PostKind.REPLIES)

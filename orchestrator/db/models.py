@@ -154,3 +154,96 @@ async def add(connection: Connection, scope: str, trained: Training, fence: int,
 
 def _version(row: asyncpg.Record) -> Version:
     return Version(**{**row, "state": State(row["state"])})
+
+
+# ── what they said, and what becomes of them ────────────────────────────────────────────────────
+
+Prediction = tuple[int, float, bool]
+"""Version, predicted reward, whether it chose the text."""
+
+
+async def note(connection: Connection, post_id: int, said: Sequence[Prediction]) -> None:
+    """What each model in use says of a post that was just queued."""
+    await connection.executemany(
+        "INSERT INTO predictions (post_id, version, predicted, chose) VALUES ($1, $2, $3, $4)",
+        [(post_id, *one) for one in said],
+    )
+
+
+Judged = tuple[str, Arms, float, float, bool]
+"""Text and arms of a post, what was said of it, what it got, whether that version chose the text."""
+
+
+async def said(connection: Connection, version: int, limit: int) -> list[Judged]:
+    """The latest posts that a version spoke of and that were learned from since."""
+    rows = await connection.fetch(
+        """
+        SELECT x.text, x.topic, x.format, x.hour, p.predicted, o.reward, p.chose
+        FROM predictions p JOIN outcomes o ON o.post_id = p.post_id JOIN posts x ON x.id = p.post_id
+        WHERE p.version = $1 ORDER BY p.post_id DESC LIMIT $2
+        """,
+        version,
+        limit,
+    )
+    return [
+        (
+            row["text"], Arms(row["topic"], row["format"], row["hour"]), row["predicted"], row["reward"],
+            row["chose"],
+        )
+        for row in rows
+    ]  # fmt: skip
+
+
+async def find(connection: Connection, version: int) -> Version | None:
+    row = await connection.fetchrow(f"SELECT {_COLUMNS} FROM models WHERE version = $1", version)  # noqa: S608
+    return _version(row) if row is not None else None
+
+
+async def rolled_back(connection: Connection, since: datetime, limit: int) -> list[Version]:
+    """The versions that were rolled back since then, newest first."""
+    rows = await connection.fetch(
+        f"SELECT {_COLUMNS} FROM models "  # noqa: S608 - a constant
+        "WHERE state = 'rolled_back' AND state_since > $1 ORDER BY state_since DESC LIMIT $2",
+        since,
+        limit,
+    )
+    return [_version(row) for row in rows]
+
+
+async def promote(
+    connection: Connection, candidate: Version, serving: Version | None, why: str, fence: int, now: datetime
+) -> None:
+    """The candidate serves from now on, and what served before is retired, in one transaction."""
+    await lease.check(connection, fence)
+    if serving is not None:
+        await _turn(connection, serving.version, State.RETIRED, f"model {candidate.version} is better", now)
+    await _turn(connection, candidate.version, State.SERVING, why, now)
+    before = serving.version if serving is not None else None
+    await connection.execute(
+        "UPDATE models SET predecessor = $2 WHERE version = $1", candidate.version, before
+    )
+
+
+async def retire(connection: Connection, candidate: Version, why: str, fence: int, now: datetime) -> None:
+    await lease.check(connection, fence)
+    await _turn(connection, candidate.version, State.RETIRED, why, now)
+
+
+async def roll_back(
+    connection: Connection, serving: Version, to: Version | None, why: str, fence: int, now: datetime
+) -> None:
+    """What serves is taken out; `to` serves again, or none does."""
+    await lease.check(connection, fence)
+    await _turn(connection, serving.version, State.ROLLED_BACK, why, now)
+    if to is not None:
+        await _turn(connection, to.version, State.SERVING, f"model {serving.version} was rolled back", now)
+
+
+async def _turn(connection: Connection, version: int, state: State, why: str, now: datetime) -> None:
+    await connection.execute(
+        "UPDATE models SET state = $2, why = $3, state_since = $4 WHERE version = $1",
+        version,
+        state,
+        why,
+        now,
+    )

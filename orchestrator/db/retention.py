@@ -113,6 +113,7 @@ BOUNDED = {
     "paces": "one row for each account",
     "paused_jobs": "one row for each job",
     "posts": "what was published is kept for good: so a post is recognised, and none goes out twice",
+    "predictions": "two small rows a post at most, as long as the post and the model",
     "prepared_posts": "the pool: twenty rows at most",
     "schema_migrations": "one row for each migration",
     "sessions": "one row for each account",

@@ -3,13 +3,13 @@
 import time
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 from orchestrator.actors.actor import ActorState
 from orchestrator.cache.cache import Cache
 from orchestrator.clock import Clock
-from orchestrator.db import comparison, post_figures
+from orchestrator.db import comparison, models, post_figures
 from orchestrator.db.alerts import Severity
 from orchestrator.db.pool import CROWDED_SHARE, LONG_S, Database
 from orchestrator.health.checks import Checks
@@ -27,11 +27,22 @@ POOL_REMEDY = "The log's slow_query and slow_transaction say which; see docs/ope
 CACHE_CONNECTIONS = 4
 """Of the five that there may be."""
 
+ROLLED_BACK_FOR = timedelta(days=1)
+"""For so long a model that was rolled back is told."""
+ROLLED_BACK_SHOWN = 10
+
 POSTING, RECONCILIATION = "posting", "reconciliation"
 
 CHECK_DOWN, BREAKER_OPEN = "check_down", "breaker_open"
 OF_POSTS = frozenset(
-    {"posts_put_off", "post_overdue", "site_differs", "posts_for_a_person", "posts_of_no_account"}
+    {
+        "posts_put_off",
+        "post_overdue",
+        "site_differs",
+        "posts_for_a_person",
+        "posts_of_no_account",
+        "model_rolled_back",
+    }
 )
 """The kinds that `of_posts` finds: nothing is known of them while the database is away."""
 
@@ -176,7 +187,7 @@ def of_jobs(jobs: Iterable[Row]) -> list[Row]:
 async def of_posts(
     database: Database, clock: Clock, accounts: Sequence[str], jobs: Iterable[Row]
 ) -> list[Row]:
-    """Posts that do not get on. Raises DatabaseError."""
+    """Posts that do not get on, and models that knew less of them than was thought. Raises DatabaseError."""
     by_name = {job["name"]: job for job in jobs}
     put_off, reason = await database.run(post_figures.put_off, accounts)
     doubt = await database.run(post_figures.in_doubt, accounts)
@@ -190,7 +201,22 @@ async def of_posts(
         remedy = _standstill(by_name, POSTING) or "See: orchestrator ctl why posting"
         kind = Kind("post_overdue", "posts")
         found.append(problem("the oldest due post is not out yet", iso(due_at), remedy, kind))
-    return found + _of_doubt(doubt, by_name) + await _of_comparison(database, accounts)
+    found += _of_doubt(doubt, by_name) + await _of_comparison(database, accounts)
+    return found + await _of_models(database, clock)
+
+
+async def _of_models(database: Database, clock: Clock) -> list[Row]:
+    """Models that were rolled back within a day."""
+    since = clock.now() - ROLLED_BACK_FOR
+    return [
+        problem(
+            f"model {version.version} of {version.scope} was rolled back: {version.why}",
+            iso(version.state_since),
+            "It is out of use already; see: orchestrator ctl models",
+            Kind("model_rolled_back", f"{version.scope}/{version.version}"),
+        )
+        for version in await database.run(models.rolled_back, since, ROLLED_BACK_SHOWN)
+    ]
 
 
 async def _of_comparison(database: Database, accounts: Sequence[str]) -> list[Row]:

@@ -15,9 +15,10 @@ from orchestrator.content import figures
 from orchestrator.content.gates import Refusal
 from orchestrator.content.generator import SOURCE, Written
 from orchestrator.content.writer import Stock
-from orchestrator.db import own_figures, posts
+from orchestrator.db import models, own_figures, posts
 from orchestrator.errors import ContentError
 from orchestrator.jobs.assistant import Assistant, open_assistant
+from orchestrator.jobs.choice import Chooser, open_chooser, write_several
 from orchestrator.jobs.pace import rates, timetable
 from orchestrator.jobs.tools import Account, Tools
 from orchestrator.learning import cached
@@ -62,12 +63,15 @@ async def plan(run: Run, tools: Tools) -> Outcome:
     assistant = await open_assistant(run, tools)
     total, without, dry = Counter[Draw](), [], []
     per_hour = await rates(run, tools)
+    sites = {account.settings.site for account in tools.accounts.values()}
+    choosers = {site: await open_chooser(tools, site) for site in sorted(sites)}
     for account in tools.accounts.values():
         depth = await tools.database.run(posts.depth, account.name)
         room = tools.settings.content.queue_target - depth.waiting
         drafts = max(1, round(tools.settings.content.posts_a_run * per_hour[account.name]))
         table = await timetable(tools, account, per_hour[account.name])
-        planner = _Planner(run, tools, account, stock, assistant, table)
+        chooser = choosers[account.settings.site]
+        planner = _Planner(run, tools, account, stock, assistant, table, chooser)
         endings = Counter(
             [
                 await planner.write_one(is_first=depth.published + depth.waiting + number == 0)
@@ -110,7 +114,7 @@ def _outcome(total: Counter[Draw], dry: list[str]) -> Outcome:
 class _Planner:
     """Writes for one account in one run."""
 
-    def __init__(
+    def __init__(  # noqa: PLR0913, PLR0917 - one planner an account, made in one place
         self,
         run: Run,
         tools: Tools,
@@ -118,6 +122,7 @@ class _Planner:
         stock: Stock,
         assistant: Assistant | None,
         table: Timetable,
+        chooser: Chooser,
     ) -> None:
         self._run = run
         self._tools = tools
@@ -127,6 +132,9 @@ class _Planner:
         self._topics = stock.inventory.topics
         """Those that may have an unused text."""
         self._table = table
+        self._chooser = chooser
+        self._chosen_by: int | None = None
+        """The version that chose the text at hand."""
         self._rng = Random(tools.rng.getrandbits(64))
         """The threads' own."""
 
@@ -164,6 +172,7 @@ class _Planner:
         self, wish: Arms, recent: Sequence[str], used: Collection[str]
     ) -> Written | list[Refusal]:
         """From the first source that has something; docs/content.md has their order."""
+        self._chosen_by = None
         week = await self._own_week(recent, used)
         if week is not None:
             return week
@@ -171,6 +180,7 @@ class _Planner:
             first = await self._from(self._stock.only_first(), wish, recent, used)
             if isinstance(first, Written) and first.format == wish.format:
                 return first
+            self._chosen_by = None
             by = await self._assistant.write(self._account, wish, self._stock, recent, used)
             if by is not None:
                 return by
@@ -200,8 +210,15 @@ class _Planner:
         self, stock: Stock, wish: Arms, recent: Sequence[str], used: Collection[str]
     ) -> Written | list[Refusal]:
         most = self._account.site.profile.compose.max_chars
-        write = partial(stock.write, recent_texts=recent, used=used, site_max_chars=most)
-        return await trio.to_thread.run_sync(write, wish, self._rng)
+        write = partial(
+            write_several, stock, wish, self._rng,
+            count=self._chooser.texts, recent_texts=recent, used=used, site_max_chars=most,
+        )  # fmt: skip
+        written, refused = await trio.to_thread.run_sync(write)
+        if not written:
+            return refused
+        best, self._chosen_by = self._chooser.choose(written, wish.hour, self._rng)
+        return best
 
     async def _queue(self, written: Written, hour: int, *, is_first: bool) -> Draw:
         account, tools = self._account, self._tools
@@ -216,6 +233,9 @@ class _Planner:
                 "draft_refused", account=account.name, gate="database", reason="it is queued already"
             )
             return Draw.REFUSED
+        said = self._chooser.say(written.text, arms, self._chosen_by)
+        if said:
+            await tools.database.run(models.note, post_id, said)
         self._table = replace(self._table, taken=[*self._table.taken, due_at])
         self._run.log.info(
             "post_queued", post=post_id, account=account.name, topic=arms.topic, format=arms.format,

@@ -70,6 +70,7 @@ def test_each_verb_asks_for_the_level_that_its_effect_needs() -> None:
         "post": Level.VIEW,
         "resolve": Level.OPERATE,
         "insights": Level.VIEW,
+        "models": Level.VIEW,
         "replies": Level.VIEW,
         "draft": Level.OPERATE,
         "approve": Level.OPERATE,
