@@ -166,7 +166,7 @@ def test_the_table_counts_doubles_losses_and_who_settled_what_was_ambiguous() ->
 def test_memory_that_is_kept_is_found() -> None:
     footprint = Footprint()
     assert footprint.compare(os.getpid()) == []
-    leak = b"leak" * (MEMORY_GROWTH // 4)
+    leak = b"leak" * (MEMORY_GROWTH // 2)  # twice as much: what others share of our pages changes too
     assert "the daemon has grown" in " ".join(footprint.compare(os.getpid()))
     del leak
 
