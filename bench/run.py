@@ -19,7 +19,7 @@ import structlog
 import trio
 from rich.console import Console
 
-from bench import actors, allocation, bridge, faults, machine, memory, recovery, scraping, startup
+from bench import actors, allocation, bridge, faults, learning, machine, memory, recovery, scraping, startup
 from bench.figure import Figure, Report, as_markdown, print_figures
 from orchestrator import aio
 from orchestrator.db.embedded import open_embedded
@@ -27,7 +27,7 @@ from orchestrator.db.migrate import migrate
 from orchestrator.db.pool import open_database
 from orchestrator.settings import DatabaseSettings
 
-NAMES = ("startup", "memory", "recovery", "scraping", "faults", "allocator", "actors", "bridge")
+NAMES = ("startup", "memory", "recovery", "scraping", "faults", "allocator", "actors", "bridge", "learning")
 BEGIN, END = "<!-- results: begin -->", "<!-- results: end -->"
 
 
@@ -73,6 +73,8 @@ def _take(name: str, given: argparse.Namespace) -> Report:
                 return recovery.measure(directory, max(1, given.rounds // 3))
             case "faults":
                 return trio.run(faults.measure, directory, given.rounds)
+            case "learning":
+                return learning.measure()
             case "actors":
                 return trio.run(actors.measure, given.rounds)
             case "allocator":
