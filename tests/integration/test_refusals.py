@@ -118,7 +118,7 @@ async def test_wrong_settings_are_named_with_their_variable_before_anything_star
 async def test_a_broken_profile_is_named_with_its_line(state_dir: Path) -> None:
     bundled = (resources.files("orchestrator.sites") / "profiles" / "microblog.toml").read_text()
     profile = state_dir / "broken.toml"
-    profile.write_text(bundled.replace("max_chars", "max_characters"))
+    profile.write_text(bundled.replace("max_chars", "max_characters", 1))
     number = bundled[: bundled.index("max_chars")].count("\n") + 1
     environment = {"ORCHESTRATOR_SITES__MURMUR__PROFILE": str(profile)}
     line = await refusal(demo_command(state_dir), environment, code=2)
