@@ -89,7 +89,7 @@ async def _simulate(load: Load, options: Options) -> Trace:
 def _check_crashes(load: Load, metrics: Metrics) -> None:
     """The supervisor restarts an actor with a bug; here that would only spoil the figures."""
     for simulated in load.jobs:
-        labels = {"job": simulated.job.name}
+        labels = {"job_name": simulated.job.name}
         if metrics.registry.get_sample_value("orchestrator_job_restarts_total", labels):
             raise RuntimeError(f"the actor of {simulated.job.name} crashed; its traceback is in the log")
 
