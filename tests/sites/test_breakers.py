@@ -58,11 +58,11 @@ def test_only_a_site_that_gives_no_answer_has_failed(error: Exception, verdict: 
     assert judge(error) is verdict
 
 
-def test_each_site_with_an_account_has_a_breaker_by_the_settings() -> None:
+def test_each_site_has_a_breaker_by_the_settings_also_without_an_account() -> None:
     settings = settings_for(
         breakers={"failures": 1, "open_s": 2, "open_max_s": 3},
         browser={"visit_timeout_s": 5, "launch_timeout_s": 6},
-        sites={name: {"profile": "microblog"} for name in ("murmur", "unused")},
+        sites={name: {"profile": "microblog"} for name in ("murmur", "later")},
     )
     asked: list[str] = []
 
@@ -70,11 +70,11 @@ def test_each_site_with_an_account_has_a_breaker_by_the_settings() -> None:
         asked.append(site)
         return trio.sleep_forever
 
-    [party] = site_parties(settings, probe_of)
-    assert party.name == "site:murmur"
+    later, party = site_parties(settings, probe_of)
+    assert (later.name, party.name) == ("site:later", "site:murmur")
     assert party.judge is judge
     assert party.probe is trio.sleep_forever
-    assert asked == ["murmur"]
+    assert asked == ["later", "murmur"]
     assert party.rule == BreakerRule(failures=1, open_s=2, open_max_s=3, probes=1, probe_s=11)
 
 
