@@ -153,15 +153,16 @@ def draw(rng: random.Random, wanted: str) -> Fault:
 
 def strays(place: Path, daemon: Daemon) -> list[str]:
     """Processes that belong to the daemon and do not descend from it, and those of another daemon."""
-    family = {process.pid for process in daemon.family()} | {daemon.process.pid}
     found = [
         process
         for state_dir in (place / "daemon", place / "standby")
         if state_dir.exists()
         for process in processes_of(state_dir)
-        if process.pid not in family
     ]
-    return [f"left over: {process}" for process in found if psutil.pid_exists(process.pid)]
+    # Looked at afterwards: what has begun meanwhile is not among those that were found.
+    family = {process.pid for process in daemon.family()} | {daemon.process.pid}
+    left = [process for process in found if process.pid not in family]
+    return [f"left over: {process}" for process in left if psutil.pid_exists(process.pid)]
 
 
 def _told(error: BaseException) -> str:
