@@ -26,7 +26,7 @@ async def test_the_jobs_of_the_tutorial_run_visit_the_site_and_keep_what_they_re
         await daemon.wait_for_mode("ready")
         await wait_for_success(daemon, "follower_count")
         await wait_for_success(daemon, "newest_likes")
-        [note] = await daemon.query("SELECT job, key, value FROM notes")
+        [note] = await daemon.query("SELECT job, key, value FROM notes WHERE job = 'follower_count'")
         assert (note["job"], note["key"]) == ("follower_count", "total")
         [run, *_] = await daemon.query(
             "SELECT figures FROM job_runs WHERE job = 'newest_likes' AND ending = 'done'"
