@@ -111,10 +111,8 @@ class LeaseRequest(Request):
         try:
             is_swallowed = lease.scope.__exit__(kind, error, trace)
         finally:
-            if lease.is_late:
-                end = LeaseEnd.EXPIRED
-            elif trio.current_time() >= lease.deadline:
-                end = LeaseEnd.REVOKED
+            if trio.current_time() >= lease.deadline:
+                end = LeaseEnd.EXPIRED if lease.is_late else LeaseEnd.REVOKED
             elif error is not None and trio.current_effective_deadline() == -math.inf:
                 end = LeaseEnd.CANCELLED
             self._allocator._end(lease, end)
