@@ -57,8 +57,22 @@ BOARD = Board(
             ],
         ),
         (
-            "Sites",
+            "Accounts and sites",
             [
+                Panel(
+                    "Accounts that are not well",
+                    "Spared since their health is low, or not let in by their site.",
+                    "short",
+                    [
+                        Query(
+                            total(metric("accounts", "condition!='well'"), "condition"),
+                            "{{condition}}",
+                        )
+                    ],
+                    "accounts.md#health",
+                    "areas",
+                    width=24,
+                ),
                 Panel(
                     "Breakers",
                     "The state that each one is in; closed is well.",

@@ -52,6 +52,7 @@ from orchestrator.health.status import House, read_problems
 from orchestrator.jobs import OwnJob, alert_delivery, reconciliation
 from orchestrator.jobs.alert_delivery import AlertTools
 from orchestrator.jobs.health import Health
+from orchestrator.jobs.roster import conditions, roster
 from orchestrator.jobs.standing import Standing
 from orchestrator.jobs.tools import Account, Tools
 from orchestrator.learning import cached
@@ -417,6 +418,8 @@ class _Daemon:
             health=health,
             sweep_contexts=partial(self._pool.sweep, settings.upkeep.idle_s, settings.upkeep.max_open),
         )
+        house.roster, house.conditions = partial(roster, tools), partial(conditions, tools)
+        house.min_health = least
         await tools.recall_patience()
         await tools.expect_posts()
         surroundings = Surroundings(

@@ -472,6 +472,21 @@ def resolve(
 
 
 @ctl.command()
+def accounts(
+    context: typer.Context,
+    name: Annotated[
+        str | None, typer.Argument(metavar="[NAME]", help="One account alone.", show_default=False)
+    ] = None,
+    limit: Annotated[int | None, typer.Option(min=1, max=5000, help="So many; 50 without it.")] = None,
+    is_json: Json = False,
+) -> None:
+    """The accounts: signed in since when, health, the day's limits, followers, what is in the way."""
+    from orchestrator.terminal.accounts import render_accounts
+
+    _show(context.obj, "accounts", render_accounts, is_json, account=name, limit=limit)
+
+
+@ctl.command()
 def insights(
     context: typer.Context,
     account: Annotated[str | None, typer.Option(metavar="NAME", help="With what holds for it.")] = None,

@@ -18,7 +18,7 @@ from prometheus_client import (
 )
 
 from orchestrator.errors import ModelFailure
-from orchestrator.model import Ending, Mode, PostState
+from orchestrator.model import AccountCondition, Ending, Mode, PostState
 
 M = TypeVar("M", Gauge, Counter, Histogram)
 
@@ -66,6 +66,7 @@ class Metrics:
         self.post_overdue = self._gauge(
             "post_overdue_seconds", "For how long the post has been due that has been so the longest."
         )
+        self.accounts = self._gauge("accounts", "Accounts by condition.", condition=tuple(AccountCondition))
         self.memory = self._gauge("memory_bytes", "Memory, shared pages in proportion.", part=MEMORY_PARTS)
         self.largest_renderer = self._gauge(
             "largest_renderer_bytes", "Memory of the browser's largest page process."
@@ -156,6 +157,9 @@ class Metrics:
             role=(),
             site=(),
         )
+        self._declare_caches()
+
+    def _declare_caches(self) -> None:
         self.cache_hits = self._counter(
             "cache_hits_total", "Reads of the cache that cost no computation.", namespace=()
         )

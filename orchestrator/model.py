@@ -239,6 +239,16 @@ class Trouble(StrEnum):
     """A page was not what it should be."""
 
 
+class AccountCondition(StrEnum):
+    """Which work may be done in an account's name."""
+
+    WELL = "well"
+    SPARED = "spared"
+    """Its health is low: posts and replies alone."""
+    REFUSED = "refused"
+    """The site does not let it in: none, until somebody asks for it."""
+
+
 class CheckState(StrEnum):
     """What the latest look at a part showed."""
 

@@ -108,6 +108,11 @@ def daemon(tmp_path: Path) -> Iterator[Daemon]:
             ["posts", "--state", "ambiguous", "--account", "ada", "--limit", "5"],
             {"verb": "posts", "args": {"state": "ambiguous", "account": "ada", "limit": 5}},
         ),
+        (["accounts"], {"verb": "accounts", "args": {}}),
+        (
+            ["accounts", "ada", "--limit", "5"],
+            {"verb": "accounts", "args": {"account": "ada", "limit": 5}},
+        ),
         (["posts", "4711"], {"verb": "post", "args": {"post": 4711}}),
         (["post", "show", "4711"], {"verb": "post", "args": {"post": 4711}}),
         (

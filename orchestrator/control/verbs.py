@@ -7,7 +7,7 @@ from typing import Any
 from orchestrator.actors.actor import Actor, ActorState
 from orchestrator.actors.supervisor import Supervisor
 from orchestrator.breakers import Order
-from orchestrator.control import insights, models, paces, posts, slowdowns
+from orchestrator.control import accounts, insights, models, paces, posts, slowdowns
 from orchestrator.control.peers import Caller, Level
 from orchestrator.control.server import Verb
 from orchestrator.db import breakers as kept_orders
@@ -44,6 +44,7 @@ def verbs_of(house: House, drain: Callable[[str], None]) -> Mapping[str, Verb]:
         Verb("posts", Level.VIEW, desk.posts, {"state": str, "account": str, "limit": int}),
         Verb("post", Level.VIEW, desk.post, {"post": int}, required=frozenset({"post"})),
         Verb("resolve", Level.OPERATE, desk.resolve, _DECISION, required=frozenset({"post", "decision"})),
+        Verb("accounts", Level.VIEW, desk.accounts, {"account": str, "limit": int}),
         Verb("insights", Level.VIEW, desk.insights, {"account": str}),
         Verb("models", Level.VIEW, desk.models),
         Verb("replies", Level.VIEW, desk.replies, {"state": str, "account": str, "limit": int}),
@@ -105,6 +106,9 @@ class _Desk:
 
     async def resolve(self, caller: Caller, args: Args) -> Args:
         return await posts.resolve(self._house, name_of(caller), args)
+
+    async def accounts(self, _caller: Caller, args: Args) -> Args:
+        return await accounts.listed(self._house, args)
 
     async def insights(self, _caller: Caller, args: Args) -> Args:
         return await insights.told(self._house, args)

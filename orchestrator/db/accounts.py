@@ -43,8 +43,12 @@ class TroubleMark:
     said: str
 
 
-async def states(connection: Connection) -> dict[str, AccountState]:
-    rows = await connection.fetch("SELECT account, signed_in_at, visited_at FROM account_states")
+async def states(connection: Connection, accounts: Sequence[str]) -> dict[str, AccountState]:
+    """What is known of each of `accounts` that anything is known of."""
+    rows = await connection.fetch(
+        "SELECT account, signed_in_at, visited_at FROM account_states WHERE account = ANY ($1)",
+        list(accounts),
+    )
     return {row["account"]: AccountState(row["signed_in_at"], row["visited_at"]) for row in rows}
 
 

@@ -11,7 +11,7 @@ from orchestrator.errors import DatabaseError
 from orchestrator.health.modes import DATABASE
 from orchestrator.health.status import House
 from orchestrator.metrics import LANES, SLOT_STATES, Metrics
-from orchestrator.model import Outcome
+from orchestrator.model import AccountCondition, Outcome
 
 log = structlog.get_logger("figures")
 
@@ -51,6 +51,9 @@ def observe(metrics: Metrics, house: House) -> None:
     for lane in LANES:
         metrics.pool_leases.labels(lane=lane).set(leased.count(lane))
         metrics.queue_depth.labels(lane=lane).set(waiting.count(lane))
+    conditions = house.conditions()
+    for condition in AccountCondition:
+        metrics.accounts.labels(condition=condition).set(conditions.get(condition, 0))
     if house.supervisor is not None:
         for name, actor in house.supervisor.actors.items():
             metrics.job_paused.labels(job_name=name).set(actor.is_paused)

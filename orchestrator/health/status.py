@@ -5,7 +5,7 @@ The control socket and the live view show this one document. Its keys are listed
 """
 
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
@@ -31,7 +31,7 @@ from orchestrator.health.modes import DATABASE, Modes
 from orchestrator.health.problems import iso
 from orchestrator.learning import cached
 from orchestrator.llm.model import LanguageModel
-from orchestrator.model import CheckState, Mode, Post
+from orchestrator.model import AccountCondition, CheckState, Mode, Post
 from orchestrator.snapshot import Snapshot
 
 RECENT_POSTS = 12
@@ -73,6 +73,12 @@ class House:
     """The accounts that are posted for."""
     site_of: Mapping[str, str] = field(default_factory=dict)
     """The site of each of them."""
+    roster: Callable[[], Awaitable[list[Document]]] | None = None
+    """Reads how each of them fares; a key's meaning stands in `docs/control.md`."""
+    conditions: Callable[[], Mapping[AccountCondition, int]] = dict
+    """How many of them are in each condition."""
+    min_health: int = 0
+    """Below it an account is spared."""
     fence: Fence | None = None
     """By what right this daemon changes posts."""
     settle_s: float = 0.0

@@ -41,14 +41,20 @@ class Standing:
     def check(self, run: Run, name: str) -> None:
         """Raises AccountNotUsableError for an account that this run is not to visit."""
         if not self.is_for(run, name):
-            score = self.health.score(name, self.clock.now())
-            what = f"account {name} is spared: its health is {score}, below {self.min_health}"
-            raise AccountNotUsableError(f"{what}; {self.health.worst(name, self.clock.now())}")
+            raise AccountNotUsableError(f"account {name} is {self.why_spared(name)}")
 
     def is_for(self, run: Run, name: str) -> bool:
         """Whether the account is well enough for the run: for what is urgent it always is."""
         is_sparing = run.priority >= SPARED_FROM or run.job in SPARED_ALSO
-        return not is_sparing or self.health.score(name, self.clock.now()) >= self.min_health
+        return not is_sparing or self.why_spared(name) is None
+
+    def why_spared(self, name: str) -> str | None:
+        """Why what is not urgent passes the account over; None when it does not."""
+        now = self.clock.now()
+        score = self.health.score(name, now)
+        if score >= self.min_health:
+            return None
+        return f"spared: its health is {score}, below {self.min_health}; {self.health.worst(name, now)}"
 
     @asynccontextmanager
     async def visit(self, account: "Account") -> AsyncIterator[None]:

@@ -169,7 +169,7 @@ class Tools:
         """
         self._check_right(run)
         self.refusals.check(account.name)
-        self._check_patience(account.name)
+        self.check_patience(account.name)
         self.standing.check(run, account.name)
         breaker = breaker_of(account.settings.site)
         self.breakers.check(breaker, run.job)  # before the wait, so that an open breaker costs no slot
@@ -215,7 +215,8 @@ class Tools:
         finally:
             self.visiting[run.job] -= 1
 
-    def _check_patience(self, name: str) -> None:
+    def check_patience(self, name: str) -> None:
+        """Raises SiteRateLimitedError while the account's site wants to be left alone by it."""
         until = self.patience.get(name)
         left_s = 0.0 if until is None else self.clock.real_seconds((until - self.clock.now()).total_seconds())
         if 0.0 < left_s <= MAX_RETRY_IN_S:  # what is longer was noted by a clock that was ahead

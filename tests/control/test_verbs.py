@@ -69,6 +69,7 @@ def test_each_verb_asks_for_the_level_that_its_effect_needs() -> None:
         "posts": Level.VIEW,
         "post": Level.VIEW,
         "resolve": Level.OPERATE,
+        "accounts": Level.VIEW,
         "insights": Level.VIEW,
         "models": Level.VIEW,
         "replies": Level.VIEW,

@@ -10,7 +10,7 @@ BOUNDED = {
     "accounts.counts": "a row for each account that is asked for",
     "accounts.marks": "a row for each account and kind of trouble",
     "accounts.never_signed_in": "a row for each account that is asked for",
-    "accounts.states": "a row for each account",
+    "accounts.states": "a row for each account that is asked for",
     "alerts.unfinished": "what is wrong at this moment",
     "blockers.find": "the server's connections",
     "breakers.kept": "a row for each outside party",

@@ -10,7 +10,7 @@ from orchestrator.health import figures
 from orchestrator.health.checks import Check
 from orchestrator.health.modes import DATABASE
 from orchestrator.metrics import Metrics
-from orchestrator.model import Ending, Outcome, PostState, done
+from orchestrator.model import AccountCondition, Ending, Outcome, PostState, done
 from orchestrator.settings import AllocatorSettings
 from tests import rows
 from tests.fakes import NOON, DownDatabase, Part, Work, a_job, a_stage, make_house
@@ -146,3 +146,11 @@ async def test_a_database_that_is_known_to_be_down_is_not_asked(autojump_clock: 
         await house.checks.look(DATABASE)
         await figures.measure(stage.metrics, house)
     assert database.asked == 0
+
+
+async def test_accounts_are_counted_by_their_condition() -> None:
+    async with a_stage([a_job("plan")]) as stage:
+        house = make_house(stage)
+        house.conditions = lambda: {AccountCondition.WELL: 3, AccountCondition.SPARED: 1}
+        figures.observe(stage.metrics, house)
+        assert [value(stage.metrics, "accounts", condition=one) for one in AccountCondition] == [3, 1, 0]

@@ -78,7 +78,7 @@ async def test_new_accounts_are_signed_in_once_and_stay_signed_in(
     with pytest.raises(SignInRefusedError, match="sign-in of nobody"):
         await onboard(run, house.tools)
     assert await sign_ins(house) == {"ada": 1, "bert": 1, "nobody": 1}
-    states = await house.database.run(records.states)
+    states = await house.database.run(records.states, NAMES)
     assert states["ada"].signed_in_at == states["bert"].signed_in_at == house.moment.now
     assert states["nobody"].signed_in_at is None
     assert house.tools.health.score("nobody", house.moment.now) == 30
@@ -90,11 +90,11 @@ async def test_new_accounts_are_signed_in_once_and_stay_signed_in(
     assert outcome.ending is Ending.NOTHING_TO_DO
     house.moment.go(hours=2)
     assert (await keep(house.run("session_keeper", 3), house.tools)).figures["checked"] == 2
-    assert (await house.database.run(records.states))["ada"].signed_in_at == began
+    assert (await house.database.run(records.states, NAMES))["ada"].signed_in_at == began
     bundled_site.sign_everyone_out()
     house.moment.go(hours=12)
     await keep(house.run("session_keeper", 3), house.tools)
-    assert (await house.database.run(records.states))["ada"].signed_in_at == house.moment.now
+    assert (await house.database.run(records.states, NAMES))["ada"].signed_in_at == house.moment.now
 
     assert (await snapshot(house.run("follower_snapshot", 4), house.tools)).figures == {"read": 2}
     assert set(await house.database.run(records.figures, NAMES)) == {"ada", "bert"}
