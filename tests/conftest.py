@@ -1,6 +1,7 @@
 """What every test gets: logging as it was before, and the database fixtures."""
 
 import importlib.util
+import logging
 import signal
 from collections.abc import Iterator
 
@@ -13,7 +14,11 @@ pytest_plugins = ["tests.fixtures_db"] if importlib.util.find_spec("tests.fixtur
 
 
 def pytest_configure() -> None:
-    """A shell starts what runs in the background with SIGINT ignored, and children would ignore it too."""
+    """A shell starts what runs in the background with SIGINT ignored, and children would ignore it too.
+
+    What each request's bytes do is of no help when a test fails.
+    """
+    logging.getLogger("httpcore").setLevel(logging.INFO)
     if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
         signal.signal(signal.SIGINT, signal.default_int_handler)
 
