@@ -90,6 +90,7 @@ format:
 docs:
 	$(SETUP) check
 	@$(VENV)/python -m tools.settings_reference
+	@$(VENV)/python -m tools.units
 
 dashboards:
 	$(SETUP) check

@@ -60,6 +60,8 @@ from orchestrator.llm.model import Books, open_model
 from orchestrator.metrics import Metrics
 from orchestrator.model import CheckResult, Ending, Outcome
 from orchestrator.retry import RetryRule
+from orchestrator.service.manager import CONTROL, Manager
+from orchestrator.service.report import Report
 from orchestrator.settings import Settings
 from orchestrator.settings.llm import LANGUAGE_MODEL
 from orchestrator.sites.breakers import site_parties
@@ -95,6 +97,8 @@ class Beginning:
     """In seconds of trio's clock."""
     signals: trio.MemoryReceiveChannel[int]
     """SIGTERM and SIGINT, also those that came before the house was built."""
+    manager: Manager = Manager()
+    """Who started us, and wants to be told how we are."""
     more_jobs: Sequence[OwnJob] = ()
     """Jobs besides those of the house and of installed packages."""
 
@@ -108,6 +112,8 @@ async def live(beginning: Beginning, face: Face | None) -> None:
         host = beginning.settings.http.host
         daemon.house.links["health"] = f"http://{_in_url(host)}:{port}/readyz"
         await nursery.start(daemon.serve_control)
+        if daemon.report is not None:
+            nursery.start_soon(daemon.report.run)
         if face is not None:
             nursery.start_soon(face, daemon.house)
         await daemon.live()
@@ -137,6 +143,7 @@ class _Daemon:
         self._sessions = beginning.sessions
         self._signals = beginning.signals
         self._more_jobs = beginning.more_jobs
+        self._sockets = beginning.manager.sockets
         self._rng = Random()
         self._metrics = Metrics()
         clock, capacity = beginning.clock, beginning.settings.allocator.capacity
@@ -153,6 +160,8 @@ class _Daemon:
         self.house = House(clock, checks, Modes(checks, self._metrics), self._make_allocator(), cache)
         self.house.started_at = beginning.started_at
         self.house.breakers = self._breakers
+        notifier = beginning.manager.notifier
+        self.report = Report(self.house, notifier) if notifier is not None else None
         self._senders = open_senders(beginning.settings.alerts)
         self._is_problem_new = trio.Event()
         self._keeper = MemoryKeeper(
@@ -184,6 +193,7 @@ class _Daemon:
         log.info("draining", by=who, deadline_s=self._settings.shutdown_deadline_s)
         self._drains.set()
         self.house.modes.drain()
+        self._tell_manager()
         if self.house.supervisor is None or self.house.modes.is_starting:
             self._scope.cancel()
         else:
@@ -444,7 +454,13 @@ class _Daemon:
     async def serve_control(self, *, task_status: trio.TaskStatus[Path] = trio.TASK_STATUS_IGNORED) -> None:
         settings = self._settings
         path = settings.control.socket or settings.state_dir / "control.sock"
-        await serve_control(path, verbs_of(self.house, self.drain), settings.control, task_status=task_status)
+        await serve_control(
+            path,
+            verbs_of(self.house, self.drain),
+            settings.control,
+            handed=self._sockets.get(CONTROL),
+            task_status=task_status,
+        )
 
     async def _open_gate(self) -> None:
         """Wait until every check has had its tries; then ready or degraded."""
@@ -458,6 +474,7 @@ class _Daemon:
         self._down = {result.name for result in self.house.checks.down}
         self.house.ready_s = trio.current_time() - self.house.started_at
         log.info(str(self.house.modes.mode), after_s=round(self.house.ready_s, 3))
+        self._tell_manager()
 
     # ── run ─────────────────────────────────────────────────────────────────────────────────────
 
@@ -473,6 +490,7 @@ class _Daemon:
         if self._mode is not was:
             log.warning("mode_changed", was=was, mode=self._mode)
             self.house.modes.publish()
+            self._tell_manager()
         were_down, self._down = self._down, {result.name for result in self.house.checks.down}
         if were_down != self._down:
             self._is_problem_new.set()
@@ -538,6 +556,11 @@ class _Daemon:
 
     def _note(self, note: str) -> None:
         self.house.note = note
+        self._tell_manager()
+
+    def _tell_manager(self) -> None:
+        if self.report is not None:
+            self.report.nudge()
 
     def _wake(self, job: str, reason: str) -> None:
         if self.house.supervisor is not None:

@@ -11,7 +11,7 @@ import gc
 import json
 import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
@@ -31,6 +31,8 @@ from orchestrator.errors import (
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
+
+    from orchestrator.service.install import Step
 
 FAILED, WRONG, NO_DAEMON, INTERRUPTED = 1, 2, 3, 130
 UNWRAPPED = 10_000
@@ -66,6 +68,8 @@ one_post = typer.Typer(help="Look at one post, or decide of it.", invoke_without
 ctl.add_typer(one_post, name="post")
 one_reply = typer.Typer(help="Write a reply, or decide of one.", invoke_without_command=True)
 ctl.add_typer(one_reply, name="reply")
+service = typer.Typer(help="The daemon as a service of systemd.", invoke_without_command=True)
+cli.add_typer(service, name="service")
 outside = typer.Typer(help="Alerts to people outside.", invoke_without_command=True)
 cli.add_typer(outside, name="alerts")
 
@@ -76,6 +80,8 @@ Config = Annotated[
         "--config", metavar="FILE", readable=False, help="TOML file with settings; else $ORCHESTRATOR_CONFIG."
     ),
 ]
+ServiceUser = Annotated[str, typer.Option(metavar="NAME", help="The user that the service runs as.")]
+DryRun = Annotated[bool, typer.Option("--dry-run", help="Show what would be done, and do nothing.")]
 Json = Annotated[bool, typer.Option("--json", help="The answer as JSON.")]
 Job = Annotated[str, typer.Argument(metavar="JOB", help="A job's name; `ctl jobs` lists them.")]
 PostId = Annotated[int, typer.Argument(metavar="ID", help="A post's number; `ctl posts` lists them.")]
@@ -141,6 +147,7 @@ def _leaves(group: BaseExceptionGroup[BaseException]) -> list[BaseException]:
 
 
 @outside.callback()
+@service.callback()
 @one_post.callback()
 @one_reply.callback()
 def _check_command(context: typer.Context) -> None:
@@ -240,6 +247,51 @@ def send_test_message(
 
     for line in trio.run(send_test, Settings.load(config).alerts, name):
         typer.echo(line)
+
+
+@service.command("install")
+def install_service(
+    user: ServiceUser = "orchestrator",
+    config: Annotated[
+        Path, typer.Option(metavar="FILE", readable=False, help="The service's settings; made if missing.")
+    ] = Path("/etc/orchestrator/orchestrator.toml"),
+    is_dry: DryRun = False,
+) -> None:
+    """Make this installation a service: user, directories, units. After an upgrade: what has changed."""
+    from orchestrator.service.install import Machine, install
+    from orchestrator.service.units import place_of_this_program
+
+    machine = Machine()
+    if not is_dry:
+        machine.check()
+    if _carry_out(install(place_of_this_program(config, user), machine), is_dry=is_dry) and not is_dry:
+        typer.echo(f"Then: write {config}; systemctl restart orchestrator; systemctl status orchestrator")
+
+
+@service.command("uninstall")
+def uninstall_service(user: ServiceUser = "orchestrator", is_dry: DryRun = False) -> None:
+    """Stop the service and remove its units; settings, secrets and state stay."""
+    from orchestrator.service.install import Machine, kept, uninstall
+
+    machine = Machine()
+    if not is_dry:
+        machine.check()
+    _carry_out(uninstall(machine), is_dry=is_dry)
+    if left := kept(machine, user):
+        typer.echo(left)
+
+
+def _carry_out(steps: "Sequence[Step]", *, is_dry: bool) -> int:
+    """Do the steps, or show what they would do; how many there are."""
+    for step in steps:
+        typer.echo(f"would {step.what}" if is_dry else step.what)
+        if not is_dry:
+            step.do()
+        elif step.detail:
+            typer.echo("\n".join(f"    {line}" for line in step.detail.splitlines()))
+    if not steps:
+        typer.echo("nothing to do")
+    return len(steps)
 
 
 @cli.command("jobs")

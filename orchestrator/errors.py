@@ -416,6 +416,10 @@ class AlertNotDeliveredError(OrchestratorError):
     failure = Failure.TRANSIENT
 
 
+class ServiceError(OrchestratorError):
+    """The service can't be installed or removed here."""
+
+
 class GraphError(SettingsError):
     """The jobs' dependencies have a cycle or name a job that is not there."""
 

@@ -3,10 +3,12 @@
 So nothing is imported here that the browser's start does not need.
 """
 
+import faulthandler
 import gc
 import math
 import os
 import signal
+import sys
 from collections.abc import AsyncIterator, Callable, Sequence
 from importlib import import_module
 from typing import TYPE_CHECKING, TextIO
@@ -19,6 +21,7 @@ from orchestrator.browser.pool import open_pool
 from orchestrator.clock import Clock
 from orchestrator.db.sessions import SessionTable
 from orchestrator.log import configure
+from orchestrator.service.manager import Manager, take_over
 from orchestrator.settings import Settings
 from orchestrator.settings.address import is_on_this_machine
 from orchestrator.state import hold_state_dir
@@ -45,22 +48,28 @@ def run(
 
     Raises an OrchestratorError, alone or in an exception group, when it can't go on.
     """
+    manager = take_over(os.environ)  # before anything is started that would inherit it
+    if manager.notifier is not None and manager.notifier.watchdog_s is not None:
+        faulthandler.enable(sys.stderr)  # the watchdog ends us with SIGABRT: this says where we hung
     dsn = settings.database.dsn
     crash.arm(os.environ, is_local=dsn is None or is_on_this_machine(dsn.get_secret_value()))
     configure(settings.log, log_stream, secrets=settings.secrets())
     signal.pthread_sigmask(signal.SIG_BLOCK, ENDS)  # `_start` lets them in
-    trio.run(_start, settings, face, more_jobs)
+    trio.run(_start, settings, face, more_jobs, manager)
 
 
 async def _start(
-    settings: Settings, face: "Face | None", more_jobs: "Callable[[], Sequence[OwnJob]]"
+    settings: Settings,
+    face: "Face | None",
+    more_jobs: "Callable[[], Sequence[OwnJob]]",
+    manager: Manager,
 ) -> None:
     send, receive = trio.open_memory_channel[int](math.inf)
     with trio.open_signal_receiver(*ENDS) as signals:
         signal.pthread_sigmask(signal.SIG_UNBLOCK, ENDS)
         async with trio.open_nursery() as nursery:
             nursery.start_soon(_hear, signals, send)
-            await _live(settings, face, more_jobs, receive)
+            await _live(settings, face, more_jobs, manager, receive)
             nursery.cancel_scope.cancel()
     log.info("ended")
 
@@ -75,6 +84,7 @@ async def _live(
     settings: Settings,
     face: "Face | None",
     more_jobs: "Callable[[], Sequence[OwnJob]]",
+    manager: Manager,
     signals: trio.MemoryReceiveChannel[int],
 ) -> None:
     started_at = trio.current_time()
@@ -94,6 +104,8 @@ async def _live(
 
             gc.freeze()  # what is imported by now stays for good
             gc.enable()  # the command line turns it off while it imports
-            beginning = Beginning(settings, clock, owner, pool, sessions, started_at, signals, more_jobs())
+            beginning = Beginning(
+                settings, clock, owner, pool, sessions, started_at, signals, manager, more_jobs()
+            )
             await live(beginning, face)
             nursery.cancel_scope.cancel()

@@ -142,10 +142,15 @@ class Supervisor:
 
     def look(self) -> str:
         """How many jobs there are, and which have failed. Raises ControlError when one of them is stuck."""
-        if stuck := [name for name, actor in self.actors.items() if actor.is_stuck]:
+        if stuck := self.stuck:
             raise ControlError(f"stuck: {', '.join(stuck)}", remedy="Restart the daemon, and report the bug")
         failed = [name for name, actor in self.actors.items() if actor.state is ActorState.FAILED]
         return f"{len(self.actors)} jobs{', failed: ' + ', '.join(failed) if failed else ''}"
+
+    @property
+    def stuck(self) -> list[str]:
+        """The jobs whose tasks have not gone on when they had to."""
+        return [name for name, actor in self.actors.items() if actor.is_stuck]
 
     @property
     def running(self) -> list[str]:

@@ -15,6 +15,7 @@ from cryptography.fernet import Fernet, InvalidToken, MultiFernet
 
 from orchestrator.errors import SessionKeyError
 from orchestrator.settings import BrowserSettings
+from orchestrator.settings.base import find_credential
 
 log = structlog.get_logger("browser.sessions")
 
@@ -37,7 +38,7 @@ def find_keys(settings: BrowserSettings, state_dir: Path) -> MultiFernet:
     """
     if settings.session_key is not None:
         return _parse(settings.session_key.get_secret_value(), "browser.session_key")
-    path = settings.session_key_file or _credential() or _own_key(state_dir)
+    path = settings.session_key_file or find_credential(CREDENTIAL) or _own_key(state_dir)
     try:
         text = path.read_text("ascii")
     except (OSError, UnicodeDecodeError) as error:
@@ -46,12 +47,6 @@ def find_keys(settings: BrowserSettings, state_dir: Path) -> MultiFernet:
             remedy="check browser.session_key_file and the file's owner and mode",
         ) from error
     return _parse(text, str(path))
-
-
-def _credential() -> Path | None:
-    directory = os.environ.get("CREDENTIALS_DIRECTORY")
-    path = Path(directory, CREDENTIAL) if directory else None
-    return path if path is not None and path.exists() else None
 
 
 def _own_key(state_dir: Path) -> Path:

@@ -11,6 +11,8 @@ from orchestrator.errors import ControlError, NoDaemonError, SettingsError
 
 SOCKET_NAME = "control.sock"
 SERVICE_STATE_DIR = Path("/var/lib/orchestrator")
+SERVICE_SOCKET = Path("/run/orchestrator") / SOCKET_NAME
+"""Where the service's socket unit listens; a daemon without it listens in its state directory."""
 
 
 def demo_state_dir(environment: Mapping[str, str]) -> Path:
@@ -41,10 +43,12 @@ def find_socket(
     in_file = control.get("socket") if isinstance(control, dict) else None
     if socket := environment.get("ORCHESTRATOR_CONTROL__SOCKET") or in_file:
         return Path(socket)
-    if state_dir := environment.get("ORCHESTRATOR_STATE_DIR") or settings.get("state_dir"):
+    state_dir = environment.get("ORCHESTRATOR_STATE_DIR") or settings.get("state_dir")
+    if state_dir and Path(state_dir) != SERVICE_STATE_DIR:
         return Path(state_dir) / SOCKET_NAME
     if known is None:
-        known = (demo_state_dir(environment) / SOCKET_NAME, SERVICE_STATE_DIR / SOCKET_NAME)
+        service = (SERVICE_SOCKET, SERVICE_STATE_DIR / SOCKET_NAME)
+        known = service if state_dir else (demo_state_dir(environment) / SOCKET_NAME, *service)
     return _choose(known)
 
 

@@ -5,6 +5,8 @@ Invariants:
 1. No moment shows the file with a mode wider than it will have (0600, or 0660 with a group).
 2. What stands at the path is replaced only if it is a socket of our own user that nobody listens on.
 3. At the end the file is removed only if it still is the one that we made.
+
+A socket that was made for us, by systemd say, is taken as it is, and its file is left alone.
 """
 
 import errno
@@ -16,6 +18,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
+import structlog
+
 from orchestrator.errors import AddressInUseError, SettingsError
 
 MAX_PATH_BYTES = 107
@@ -23,6 +27,10 @@ MAX_PATH_BYTES = 107
 
 BACKLOG = 64
 """Connections that wait to be accepted."""
+
+GROUP_REMEDY = "Set SocketGroup= of the socket's unit to the first of view_groups, operate_groups"
+
+log = structlog.get_logger("control")
 
 _TEMPORARY_BYTES = len(".12345678")
 
@@ -43,6 +51,37 @@ def open_listener(path: Path, gid: int | None) -> Iterator[socket.socket]:
             yield listener
         finally:
             _remove_if_same(path, inode)  # before the close: until then no other file can get our inode
+
+
+@contextmanager
+def adopt_listener(
+    handed: socket.socket, configured: Path | None, gid: int | None
+) -> Iterator[socket.socket]:
+    """`handed`, which somebody else has made and will remove; only the descriptor is closed at the end.
+
+    Raises SettingsError when it is no listening Unix socket, or `configured` names another place. Who may
+    connect is not for us to say then: a group `gid` that may not is logged.
+    """
+    with handed:
+        if handed.family != socket.AF_UNIX or not handed.getsockopt(socket.SOL_SOCKET, socket.SO_ACCEPTCONN):
+            raise SettingsError(
+                "the control socket that was handed over is no listening Unix socket",
+                remedy="Give its unit ListenStream= with a path",
+            )
+        path = path_of(handed)
+        if configured is not None and configured != path:
+            raise SettingsError(
+                f"control.socket is {configured}, and the socket that was handed over is at {path}",
+                remedy="Leave control.socket out, or change ListenStream= of the socket's unit",
+            )
+        if gid is not None and path.stat().st_gid != gid:
+            log.warning("control_group_shut_out", path=str(path), group=gid, remedy=GROUP_REMEDY)
+        yield handed
+
+
+def path_of(listener: socket.socket) -> Path:
+    """Where a Unix socket listens."""
+    return Path(os.fsdecode(listener.getsockname()))
 
 
 def _check_length(path: Path) -> None:

@@ -3,6 +3,7 @@
 A verb is an entry in a table that the caller hands in; there is no other way to reach the program.
 """
 
+import socket
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -12,7 +13,7 @@ import structlog
 import trio
 
 from orchestrator.control import protocol
-from orchestrator.control.listener import open_listener
+from orchestrator.control.listener import adopt_listener, open_listener, path_of
 from orchestrator.control.peers import Caller, Level, Peer, Rights, peer_of, rights_from
 from orchestrator.errors import ControlError, NotAllowedError, OrchestratorError
 from orchestrator.settings import ControlSettings
@@ -52,19 +53,26 @@ async def serve_control(
     verbs: Mapping[str, Verb],
     settings: ControlSettings,
     *,
+    handed: socket.socket | None = None,
     read_peer: Callable[[trio.SocketStream], Peer] = peer_of,
     task_status: trio.TaskStatus[Path] = trio.TASK_STATUS_IGNORED,
 ) -> None:
-    """Listen at `path` until cancelled; `task_status` gets the path once clients can connect.
+    """Listen until cancelled, at `path` or where `handed`, somebody else's socket, does.
 
-    Raises AddressInUseError and SettingsError as `open_listener` and `rights_from` do.
+    `task_status` gets the path once clients can connect. Raises AddressInUseError and SettingsError as
+    `open_listener`, `adopt_listener` and `rights_from` do.
     """
     rights = rights_from(settings)
     server = _Server(verbs, settings, rights, read_peer)
-    with open_listener(path, rights.socket_gid) as listener:
-        socket = trio.socket.from_stdlib_socket(listener)
-        task_status.started(path)
-        await trio.serve_listeners(server.serve, [trio.SocketListener(socket)])
+    opening = (
+        open_listener(path, rights.socket_gid)
+        if handed is None
+        else adopt_listener(handed, settings.socket, rights.socket_gid)
+    )
+    with opening as listener:
+        task_status.started(path if handed is None else path_of(handed))
+        own = trio.SocketListener(trio.socket.from_stdlib_socket(listener))
+        await trio.serve_listeners(server.serve, [own])
 
 
 class _Server:

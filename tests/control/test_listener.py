@@ -5,8 +5,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from structlog.testing import capture_logs
 
-from orchestrator.control.listener import MAX_PATH_BYTES, open_listener
+from orchestrator.control.listener import MAX_PATH_BYTES, adopt_listener, open_listener, path_of
 from orchestrator.errors import AddressInUseError, SettingsError
 
 needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="changes owners")
@@ -201,3 +202,60 @@ def test_the_longest_path_works(tmp_path: Path) -> None:
 def test_a_missing_directory_is_named(tmp_path: Path) -> None:
     with pytest.raises(SettingsError, match=r"can be made in .*/nowhere: No such file"):
         open_listener(tmp_path / "nowhere" / "c.sock", None).__enter__()
+
+
+# ── a socket that was handed over ───────────────────────────────────────────────────────────────
+
+
+@pytest.fixture
+def handed(path: Path) -> Iterator[socket.socket]:
+    with socket.socket(socket.AF_UNIX) as listener:
+        listener.bind(str(path))
+        listener.listen()
+        yield listener
+
+
+def test_a_socket_that_was_handed_over_is_taken_as_it_is_and_its_file_stays(
+    handed: socket.socket, path: Path
+) -> None:
+    before = path.lstat()
+    with adopt_listener(handed, None, None) as listener:
+        assert path_of(listener) == path
+        assert can_connect(path)
+    assert path.lstat() == before
+    assert not can_connect(path)
+
+
+def test_settings_that_name_the_place_of_the_socket_that_was_handed_over_agree(
+    handed: socket.socket, path: Path
+) -> None:
+    with adopt_listener(handed, path, None) as listener:
+        assert listener is handed
+
+
+def test_settings_that_name_another_place_than_the_socket_that_was_handed_over_are_refused(
+    handed: socket.socket, path: Path
+) -> None:
+    with (
+        pytest.raises(SettingsError, match=f"the socket that was handed over is at {path}"),
+        adopt_listener(handed, path.with_name("other"), None),
+    ):
+        pass
+
+
+@pytest.mark.parametrize(("family", "is_listening"), [(socket.AF_INET, True), (socket.AF_UNIX, False)])
+def test_what_was_handed_over_must_be_a_listening_unix_socket(
+    family: socket.AddressFamily, is_listening: bool
+) -> None:
+    wrong = socket.socket(family)
+    if is_listening:
+        wrong.bind(("127.0.0.1", 0))
+        wrong.listen()
+    with pytest.raises(SettingsError, match="no listening Unix socket"), adopt_listener(wrong, None, None):
+        pass
+
+
+def test_a_group_that_may_not_connect_to_what_was_handed_over_is_logged(handed: socket.socket) -> None:
+    with capture_logs() as logs, adopt_listener(handed, None, os.getegid() + 1):
+        pass
+    assert [line["event"] for line in logs] == ["control_group_shut_out"]
