@@ -114,7 +114,20 @@ BOARD = Board(
                     [Query(total(increase("scraped_pages_total", "1h"), "outcome"), "{{outcome}}")],
                     "jobs.md",
                     "areas",
-                    width=12,
+                    width=8,
+                ),
+                Panel(
+                    "Others’ lists read",
+                    "Within an hour, by job and by how that ended.",
+                    "short",
+                    [
+                        Query(
+                            total(increase("lists_read_total", "1h"), "job_name", "outcome"),
+                            "{{job_name}} {{outcome}}",
+                        )
+                    ],
+                    "jobs.md",
+                    width=8,
                 ),
                 Panel(
                     "Slowed down",
@@ -123,7 +136,7 @@ BOARD = Board(
                     [Query(metric("scrape_slowdown"), "{{site}}")],
                     "jobs.md",
                     steps=(2, 4),
-                    width=12,
+                    width=8,
                 ),
             ],
         ),

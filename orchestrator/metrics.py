@@ -124,14 +124,7 @@ class Metrics:
         self.db_leaks = self._gauge(
             "db_pool_leaks", "Database connections held for longer than they may be (database.leak_s)."
         )
-        self.scraped_pages = self._counter(
-            "scraped_pages_total",
-            "Posts' pages that were looked at for their figures.",
-            outcome=("read", "gone", "failed"),
-        )
-        self.scrape_slowdown = self._gauge(
-            "scrape_slowdown", "How many times as seldom as their age says posts are looked at.", site=()
-        )
+        self._add_reading()
         self.alerts = self._gauge("alerts", "Alerts that last.", severity=("warning", "critical"))
         self.alert_messages = self._counter(
             "alert_messages_total", "Messages to destinations.", destination=(), outcome=()
@@ -172,6 +165,22 @@ class Metrics:
         self.cache_entries = self._gauge("cache_entries", "Values in the cache, or keys in its database.")
         self.cache_bytes = self._gauge("cache_bytes", "Memory of the cache, or of its server.")
         self.cache_connections = self._gauge("cache_connections", "Connections to the cache's server.")
+
+    def _add_reading(self) -> None:
+        self.scraped_pages = self._counter(
+            "scraped_pages_total",
+            "Posts' pages that were looked at for their figures.",
+            outcome=("read", "gone", "failed"),
+        )
+        self.lists_read = self._counter(
+            "lists_read_total",
+            "Lists of other people's posts that were read.",
+            job_name=(),
+            outcome=("read", "gone", "failed", "forbidden"),
+        )
+        self.scrape_slowdown = self._gauge(
+            "scrape_slowdown", "How many times as seldom as their age says posts are looked at.", site=()
+        )
 
     def declare_cache(self, namespace: str) -> None:
         """The series of one namespace of the cache."""

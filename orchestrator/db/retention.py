@@ -112,6 +112,7 @@ BOUNDED = {
     "outcomes": "one small row a post, as long as the post",
     "paces": "one row for each account",
     "paused_jobs": "one row for each job",
+    "peers": "500 rows for each site",
     "posts": "what was published is kept for good: so a post is recognised, and none goes out twice",
     "predictions": "two small rows a post at most, as long as the post and the model",
     "prepared_posts": "the pool: twenty rows at most",

@@ -10,6 +10,7 @@ from typing import cast
 from orchestrator.actors.job import Job, Run
 from orchestrator.errors import SettingsError
 from orchestrator.jobs import (
+    account_discovery,
     alert_delivery,
     analytics,
     budget_review,
@@ -28,6 +29,8 @@ from orchestrator.jobs import (
     reconciliation,
     reply_posting,
     retention,
+    scrape_background,
+    scrape_priority,
     session_keeper,
 )
 from orchestrator.jobs.alert_delivery import AlertTools
@@ -70,6 +73,9 @@ NAMES = tuple(
         emergency_pool,
         analytics,
         expert_analysis,
+        account_discovery,
+        scrape_priority,
+        scrape_background,
         competitive_analysis,
         reconciliation,
         session_keeper,
@@ -82,6 +88,7 @@ NAMES = tuple(
     )
 )
 """The jobs of the house itself."""
+LACKS = "no account's site has a section"
 
 
 def all_jobs(
@@ -106,6 +113,9 @@ def all_jobs(
         emergency_pool.job(tools),
         analytics.job(tools),
         expert_analysis.job(tools),
+        account_discovery.job(tools),
+        scrape_priority.job(tools),
+        scrape_background.job(tools),
         competitive_analysis.job(tools),
         reconciliation.job(tools),
         session_keeper.job(tools),
@@ -128,9 +138,13 @@ def idle(settings: Settings) -> dict[str, str]:
     """The jobs that these settings leave nothing to do, each with what is missing. Raises ProfileError."""
     sites = {account.site for account in settings.accounts}
     profiles = [load_profile(settings.sites[name].profile) for name in sorted(sites)]
-    if any(profile.reply is not None for profile in profiles):
-        return {}
-    return {reply_posting.NAME: "no account's site has a section [reply] in its profile"}
+    found = {}
+    if all(profile.reply is None for profile in profiles):
+        found[reply_posting.NAME] = f"{LACKS} [reply] in its profile"
+    if all(profile.lists is None for profile in profiles):
+        reading = (account_discovery.NAME, scrape_priority.NAME, scrape_background.NAME)
+        found |= dict.fromkeys(reading, f"{LACKS} [lists] in its profile")
+    return found
 
 
 def declared(

@@ -26,7 +26,7 @@ def job(tools: Tools) -> Job:
     async def work(run: Run) -> Outcome:
         return await analyse(run, tools)
 
-    return Job(NAME, work, priority=8, every_s=43_200)
+    return Job(NAME, work, priority=8, every_s=43_200, after=("scrape_priority",))
 
 
 async def analyse(run: Run, tools: Tools) -> Outcome:

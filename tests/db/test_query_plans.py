@@ -28,7 +28,7 @@ from tests import rows
 from tests.rows import NOON
 
 ROWS = int(os.environ.get("ROWS", "20000"))
-LARGE = ("posts", "post_metrics", "job_runs", "attributions", "rollups", "outcomes", "peer_posts")
+LARGE = ("posts", "post_metrics", "job_runs", "attributions", "rollups", "outcomes", "peer_posts", "peers")
 
 FILL = (
     """
@@ -73,6 +73,10 @@ FILL = (
     FROM generate_series(1, $2::int) n
     """,
     """
+    INSERT INTO peers SELECT 'site' || n % 10, 'author' || n, 'bread', n % 77, $1, $1, NULL
+    FROM generate_series(1, $2::int) n
+    """,
+    """
     INSERT INTO findings (kind, site, account, subject, statement, effect, low, high, posts, since, looked_at)
     SELECT 'format', 'murmur', 'account' || n % 100, 'tip' || n, '', 0.1, 0, 0.2, 40, $1, $1
     FROM generate_series(1, $2::int / 20) n
@@ -108,6 +112,7 @@ FREQUENT: dict[str, Ask] = {
     "rollups.totals": lambda c: rollups.totals(c, TWO, DAY),
     "peers.recent": lambda c: peers.recent(c, "site1", NOON - timedelta(hours=5), 100),
     "peers.ours": lambda c: peers.ours(c, [ACCOUNT], DAY, 100),
+    "peers.best": lambda c: peers.best(c, "site1", 50, 5),
     "findings.effects": lambda c: findings.effects(c, "murmur", ACCOUNT, ("format",)),
     "findings.standing": lambda c: findings.standing(c, ["murmur"], ACCOUNT, 100),
     "pace.paces": lambda c: pace.paces(c, TWO),

@@ -48,11 +48,14 @@ async def test_what_was_measured_is_summed_up_and_then_judged(listed: list[Job])
     assert downstream["analytics"] == ("expert_analysis",)
 
 
-async def test_what_publishes_is_critical_and_pages_are_visited_by_seven_jobs(listed: list[Job]) -> None:
+async def test_what_publishes_is_critical_and_pages_are_visited_by_ten_jobs(listed: list[Job]) -> None:
     assert [job.name for job in listed if job.priority == 0] == ["posting", "reply_posting"]
     visitors = {job.name for job in listed if job.uses_browser}
     on_their_own = {"session_keeper", "onboarding", "follower_snapshot"}
-    assert visitors == {"posting", "reply_posting", "metrics_scraper", "reconciliation"} | on_their_own
+    readers = {"account_discovery", "scrape_priority", "scrape_background"}
+    assert (
+        visitors == {"posting", "reply_posting", "metrics_scraper", "reconciliation"} | on_their_own | readers
+    )
 
 
 async def test_what_publishes_is_tried_again_after_1_2_and_4_seconds_and_plan_after_2_4_and_8(
