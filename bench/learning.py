@@ -12,6 +12,8 @@ from pathlib import Path
 from random import Random
 from statistics import median
 
+import trio
+
 from bench import learning_picture
 from bench.figure import Aim, Figure, Report
 from orchestrator.content.writer import Stock, Writer
@@ -170,7 +172,7 @@ class Way:
 
 def measure() -> Report:
     """The reward of 500 posts with learning and without, and how soon a spoiled model is rolled back."""
-    stock = Writer(ContentSettings()).read()
+    stock = trio.run(Writer(ContentSettings()).read)
     learned, chance, caught, served = [], [], [], 0
     for seed in SEEDS:
         learning, random = Way(seed, stock, learns=True), Way(seed, stock, learns=False)

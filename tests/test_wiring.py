@@ -55,23 +55,39 @@ def settings_for(profile: str, **more: object) -> Settings:
     return Settings.load(environ={}, overrides=tree)
 
 
-def without_reply(folder: Path) -> str:
-    """The bundled site's profile, but nobody can be answered."""
+def without(section: str, folder: Path) -> str:
+    """The bundled site's profile, but for one section."""
     whole = (resources.files("orchestrator.sites") / "profiles" / "microblog.toml").read_text("utf-8")
-    before, _, after = whole.partition("[reply]")
-    path = folder / "mute.toml"
-    path.write_text(f"{before}[timeline]{after.partition('[timeline]')[2]}")
+    before, _, after = whole.partition(f"\n[{section}]\n")
+    path = folder / f"without-{section}.toml"
+    path.write_text(f"{before}\n{''.join(after.partition(f'{chr(10)}[')[1:])}")
     return str(path)
 
 
 def test_replies_have_their_job_where_a_profile_says_how_to_reply(tmp_path: Path) -> None:
     listed = [a_job("posting"), a_job("reply_posting")]
     assert wiring.switched_off(listed, settings_for("microblog")) == ()
-    [off] = wiring.switched_off(listed, settings_for(without_reply(tmp_path)))
+    [off] = wiring.switched_off(listed, settings_for(without("reply", tmp_path)))
     assert (off.job.name, off.why) == (
         "reply_posting",
         "switched off: no account's site has a section [reply] in its profile",
     )
+
+
+def test_others_are_read_where_a_profile_says_how_and_what_comes_after_goes_on_without(
+    tmp_path: Path,
+) -> None:
+    readers = ("account_discovery", "scrape_priority", "scrape_background")
+    listed = [a_job(name) for name in (*readers, "reply_posting", "competitive_analysis")]
+    assert wiring.switched_off(listed, settings_for("microblog")) == ()
+    settings = settings_for(without("lists", tmp_path))
+    found = {off.job.name: off.why for off in wiring.switched_off(listed, settings)}
+    assert found == dict.fromkeys(
+        readers, "switched off: no account's site has a section [lists] in its profile"
+    )
+    left = {job.name: job.after for job in jobs.declared({}, without=jobs.idle(settings))}
+    assert left["competitive_analysis"] == ()
+    assert not left.keys() & set(readers)
 
 
 def test_posts_and_replies_with_one_context_are_refused_in_one_line_with_both_ways_out(
@@ -84,7 +100,7 @@ def test_posts_and_replies_with_one_context_are_refused_in_one_line_with_both_wa
         assert way in caught.value.remedy
     off = {"reply_posting": {"enabled": False}}
     wiring.check_jobs(settings_for("microblog", allocator=ONE_CONTEXT, jobs=off))
-    wiring.check_jobs(settings_for(without_reply(tmp_path), allocator=ONE_CONTEXT))
+    wiring.check_jobs(settings_for(without("reply", tmp_path), allocator=ONE_CONTEXT))
 
 
 def test_replies_without_who_settles_them_are_refused() -> None:

@@ -7,6 +7,7 @@ from pathlib import Path
 from random import Random
 
 import structlog
+import trio
 
 from orchestrator.content.gates import Refusal, check, make_context
 from orchestrator.content.generator import Inventory, Written, inventory, write_draft
@@ -89,11 +90,16 @@ class Writer:
         self._settings = settings
         self._folder = MarkdownFolder(settings.folder or _bundled())
         self._templates = load_templates() if settings.folder is None else Templates({}, {})
+        self._turn = trio.Lock()
         self.problems: tuple[ContentError, ...] = ()
         """The broken files at the last look."""
 
-    def read(self) -> Stock:
-        """What there is now. Thousands of files take seconds: call it in a thread, one call at a time."""
+    async def read(self) -> Stock:
+        """What there is now. Thousands of files take seconds, in a thread; who comes meanwhile waits."""
+        async with self._turn:
+            return await trio.to_thread.run_sync(self._read)
+
+    def _read(self) -> Stock:
         reading = self._folder.read()
         known = {problem.line() for problem in self.problems}
         for problem in reading.problems:

@@ -43,7 +43,7 @@ async def fill(run: Run, tools: Tools) -> Outcome:
     missing = MOST - len(pool) + len(old)
     if missing <= 0:
         return nothing_to_do(f"{len(pool)} posts are prepared")
-    stock = await trio.to_thread.run_sync(tools.writer.read)
+    stock = await tools.writer.read()
     rng = Random(tools.rng.getrandbits(64))
     maker = _Maker(run, tools, stock, [post.text for post in pool], rng)
     made = await maker.make(missing)

@@ -57,7 +57,7 @@ async def plan(run: Run, tools: Tools) -> Outcome:
 
     Raises ContentError when an account is left with nothing to post.
     """
-    stock = await trio.to_thread.run_sync(tools.writer.read)
+    stock = await tools.writer.read()
     if tools.feeds is not None:
         stock = stock.with_first(await tools.feeds.read(run.job))
     assistant = await open_assistant(run, tools)

@@ -6,8 +6,6 @@ from collections.abc import Awaitable, Callable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import partial
 
-import trio
-
 from orchestrator.actors.job import Run
 from orchestrator.cache.lists import ScrapedLists
 from orchestrator.db import peers
@@ -52,7 +50,7 @@ def has_list(account: Account, kind: ListKind) -> bool:
 
 async def inventory(tools: Tools) -> tuple[Sequence[str], Sequence[str]]:
     """Our topics and formats."""
-    found = await trio.to_thread.run_sync(lambda: tools.writer.read().inventory)
+    found = (await tools.writer.read()).inventory
     return found.topics, found.formats
 
 

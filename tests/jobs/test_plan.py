@@ -2,7 +2,6 @@
 
 import threading
 from datetime import UTC, datetime, timedelta
-from functools import partial
 from pathlib import Path
 from zoneinfo import ZoneInfo
 
@@ -11,7 +10,7 @@ import trio
 import trio.testing
 from structlog.testing import capture_logs
 
-from orchestrator.content.sources import Snippet
+from orchestrator.content.sources import MarkdownFolder, Reading, Snippet
 from orchestrator.content.templates import Templates
 from orchestrator.content.writer import Stock
 from orchestrator.db import learned
@@ -187,7 +186,8 @@ async def test_a_topic_that_is_used_up_makes_room_for_another(database: Database
 async def test_texts_that_were_used_long_ago_stay_used(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
     """More posts than are compared with a new text: what is found used in the database alone costs a turn."""
     monkeypatch.setattr(job, "RECENT_TEXTS", 1)
-    monkeypatch.setattr(house.tools.writer, "read", partial(small_stock, house.tools.settings.content))
+    texts = small_stock(house.tools.settings.content)
+    monkeypatch.setattr(house.tools.writer, "_read", lambda: texts)
     for _ in range(8):
         outcome = await write(house)
         assert outcome.figures["refused"] == 0
@@ -207,16 +207,18 @@ def small_stock(settings: ContentSettings) -> Stock:
     return Stock(snippets, Templates({}, {}), settings)
 
 
-async def test_while_texts_are_read_and_written_everything_else_goes_on(house: House) -> None:
+async def test_while_texts_are_read_and_written_everything_else_goes_on(
+    house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """A reader that waits for something that only another task can do."""
     is_let_go = threading.Event()
-    read = house.tools.writer.read
+    read = MarkdownFolder.read
 
-    def read_slowly() -> Stock:
+    def read_slowly(folder: MarkdownFolder) -> Reading:
         assert is_let_go.wait(timeout=30)
-        return read()
+        return read(folder)
 
-    house.tools.writer.read = read_slowly  # type: ignore[method-assign]
+    monkeypatch.setattr(MarkdownFolder, "read", read_slowly)
     async with trio.open_nursery() as nursery:
         nursery.start_soon(write, house)
         await trio.testing.wait_all_tasks_blocked()

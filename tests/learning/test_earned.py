@@ -1,5 +1,7 @@
 """What `make bench ARGS=learning` measures, in small: the bundled audience, one seed, fewer posts."""
 
+import trio
+
 from bench.learning import Way, posts_until_rolled_back
 from orchestrator.content.writer import Writer
 from orchestrator.settings import ContentSettings
@@ -8,7 +10,7 @@ POSTS = 200
 
 
 def test_learning_earns_more_than_chance_and_a_spoiled_model_is_rolled_back() -> None:
-    stock = Writer(ContentSettings()).read()
+    stock = trio.run(Writer(ContentSettings()).read)
     learning, chance = Way(1, stock, learns=True), Way(1, stock, learns=False)
     learning.go(POSTS)
     chance.go(POSTS)

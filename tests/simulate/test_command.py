@@ -15,7 +15,7 @@ from orchestrator.actors.job import Job
 from orchestrator.clock import Clock
 from orchestrator.db import runs
 from orchestrator.db.pool import Database, open_database
-from orchestrator.jobs import NAMES, reply_posting
+from orchestrator.jobs import NAMES
 from orchestrator.log import unconfigure
 from orchestrator.model import Ending, Outcome
 from orchestrator.settings import DatabaseSettings
@@ -26,6 +26,8 @@ from orchestrator.simulate.load import no_work
 from tests.rows import NOON
 
 SHORT = ("simulate", "--days", "0.05")
+OF_SITES = {"reply_posting", "account_discovery", "scrape_priority", "scrape_background"}
+"""Jobs that have nothing to do on no site."""
 
 
 @pytest.fixture(autouse=True)
@@ -50,8 +52,7 @@ def test_without_a_file_the_jobs_of_this_daemon_are_simulated(
 ) -> None:
     assert run(monkeypatch, *SHORT, "--json") == 0
     document = json.loads(capsys.readouterr().out)
-    # No account here has a site to reply on.
-    assert {job["job"] for job in document["jobs"]} == set(NAMES) - {reply_posting.NAME}
+    assert {job["job"] for job in document["jobs"]} == set(NAMES) - OF_SITES
     assert (document["contexts"], document["policy"]) == (3, "priority")
     assert "assumed" in document["about"]
     assert f"there is no database in {tmp_path}/state" in document["about"]
