@@ -163,6 +163,31 @@ BOARD = Board(
             ],
         ),
         (
+            "Opportunities for replies",
+            [
+                Panel(
+                    "In the pool",
+                    "Open ones, and below which number hardly any are left.",
+                    "short",
+                    [
+                        Query(total(metric("opportunities", "state='open'")), "open"),
+                        Query(total(metric("opportunities_least")), "least"),
+                    ],
+                    "replies.md",
+                    width=12,
+                ),
+                Panel(
+                    "What became of them",
+                    "Drafted ones wait for a person; stale ones were never answered.",
+                    "short",
+                    [Query(total(metric("opportunities", "state!='open'"), "state"), "{{state}}")],
+                    "replies.md",
+                    "areas",
+                    width=12,
+                ),
+            ],
+        ),
+        (
             "Language model",
             [
                 Panel(

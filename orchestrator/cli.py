@@ -475,6 +475,18 @@ def replies(
     _show(context.obj, "replies", render_posts, is_json, state=state, account=account, limit=limit)
 
 
+@ctl.command()
+def opportunities(
+    context: typer.Context,
+    limit: Annotated[int | None, typer.Option(min=1, max=300, help="So many; 20 without it.")] = None,
+    is_json: Json = False,
+) -> None:
+    """Posts of others that a reply of yours would suit: the best first, each with its score and why."""
+    from orchestrator.terminal.opportunities import render_opportunities
+
+    _show(context.obj, "opportunities", render_opportunities, is_json, limit=limit)
+
+
 @one_reply.command()
 def draft(
     context: typer.Context,

@@ -167,6 +167,7 @@ class Metrics:
         self.cache_connections = self._gauge("cache_connections", "Connections to the cache's server.")
 
     def _add_reading(self) -> None:
+        """Of what is read on sites."""
         self.scraped_pages = self._counter(
             "scraped_pages_total",
             "Posts' pages that were looked at for their figures.",
@@ -180,6 +181,12 @@ class Metrics:
         )
         self.scrape_slowdown = self._gauge(
             "scrape_slowdown", "How many times as seldom as their age says posts are looked at.", site=()
+        )
+        self.opportunities = self._gauge(
+            "opportunities", "Posts of others that a reply would suit.", state=()
+        )
+        self.opportunities_least = self._gauge(
+            "opportunities_least", "With fewer open ones hardly any are left; 0 until they are looked for."
         )
 
     def declare_cache(self, namespace: str) -> None:

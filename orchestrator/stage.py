@@ -31,6 +31,8 @@ SITE_NAME = "murmur"
 STATUS_EVERY_S = 0.5
 HEALTH_EVERY_S, MEMORY_EVERY_S, SETTLE_S, STUCK_S = 10.0, 30.0, 45.0, 180.0
 """In real seconds: what can fail does not fail faster because the clock does."""
+OPPORTUNITIES = 30
+"""The bundled site's people post less in a day than the target for a large site asks for."""
 CLOCK_AHEAD_S = 5.0
 """The clock's mark on disk is this far ahead, in real seconds, so that no restart turns time back."""
 
@@ -92,6 +94,7 @@ def _defaults(scene: Scene) -> dict[str, Any]:
         "posting": {"settle_s": SETTLE_S, "stuck_s": STUCK_S},
         "content": {"horizon_h": 6, "queue_target": 4},
         "learning": {"settle_h": 3},
+        "opportunities": {"target": OPPORTUNITIES},
         "jobs": {
             "health_monitor": {"every_s": HEALTH_EVERY_S * clock.speed},
             "memory_keeper": {"every_s": MEMORY_EVERY_S * clock.speed},

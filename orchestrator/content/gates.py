@@ -22,7 +22,8 @@ _MIN_WORDS = 3
 # Letters of scripts that put no spaces between words count as a word each.
 _SPACELESS = r"\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff"
 _WORD = re.compile(rf"[{_SPACELESS}]|[^\W_{_SPACELESS}]+")
-_NO_PROSE = re.compile(r"[#@]\w+|https?://\S+")
+NO_PROSE = re.compile(r"[#@]\w+|https?://\S+")
+"""Hashtags, mentions and links."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,7 +90,7 @@ def substance(text: str, context: Context) -> Refusal | None:
     refuse = partial(Refusal, "substance")
     if any(char not in "\n\t" and unicodedata.category(char) in ("Cc", "Cs") for char in text):
         return refuse("has control characters, which no page can show")
-    prose = " ".join(_NO_PROSE.sub(" ", text).split())
+    prose = " ".join(NO_PROSE.sub(" ", text).split())
     if not prose:
         return refuse("has nothing but hashtags, mentions and links" if text.strip() else "is empty")
     if len(prose) < context.min_chars:
@@ -159,7 +160,7 @@ def words(text: str) -> list[str]:
 
 def shingles(text: str) -> frozenset[str]:
     """Each run of three words; a shorter text is one run. Hashtags aside, if there is more."""
-    spoken = words(_NO_PROSE.sub(" ", text)) or words(text)
+    spoken = words(NO_PROSE.sub(" ", text)) or words(text)
     runs = max(1, len(spoken) - _SHINGLE_WORDS + 1)
     return frozenset(" ".join(spoken[at : at + _SHINGLE_WORDS]) for at in range(runs))
 

@@ -53,6 +53,17 @@ class Templates:
     def formats(self) -> tuple[str, ...]:
         return tuple(sorted(self._formats))
 
+    def hashtag(self, topic: str) -> str:
+        """The topic's own, without its sign."""
+        return self._topics[topic].hashtag
+
+    def entries(self, topic: str, name: str | None = None) -> tuple[str, ...]:
+        """The texts of one list of a topic, or of all; none where there is no such topic or list."""
+        if topic not in self._topics:
+            return ()
+        lists = self._topics[topic].lists
+        return lists.get(name, ()) if name is not None else tuple(t for of in lists.values() for t in of)
+
     def fill(self, topic: str, format_name: str, rng: Random) -> str | None:
         """A text made at random; None when the topic or the format is not there."""
         if topic not in self._topics or format_name not in self._formats:

@@ -7,7 +7,7 @@ from typing import Any
 from orchestrator.actors.actor import Actor, ActorState
 from orchestrator.actors.supervisor import Supervisor
 from orchestrator.breakers import Order
-from orchestrator.control import accounts, insights, models, paces, posts, slowdowns
+from orchestrator.control import accounts, insights, models, opportunities, paces, pools, posts, slowdowns
 from orchestrator.control.peers import Caller, Level
 from orchestrator.control.server import Verb
 from orchestrator.db import breakers as kept_orders
@@ -27,7 +27,7 @@ from orchestrator.health.status import (
     why,
     why_off,
 )
-from orchestrator.jobs import metrics_scraper
+from orchestrator.jobs import harvester, metrics_scraper
 from orchestrator.llm.report import document
 from orchestrator.model import PostKind
 
@@ -48,6 +48,7 @@ def verbs_of(house: House, drain: Callable[[str], None]) -> Mapping[str, Verb]:
         Verb("insights", Level.VIEW, desk.insights, {"account": str}),
         Verb("models", Level.VIEW, desk.models),
         Verb("replies", Level.VIEW, desk.replies, {"state": str, "account": str, "limit": int}),
+        Verb("opportunities", Level.VIEW, desk.opportunities, {"limit": int}),
         Verb("draft", Level.OPERATE, desk.draft, _DRAFT, required=frozenset(_DRAFT)),
         Verb("approve", Level.OPERATE, desk.approve, {"post": int}, required=frozenset({"post"})),
         Verb("reject", Level.OPERATE, desk.reject, {"post": int}, required=frozenset({"post"})),
@@ -96,6 +97,8 @@ class _Desk:
             lines += await paces.lines(self._house)
         if actor.job.name == metrics_scraper.NAME:
             lines += await slowdowns.lines(self._house)
+        if actor.job.name == harvester.NAME:
+            lines += await pools.lines(self._house)
         return {"job": actor.job.name, "lines": lines}
 
     async def posts(self, _caller: Caller, args: Args) -> Args:
@@ -118,6 +121,9 @@ class _Desk:
 
     async def replies(self, _caller: Caller, args: Args) -> Args:
         return await posts.listed(self._house, args, PostKind.REPLIES)
+
+    async def opportunities(self, _caller: Caller, args: Args) -> Args:
+        return await opportunities.listed(self._house, args)
 
     async def draft(self, caller: Caller, args: Args) -> Args:
         return await posts.draft(self._house, name_of(caller), args)

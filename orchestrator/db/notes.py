@@ -1,5 +1,6 @@
 """What users' own jobs keep from one run to the next: JSON values by job and key."""
 
+from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 
@@ -31,3 +32,11 @@ async def remember(connection: Connection, job: str, key: str, value: Any, fence
         value,
         now,
     )
+
+
+async def recall_all(connection: Connection, job: str, keys: Sequence[str]) -> dict[str, Any]:
+    """What was kept of each of `keys`; without those of which nothing was."""
+    rows = await connection.fetch(
+        "SELECT key, value FROM notes WHERE job = $1 AND key = ANY ($2) LIMIT $3", job, list(keys), len(keys)
+    )
+    return {row["key"]: row["value"] for row in rows}

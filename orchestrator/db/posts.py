@@ -94,6 +94,7 @@ async def add_reply(
     Raises PostStateError when the account answers that post already.
     """
     await lease.check(connection, stamp.fence)
+    await lock_target(connection, reply.in_reply_to)
     text = storable(reply.text)
     post_id: int | None = await connection.fetchval(
         """
@@ -115,6 +116,11 @@ async def add_reply(
     if post_id is None:
         raise await _answered(connection, reply)
     return post_id
+
+
+async def lock_target(connection: Connection, reference: str) -> None:
+    """Nobody else drafts an answer to that post until the transaction ends."""
+    await connection.execute("SELECT pg_advisory_xact_lock(hashtextextended($1, 0))", f"reply/{reference}")
 
 
 async def _answered(connection: Connection, reply: ReplyDraft) -> PostStateError:

@@ -83,6 +83,10 @@ RULES = (
         line="to_jsonb(r) || jsonb_build_object('deliveries', "
         "(SELECT jsonb_agg(to_jsonb(d)) FROM alert_deliveries d WHERE d.alert = r.id))",
     ),
+    Rule(
+        "opportunities", "opportunities", "failed_days", "state_since", (("id", "bigint"),),
+        among="r.state IN ('answered', 'passed', 'stale')",
+    ),
     Rule("peer_posts", "peer_posts", "peers_days", "seen_at",
          (("site", "text"), ("author", "text"), ("reference", "text"))),
     Rule("findings", "findings", "sums_days", "superseded_at", (("id", "bigint"),),

@@ -6,7 +6,7 @@ import trio
 from orchestrator.actors.actor import ActorState
 from orchestrator.actors.job import Job
 from orchestrator.allocator import Lease, LeaseEnd
-from orchestrator.db import post_figures
+from orchestrator.db import opportunities, post_figures
 from orchestrator.errors import DatabaseError
 from orchestrator.health.modes import DATABASE
 from orchestrator.health.status import House
@@ -74,10 +74,13 @@ async def measure(metrics: Metrics, house: House) -> None:
         try:
             counts = await house.database.run(post_figures.count_by_state)
             due_at = await house.database.run(post_figures.oldest_due, house.accounts, house.clock.now())
+            pool = await house.database.run(opportunities.count_by_state)
         except DatabaseError as error:
             log.warning("posts_not_counted", error=str(error))
             return
         for state, count in counts.items():
             metrics.posts.labels(state=state).set(count)
+        for standing, number in pool.items():
+            metrics.opportunities.labels(state=standing).set(number)
         overdue_s = (house.clock.now() - due_at).total_seconds() if due_at is not None else 0.0
         metrics.post_overdue.set(overdue_s)

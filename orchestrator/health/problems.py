@@ -9,11 +9,12 @@ from typing import Any
 from orchestrator.actors.actor import ActorState
 from orchestrator.cache.cache import Cache
 from orchestrator.clock import Clock
-from orchestrator.db import comparison, models, post_figures
+from orchestrator.db import comparison, models, notes, post_figures
 from orchestrator.db.alerts import Severity
 from orchestrator.db.pool import CROWDED_SHARE, LONG_S, Database
 from orchestrator.health.checks import Checks
 from orchestrator.health.memory import REMEDY, WORDS, MemoryView, Step
+from orchestrator.learning.pool import KEEPER, Level, key_of
 from orchestrator.snapshot import Snapshot
 
 OVERDUE_S = 1800.0
@@ -42,9 +43,11 @@ OF_POSTS = frozenset(
         "posts_for_a_person",
         "posts_of_no_account",
         "model_rolled_back",
+        "opportunities_few",
+        "opportunities_dropped",
     }
 )
-"""The kinds that `of_posts` finds: nothing is known of them while the database is away."""
+"""The kinds that `of_posts` and `of_opportunities` find: while the database is away nobody knows of them."""
 
 Row = dict[str, Any]
 
@@ -227,6 +230,23 @@ async def _of_comparison(database: Database, accounts: Sequence[str]) -> list[Ro
         for found in await database.run(comparison.findings, accounts)
         for line in found.wrong
     ]
+
+
+async def of_opportunities(database: Database, clock: Clock, sites: Sequence[str]) -> list[Row]:
+    """Pools of opportunities that are nearly empty, or were soon emptied. Raises DatabaseError."""
+    found, now = [], clock.now()
+    kept = await database.run(notes.recall_all, KEEPER, [key_of(site) for site in sites])
+    for site in sites:
+        level = Level.of(kept.get(key_of(site)))
+        if level.is_low_for_long(now):
+            what = f"fewer than {level.least} opportunities for replies are open on {site}"
+            remedy = f"See: orchestrator ctl why {KEEPER}; else lower opportunities.target"
+            found.append(problem(what, iso(level.low_since), remedy, Kind("opportunities_few", site)))
+        if level.has_dropped(now):
+            what = f"more than half of the opportunities for replies on {site} went within an hour"
+            remedy = "See: orchestrator ctl opportunities"
+            found.append(problem(what, None, remedy, Kind("opportunities_dropped", site)))
+    return found
 
 
 def _of_doubt(doubt: post_figures.InDoubt, jobs: Mapping[str, Row]) -> list[Row]:

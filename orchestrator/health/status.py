@@ -131,6 +131,7 @@ async def read_problems(house: House) -> tuple[list[Document], bool]:
         return found, False
     try:
         of_posts = await problems.of_posts(house.database, house.clock, house.accounts, live["jobs"])
+        of_posts += await problems.of_opportunities(house.database, house.clock, house.scopes)
     except DatabaseError:
         return found, False  # the check of the database says so
     return found + of_posts, True
@@ -344,6 +345,7 @@ async def _add_stored(status: Document, house: House, database: Database) -> Non
     try:
         status |= await _read_stored(house, database)
         status["problems"] += await problems.of_posts(database, house.clock, house.accounts, status["jobs"])
+        status["problems"] += await problems.of_opportunities(database, house.clock, house.scopes)
     except DatabaseError as error:
         status["problems"].append(problems.problem(str(error), None, error.remedy))
 

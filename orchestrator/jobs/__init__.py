@@ -18,12 +18,14 @@ from orchestrator.jobs import (
     emergency_pool,
     expert_analysis,
     follower_snapshot,
+    harvester,
     health_monitor,
     learn,
     memory_keeper,
     metrics_scraper,
     model_review,
     onboarding,
+    opportunity_review,
     plan,
     posting,
     reconciliation,
@@ -36,6 +38,7 @@ from orchestrator.jobs import (
 from orchestrator.jobs.alert_delivery import AlertTools
 from orchestrator.jobs.own import OwnJob, job
 from orchestrator.jobs.packages import installed
+from orchestrator.jobs.prospects import has_opportunities
 from orchestrator.jobs.tools import Account, Tools, Visit
 from orchestrator.model import CheckResult, Ending, Outcome, PostMetrics, done, nothing_to_do, over_budget
 from orchestrator.retry import RetryRule
@@ -66,6 +69,8 @@ NAMES = tuple(
         plan,
         posting,
         reply_posting,
+        harvester,
+        opportunity_review,
         metrics_scraper,
         learn,
         model_review,
@@ -106,6 +111,8 @@ def all_jobs(
         plan.job(tools),
         posting.job(tools),
         reply_posting.job(tools),
+        harvester.job(tools),
+        opportunity_review.job(tools),
         metrics_scraper.job(tools),
         learn.job(tools),
         model_review.job(tools),
@@ -144,6 +151,9 @@ def idle(settings: Settings) -> dict[str, str]:
     if all(profile.lists is None for profile in profiles):
         reading = (account_discovery.NAME, scrape_priority.NAME, scrape_background.NAME)
         found |= dict.fromkeys(reading, f"{LACKS} [lists] in its profile")
+    if not any(map(has_opportunities, profiles)):
+        why = "no account's site has both [reply] and [lists] (with home or search) in its profile"
+        found |= dict.fromkeys((harvester.NAME, opportunity_review.NAME), why)
     return found
 
 

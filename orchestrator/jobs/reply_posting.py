@@ -13,4 +13,13 @@ def job(tools: Tools) -> Job:
     async def work(run: Run) -> Outcome:
         return await post_one(run, tools, PostKind.REPLIES)
 
-    return Job(NAME, work, priority=0, every_s=900, uses_browser=True, retry=RetryRule(3, 1.0), max_run_s=120)
+    return Job(
+        NAME,
+        work,
+        priority=0,
+        every_s=900,
+        after=("opportunity_review",),
+        uses_browser=True,
+        retry=RetryRule(3, 1.0),
+        max_run_s=120,
+    )

@@ -38,6 +38,7 @@ from orchestrator.settings.base import Seconds, Section, read_secret
 from orchestrator.settings.cache import CACHE, CacheSettings
 from orchestrator.settings.feeds import FEED_PREFIX, FeedSettings
 from orchestrator.settings.llm import LANGUAGE_MODEL, LanguageModelSettings
+from orchestrator.settings.opportunities import OpportunitiesSettings
 from orchestrator.settings.pacing import PacingSettings
 from orchestrator.settings.predictor import PredictorSettings
 from orchestrator.settings.retention import RetentionSettings
@@ -471,6 +472,7 @@ class Settings(BaseSettings):
     predictor: PredictorSettings = PredictorSettings()
     posting: PostingSettings = PostingSettings()
     pacing: PacingSettings = PacingSettings()
+    opportunities: OpportunitiesSettings = OpportunitiesSettings()
     upkeep: UpkeepSettings = UpkeepSettings()
     breakers: BreakersSettings = BreakersSettings()
     cache: CacheSettings = CacheSettings()

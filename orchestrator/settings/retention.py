@@ -11,7 +11,9 @@ class RetentionSettings(Section):
     runs_days: int = Field(
         7, ge=1, le=3650, description="records of runs that were done, or had nothing to do"
     )
-    failed_days: int = Field(30, ge=1, le=3650, description="those that failed, failed posts, cleared alerts")
+    failed_days: int = Field(
+        30, ge=1, le=3650, description="those that failed, failed posts, cleared alerts, closed opportunities"
+    )
     readings_days: int = Field(
         7, ge=2, le=3650, description="all readings of posts' figures; then one a day, later one a week"
     )

@@ -23,6 +23,9 @@ from orchestrator.model import Listing, ListKind, PostMetrics, SeenPost, Timelin
 from orchestrator.sites.driver import AccountFigures
 from orchestrator.sites.session import SiteAccount
 
+LIST_PAGE = 20
+"""Posts on one page of a list."""
+
 
 @dataclass(frozen=True, slots=True)
 class Entry:
@@ -189,14 +192,19 @@ class FakeSession:
     async def read_list(
         self, listing: Listing, limit: int, go_on: Callable[[], bool] = lambda: True
     ) -> list[SeenPost]:
-        """A search finds posts that have all its words. A list is one page, so `go_on` is not asked."""
+        """A search finds posts that have all its words."""
         await self._enter("read_list")
         self._site.lists_read.append((self._account, listing))
         if listing.what in self._site.gone:
             raise PersonMissingError(f"the site has no person {listing.what} any more")
         there = [post for post in self._site.others if post.reference not in self._site.gone]
         found = [post for post in there if _is_in(listing, post)]
-        return sorted(found, key=lambda post: post.posted_at, reverse=True)[:limit]
+        newest_first = sorted(found, key=lambda post: post.posted_at, reverse=True)[:limit]
+        seen = LIST_PAGE
+        while seen < len(newest_first) and go_on():
+            await self._site.meet("next_page")
+            seen += LIST_PAGE
+        return newest_first[:seen]
 
     async def _enter(self, method: str) -> None:
         await self._site.meet(method)

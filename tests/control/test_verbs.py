@@ -73,6 +73,7 @@ def test_each_verb_asks_for_the_level_that_its_effect_needs() -> None:
         "insights": Level.VIEW,
         "models": Level.VIEW,
         "replies": Level.VIEW,
+        "opportunities": Level.VIEW,
         "draft": Level.OPERATE,
         "approve": Level.OPERATE,
         "reject": Level.OPERATE,

@@ -110,6 +110,14 @@ CASES: dict[str, tuple[Series, Series, int]] = {
         {"orchestrator_post_overdue_seconds": "900x9"},
         4,
     ),
+    "OrchestratorOpportunitiesFew": (
+        {'orchestrator_opportunities{state="open"}': "49x200", "orchestrator_opportunities_least": "50x200"},
+        {
+            'orchestrator_opportunities{state="open"}': "49x60 50 49x140",
+            "orchestrator_opportunities_least": "50x200",
+        },
+        121,
+    ),
     "OrchestratorBreakerOpen": (
         {'orchestrator_circuit_breaker_state{breaker="site:blog", state="open"}': "0 1x9"},
         {

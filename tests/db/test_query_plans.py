@@ -15,20 +15,34 @@ from orchestrator.db import (
     learned,
     measurements,
     models,
+    opportunities,
     pace,
     peers,
     post_figures,
     posts,
+    reply_drafts,
     retention,
     rollups,
     runs,
 )
+from orchestrator.db.opportunities import Found, Opportunity, OpportunityState
 from orchestrator.db.pool import Connection, Database
+from orchestrator.db.reply_drafts import Limits
 from tests import rows
 from tests.rows import NOON
 
 ROWS = int(os.environ.get("ROWS", "20000"))
-LARGE = ("posts", "post_metrics", "job_runs", "attributions", "rollups", "outcomes", "peer_posts", "peers")
+LARGE = (
+    "posts",
+    "post_metrics",
+    "job_runs",
+    "attributions",
+    "rollups",
+    "outcomes",
+    "peer_posts",
+    "peers",
+    "opportunities",
+)
 
 FILL = (
     """
@@ -77,6 +91,13 @@ FILL = (
     FROM generate_series(1, $2::int) n
     """,
     """
+    INSERT INTO opportunities (site, reference, author, text, posted_at, seen_at, relevance, topic, state,
+                               state_since, why)
+    SELECT 'site' || n % 10, 'r' || n, 'author' || n % 300, 'text', at, at, n % 100 / 100.0, 'topic1',
+           CASE WHEN n <= 300 THEN 'open' WHEN n % 3 = 0 THEN 'answered' ELSE 'stale' END, at, ''
+    FROM (SELECT n, $1::timestamptz - n * interval '1 minute' AS at FROM generate_series(1, $2::int) n) made
+    """,
+    """
     INSERT INTO findings (kind, site, account, subject, statement, effect, low, high, posts, since, looked_at)
     SELECT 'format', 'murmur', 'account' || n % 100, 'tip' || n, '', 0.1, 0, 0.2, 40, $1, $1
     FROM generate_series(1, $2::int / 20) n
@@ -85,6 +106,9 @@ FILL = (
 
 ACCOUNT, TWO = "account7", ["account7", "account8"]
 DAY = (NOON - timedelta(days=1)).date()
+ONE = Opportunity(
+    7, "site1", Found("r7", "author7", "", NOON, 1, 0, None, 0.5, "topic1", ""), NOON, OpportunityState.OPEN
+)
 Ask = Callable[[Connection], Awaitable[object]]
 
 FREQUENT: dict[str, Ask] = {
@@ -117,6 +141,13 @@ FREQUENT: dict[str, Ask] = {
     "findings.standing": lambda c: findings.standing(c, ["murmur"], ACCOUNT, 100),
     "pace.paces": lambda c: pace.paces(c, TWO),
     "pace.taken": lambda c: pace.taken(c, ACCOUNT, NOON - timedelta(days=1), 500),
+    "opportunities.best": lambda c: opportunities.best(c, "site1", 300),
+    "opportunities.count_open": lambda c: opportunities.count_open(c, ["site1", "site2"]),
+    "opportunities.addressed": lambda c: opportunities.addressed(c, "site1", NOON - timedelta(days=1), 100),
+    "opportunities.drafts": lambda c: opportunities.drafts(c, TWO),
+    "opportunities.reply_texts": lambda c: opportunities.reply_texts(c, TWO, 200),
+    "reply_drafts.stale": lambda c: reply_drafts.stale(c, "site1", NOON),
+    "reply_drafts.may_be_answered": lambda c: reply_drafts.may_be_answered(c, ONE, Limits(TWO, NOON)),
     "comparison.by_fingerprint": lambda c: comparison.by_fingerprint(c, ACCOUNT, ["a", "b"]),
     "comparison.in_flight": lambda c: comparison.in_flight(c, ACCOUNT),
     "runs.paused": runs.paused,

@@ -48,11 +48,18 @@ async def test_what_was_measured_is_summed_up_and_then_judged(listed: list[Job])
     assert downstream["analytics"] == ("expert_analysis",)
 
 
-async def test_what_publishes_is_critical_and_pages_are_visited_by_ten_jobs(listed: list[Job]) -> None:
+async def test_what_was_harvested_is_reviewed_and_then_answered(listed: list[Job]) -> None:
+    downstream = downstream_of(listed)
+    way = ["account_discovery", "harvester", "opportunity_review", "reply_posting"]
+    for upstream, follower in pairwise(way):
+        assert follower in downstream[upstream]
+
+
+async def test_what_publishes_is_critical_and_pages_are_visited_by_eleven_jobs(listed: list[Job]) -> None:
     assert [job.name for job in listed if job.priority == 0] == ["posting", "reply_posting"]
     visitors = {job.name for job in listed if job.uses_browser}
     on_their_own = {"session_keeper", "onboarding", "follower_snapshot"}
-    readers = {"account_discovery", "scrape_priority", "scrape_background"}
+    readers = {"account_discovery", "harvester", "scrape_priority", "scrape_background"}
     assert (
         visitors == {"posting", "reply_posting", "metrics_scraper", "reconciliation"} | on_their_own | readers
     )

@@ -10,7 +10,9 @@ from orchestrator.jobs import (
     analytics,
     competitive_analysis,
     expert_analysis,
+    harvester,
     learn,
+    opportunity_review,
     scrape_background,
     scrape_priority,
 )
@@ -27,6 +29,8 @@ JOBS: dict[str, Work] = {
     analytics.NAME: analytics.analyse,
     expert_analysis.NAME: expert_analysis.analyse,
     competitive_analysis.NAME: competitive_analysis.analyse,
+    harvester.NAME: harvester.harvest,
+    opportunity_review.NAME: opportunity_review.review,
 }
 READERS: dict[str, Work] = {
     account_discovery.NAME: account_discovery.discover,

@@ -26,7 +26,10 @@ from orchestrator.simulate.load import no_work
 from tests.rows import NOON
 
 SHORT = ("simulate", "--days", "0.05")
-OF_SITES = {"reply_posting", "account_discovery", "scrape_priority", "scrape_background"}
+OF_SITES = {
+    *("reply_posting", "harvester", "opportunity_review"),
+    *("account_discovery", "scrape_priority", "scrape_background"),
+}
 """Jobs that have nothing to do on no site."""
 
 
