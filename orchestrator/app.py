@@ -7,8 +7,9 @@ the fence, settle what an earlier daemon left → gate → actors → drain → 
 import itertools
 import math
 import signal
+import sys
 from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Iterator, Mapping, Sequence
-from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
+from contextlib import AsyncExitStack, asynccontextmanager, contextmanager, suppress
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -61,8 +62,10 @@ from orchestrator.metrics import Metrics
 from orchestrator.model import CheckResult, Ending, Outcome
 from orchestrator.retry import RetryRule
 from orchestrator.service.manager import CONTROL, Manager
+from orchestrator.service.reload import Reload
 from orchestrator.service.report import Report
-from orchestrator.settings import Settings
+from orchestrator.settings import JobSettings, Settings
+from orchestrator.settings.live import Reread
 from orchestrator.settings.llm import LANGUAGE_MODEL
 from orchestrator.sites.breakers import site_parties
 from orchestrator.sites.profile import Profile
@@ -78,6 +81,9 @@ log = structlog.get_logger("app")
 
 Change = tuple[Transition, Collection[str]]
 """A breaker's change, and the jobs that may come back."""
+
+Timed = Callable[[Mapping[str, JobSettings]], list[Job]]
+"""Makes the jobs as their settings want them."""
 
 Face = Callable[[House], Awaitable[None]]
 """Something that shows the house while it lives; cancelled at the end."""
@@ -99,6 +105,8 @@ class Beginning:
     """SIGTERM and SIGINT, also those that came before the house was built."""
     manager: Manager = Manager()
     """Who started us, and wants to be told how we are."""
+    reread: Reread | None = None
+    """None: SIGHUP ends us."""
     more_jobs: Sequence[OwnJob] = ()
     """Jobs besides those of the house and of installed packages."""
 
@@ -118,6 +126,11 @@ async def live(beginning: Beginning, face: Face | None) -> None:
             nursery.start_soon(face, daemon.house)
         await daemon.live()
         nursery.cancel_scope.cancel()
+
+
+def _is_in_terminal() -> bool:
+    """Whether a SIGHUP comes from a terminal that is being closed."""
+    return sys.stdin is not None and sys.stdin.isatty()
 
 
 def _in_url(host: str) -> str:
@@ -162,6 +175,9 @@ class _Daemon:
         self.house.breakers = self._breakers
         notifier = beginning.manager.notifier
         self.report = Report(self.house, notifier) if notifier is not None else None
+        self._reread = beginning.reread
+        self._reloads = trio.Event()
+        self._adopter: Callable[[Settings], Awaitable[None]]
         self._senders = open_senders(beginning.settings.alerts)
         self._is_problem_new = trio.Event()
         self._keeper = MemoryKeeper(
@@ -177,7 +193,10 @@ class _Daemon:
 
     async def watch_signals(self) -> None:
         async for number in self._signals:
-            self._on_signal(signal.Signals(number).name)
+            if number == signal.SIGHUP and self._reread is not None and not _is_in_terminal():
+                self._reloads.set()
+            else:
+                self._on_signal(signal.Signals(number).name)
 
     def _on_signal(self, name: str) -> None:
         if self._drains.is_set():
@@ -268,6 +287,9 @@ class _Daemon:
                 supervisor.wake(reconciliation.NAME, "an earlier daemon left ambiguous posts")
             keepers.start_soon(self._rebuild_slots)
             await self._open_gate()
+            if self._reread is not None:
+                self.house.reload = Reload(settings, self._reread.read, self._adopter, self.report).run
+                keepers.start_soon(self._follow_reloads, self.house.reload)
             keepers.start_soon(self.house.checks.watch_for_recovery, self._follow_mode)
             keepers.start_soon(self._follow_database, database)
             keepers.start_soon(self._follow_breakers)
@@ -448,6 +470,7 @@ class _Daemon:
         house.switched_off = wiring.switched_off(every, settings)
         off = [off.job.name for off in house.switched_off]
         listed = jobs.with_settings(every, settings.jobs, off)
+        self._adopter = partial(self._adopt, tools, desk, partial(jobs.with_settings, every, without=off))
         house.supervisor = await wiring.make_supervisor(listed, surroundings, database, self._metrics)
         return house.supervisor
 
@@ -553,6 +576,38 @@ class _Daemon:
                 if self.house.alerts.is_due():
                     self._wake(alert_delivery.NAME, "there is something to tell")
             await trio.sleep(1)  # many changes at once are one message
+
+    async def _follow_reloads(self, reload: Callable[[str], Awaitable[str]]) -> None:
+        """A SIGHUP that came during the start is heard now; several at once are one."""
+        while True:
+            await self._reloads.wait()
+            self._reloads = trio.Event()
+            with suppress(SettingsError):  # it is in the log, and nothing has changed
+                await reload("SIGHUP")
+
+    async def _adopt(self, tools: Tools, desk: Desk, timed: Timed, settings: Settings) -> None:
+        """Put settings into effect, of which only those differ that are live. Raises SettingsError."""
+        senders = open_senders(settings.alerts)
+        for sender in senders.values():
+            await sender.check()
+        listed = timed(settings.jobs)
+        assert self._reread is not None
+        self._reread.relog(settings)
+        # Nothing fails from here on.
+        self._settings = tools.settings = settings
+        self.house.settle_s = settings.posting.settle_s
+        self.house.replies_need_approval = settings.posting.replies_need_approval
+        for party in destination_parties(settings):
+            if party.name not in self._breakers.names:
+                self._breakers.add(party)
+        for name in senders:
+            self._metrics.declare_destination(name)
+        self._senders.update(senders)
+        desk.adopt(settings.alerts)
+        assert self.house.supervisor is not None
+        for job in listed:
+            self.house.supervisor.retime(job)
+        self._is_problem_new.set()
 
     def _note(self, note: str) -> None:
         self.house.note = note

@@ -13,6 +13,7 @@ import os
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
@@ -178,13 +179,18 @@ def _cli(
 
 @cli.command()
 def run(config: Config = None) -> None:
-    """Run the daemon in the foreground. SIGTERM or SIGINT drains and ends it; a second one hurries it."""
+    """Run the daemon in the foreground. SIGTERM or SIGINT drains and ends it; a second one hurries it.
+
+    SIGHUP has it read its settings again; in a terminal, which says so when it is closed, that ends it too.
+    """
     from orchestrator import start, wiring
     from orchestrator.settings import Settings
 
     settings = Settings.load(config)
     wiring.check_jobs(settings)  # before anything is there
-    start.run(settings)
+    # A copy: while the browser's driver starts, our variables are not in the environment.
+    read = partial(Settings.load, config, environ=dict(os.environ))
+    start.run(settings, read=read)
 
 
 @cli.command()
@@ -629,6 +635,12 @@ def resume(context: typer.Context, job: AnyJob = None, is_json: Json = False) ->
 def run_job(context: typer.Context, job: Job, is_json: Json = False) -> None:
     """Run a job now; a job that failed for good is started again."""
     _show(context.obj, "run", _message, is_json, job=job)
+
+
+@ctl.command()
+def reload(context: typer.Context, is_json: Json = False) -> None:
+    """Read the settings again: what can change at once does, the rest is named and waits for a restart."""
+    _show(context.obj, "reload", _message, is_json)
 
 
 @ctl.command()

@@ -24,6 +24,7 @@ from orchestrator.log import configure
 from orchestrator.service.manager import Manager, take_over
 from orchestrator.settings import Settings
 from orchestrator.settings.address import is_on_this_machine
+from orchestrator.settings.live import Reread
 from orchestrator.state import hold_state_dir
 
 if TYPE_CHECKING:
@@ -32,8 +33,8 @@ if TYPE_CHECKING:
 
 log = structlog.get_logger("app")
 
-ENDS = (signal.SIGTERM, signal.SIGINT)
-"""The signals that end a life."""
+HEARD = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
+"""The signals that end a life, and the one that has the settings read again."""
 
 
 def run(
@@ -41,10 +42,12 @@ def run(
     face: "Face | None" = None,
     log_stream: TextIO | None = None,
     more_jobs: "Callable[[], Sequence[OwnJob]]" = tuple,
+    read: Callable[[], Settings] | None = None,
 ) -> None:
     """Live until SIGTERM or SIGINT; logs go to `log_stream`, standard error by default.
 
-    `more_jobs` makes jobs besides those of the house; it is called when jobs can be imported.
+    `more_jobs` makes jobs besides those of the house; it is called when jobs can be imported. `read` reads
+    the settings again at SIGHUP; without it, or when the terminal that we run in says so, that ends us too.
 
     Raises an OrchestratorError, alone or in an exception group, when it can't go on.
     """
@@ -53,9 +56,16 @@ def run(
         faulthandler.enable(sys.stderr)  # the watchdog ends us with SIGABRT: this says where we hung
     dsn = settings.database.dsn
     crash.arm(os.environ, is_local=dsn is None or is_on_this_machine(dsn.get_secret_value()))
-    configure(settings.log, log_stream, secrets=settings.secrets())
-    signal.pthread_sigmask(signal.SIG_BLOCK, ENDS)  # `_start` lets them in
-    trio.run(_start, settings, face, more_jobs, manager)
+    secrets = settings.secrets()
+    configure(settings.log, log_stream, secrets=secrets)
+
+    def relog(new: Settings) -> None:
+        secrets.extend(new.secrets())
+        configure(new.log, log_stream, secrets=secrets)
+
+    reread = Reread(read, relog) if read is not None else None
+    signal.pthread_sigmask(signal.SIG_BLOCK, HEARD)  # `_start` lets them in
+    trio.run(_start, settings, face, more_jobs, manager, reread)
 
 
 async def _start(
@@ -63,13 +73,14 @@ async def _start(
     face: "Face | None",
     more_jobs: "Callable[[], Sequence[OwnJob]]",
     manager: Manager,
+    reread: Reread | None,
 ) -> None:
     send, receive = trio.open_memory_channel[int](math.inf)
-    with trio.open_signal_receiver(*ENDS) as signals:
-        signal.pthread_sigmask(signal.SIG_UNBLOCK, ENDS)
+    with trio.open_signal_receiver(*HEARD) as signals:
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, HEARD)
         async with trio.open_nursery() as nursery:
             nursery.start_soon(_hear, signals, send)
-            await _live(settings, face, more_jobs, manager, receive)
+            await _live(settings, face, more_jobs, manager, reread, receive)
             nursery.cancel_scope.cancel()
     log.info("ended")
 
@@ -85,6 +96,7 @@ async def _live(
     face: "Face | None",
     more_jobs: "Callable[[], Sequence[OwnJob]]",
     manager: Manager,
+    reread: Reread | None,
     signals: trio.MemoryReceiveChannel[int],
 ) -> None:
     started_at = trio.current_time()
@@ -105,7 +117,7 @@ async def _live(
             gc.freeze()  # what is imported by now stays for good
             gc.enable()  # the command line turns it off while it imports
             beginning = Beginning(
-                settings, clock, owner, pool, sessions, started_at, signals, manager, more_jobs()
+                settings, clock, owner, pool, sessions, started_at, signals, manager, reread, more_jobs()
             )
             await live(beginning, face)
             nursery.cancel_scope.cancel()

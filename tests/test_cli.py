@@ -319,15 +319,20 @@ def test_wrong_settings_are_a_line_each_and_exit_code_2(run: Command, tmp_path: 
 # ── run and demo ────────────────────────────────────────────────────────────────────────────────
 
 
-def test_run_lives_by_the_settings_of_the_file(
+def test_run_lives_by_the_settings_of_the_file_and_can_read_them_again(
     run: Command, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    lived: list[Settings] = []
-    monkeypatch.setattr(start, "run", lived.append)
     file = tmp_path / "settings.toml"
     file.write_text("shutdown_deadline_s = 7\n")
+    lived: list[Settings] = []
+
+    def live(settings: Settings, *, read: Callable[[], Settings]) -> None:
+        file.write_text("shutdown_deadline_s = 9\n")
+        lived.extend([settings, read()])
+
+    monkeypatch.setattr(start, "run", live)
     assert run("run", "--config", str(file)).code == 0
-    assert [settings.shutdown_deadline_s for settings in lived] == [7]
+    assert [settings.shutdown_deadline_s for settings in lived] == [7, 9]
 
 
 def test_demo_hands_its_options_on(run: Command, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
@@ -361,7 +366,7 @@ def test_demo_alone_has_the_same_defaults_as_its_options(
 def test_an_error_of_the_daemon_is_a_line_and_never_a_traceback(
     run: Command, monkeypatch: pytest.MonkeyPatch, error: BaseException, code: int
 ) -> None:
-    def fail(_settings: Settings) -> None:
+    def fail(_settings: Settings, **_options: object) -> None:
         raise error
 
     monkeypatch.setattr(start, "run", fail)
@@ -375,7 +380,7 @@ def test_an_error_of_the_daemon_is_a_line_and_never_a_traceback(
 def test_a_bug_keeps_its_traceback(monkeypatch: pytest.MonkeyPatch) -> None:
     group = ExceptionGroup("nursery", [DatabaseError("down"), ZeroDivisionError("a bug")])
 
-    def fail(_settings: Settings) -> None:
+    def fail(_settings: Settings, **_options: object) -> None:
         raise group
 
     monkeypatch.setattr(start, "run", fail)

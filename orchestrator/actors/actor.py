@@ -118,6 +118,15 @@ class Actor:
         self.is_draining = True
         self.mailbox.put(Wake(Kind.POKE))
 
+    def retime(self, job: Job) -> None:
+        """Take another timing of the same job; its next run counts from the start of the last one."""
+        self.job = job
+        self._gate.retime(job)
+        self._lateness.retime(job)
+        if self._due_at is not None:
+            self._plan_next()
+        self.mailbox.put(Wake(Kind.POKE))
+
     # ── for those who watch ─────────────────────────────────────────────────────────────────────
 
     @property

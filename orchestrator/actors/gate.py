@@ -56,6 +56,10 @@ class Gate:
         why = f"a post is due at {window.due_at:%H:%M:%S} UTC"
         return Hold(f"until {until:%H:%M:%S} UTC at the latest, because {why}", until)
 
+    def retime(self, job: Job) -> None:
+        """The job has another interval from now on."""
+        self._job = job
+
     def leave(self) -> None:
         """The run has begun, or is not wanted any more."""
         if self._turn is not None:

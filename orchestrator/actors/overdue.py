@@ -21,12 +21,17 @@ class Lateness:
     """
 
     def __init__(self, job: Job, clock: Clock) -> None:
-        slack_s = SLACK_SHARE * job.interval_s
-        self._interval_s = clock.real_seconds(job.interval_s)
-        # On a fast clock an interval may be shorter than a run, which takes real time.
-        self._slack_s = max(clock.real_seconds(slack_s), min(slack_s, job.max_run_s))
+        self._clock = clock
         self._since: float | None = None
         self._forgiven_s = 0.0
+        self.retime(job)
+
+    def retime(self, job: Job) -> None:
+        """The job has another interval from now on."""
+        slack_s = SLACK_SHARE * job.interval_s
+        self._interval_s = self._clock.real_seconds(job.interval_s)
+        # On a fast clock an interval may be shorter than a run, which takes real time.
+        self._slack_s = max(self._clock.real_seconds(slack_s), min(slack_s, job.max_run_s))
 
     def begin(self, elapsed_s: float) -> None:
         """The daemon has started, `elapsed_s` after the job's last success, or its first start."""

@@ -10,7 +10,7 @@ import trio
 
 from orchestrator.actors.actor import Actor, ActorState, Surroundings
 from orchestrator.actors.graph import downstream_of
-from orchestrator.actors.job import ASKED_BY
+from orchestrator.actors.job import ASKED_BY, Job
 from orchestrator.actors.mailbox import Kind, Wake
 from orchestrator.actors.watch import Watch
 from orchestrator.errors import ControlError
@@ -133,6 +133,12 @@ class Supervisor:
         """Run a job as soon as no run of it is under way, even a paused or failed one."""
         self.find(name).mailbox.put(Wake(Kind.ASKED, f"{ASKED_BY}{who}"))
         self._revived[name].set()
+
+    def retime(self, job: Job) -> None:
+        """Give a job that is here the timing of `job`, if that is another one."""
+        actor = self.actors[job.name]
+        if (actor.job.every_s, actor.job.daily_at) != (job.every_s, job.daily_at):
+            actor.retime(job)
 
     def drain(self) -> None:
         """Start no new run; `run` returns when the runs under way have ended."""

@@ -74,6 +74,11 @@ class Desk:
         self._alerts = {alert.id: alert for alert in stored if not self._is_finished(alert)}
         self._expect()
 
+    def adopt(self, settings: AlertsSettings) -> None:
+        """Go by other settings; a destination that is new is told of what lasts."""
+        self._settings = settings
+        self._expect()
+
     # ── what is wrong ───────────────────────────────────────────────────────────────────────────
 
     async def note(self, claims: Sequence[Claim], unknown: Collection[str] = ()) -> None:

@@ -60,6 +60,7 @@ def verbs_of(house: House, drain: Callable[[str], None]) -> Mapping[str, Verb]:
         Verb("pause", Level.OPERATE, desk.pause, job),
         Verb("resume", Level.OPERATE, desk.resume, job),
         Verb("run", Level.OPERATE, desk.run, job, required=frozenset(job)),
+        Verb("reload", Level.ADMIN, desk.reload),
         Verb("drain", Level.ADMIN, desk.drain),
     )
     return {verb.name: verb for verb in table}
@@ -202,6 +203,14 @@ class _Desk:
         message = _run_message(actor, self._house.why_not(actor.job))
         self._supervisor.run_now(job, name_of(caller))
         return {"message": f"{message}; see: orchestrator ctl why {job}"}
+
+    async def reload(self, caller: Caller, _args: Args) -> Args:
+        if self._house.reload is None and self._house.modes.is_starting:
+            raise _still_starting()
+        if self._house.reload is None:
+            text = "the settings of this daemon, a demo say, can't be read again"
+            raise ControlError(text, remedy="Restart it")
+        return {"message": await self._house.reload(name_of(caller))}
 
     async def drain(self, caller: Caller, _args: Args) -> Args:
         self._drain(name_of(caller))

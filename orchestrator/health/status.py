@@ -100,6 +100,8 @@ class House:
     memory_view: MemoryView | None = None
     links: dict[str, str] = field(default_factory=dict)
     """Addresses that people may open, by name."""
+    reload: Callable[[str], Awaitable[str]] | None = None
+    """Reads the settings again in somebody's name, and says what has changed."""
     started_at: float = field(default_factory=trio.current_time)
 
     def why_not(self, job: Job) -> str | None:

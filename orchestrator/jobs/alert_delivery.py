@@ -31,6 +31,7 @@ class AlertTools:
 
     desk: Desk
     senders: Mapping[str, Sender]
+    """Changed by `app` when the settings are read again."""
     breakers: Breakers
     metrics: Metrics
 

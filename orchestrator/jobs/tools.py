@@ -121,11 +121,12 @@ async def _nothing_open() -> int:
     return 0
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Tools:
     """Collaborators of the jobs; one for the whole house."""
 
     settings: Settings
+    """Replaced by `app` when they are read again; nothing else here ever is."""
     clock: Clock
     rng: Random
     database: Database

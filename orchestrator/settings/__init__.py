@@ -532,6 +532,22 @@ class Settings(BaseSettings):
         return cls._check(tuple(layers), unknown)
 
     @classmethod
+    def recombined(cls, tree: Mapping[str, Any], like: "Settings") -> Self:
+        """Settings of values that were checked before, each for itself, and that come from where `like` does.
+
+        Raises SettingsError for what does not go together.
+        """
+        complaints = Complaints(Schema(cls), like._layers, tree)
+        try:
+            settings = cls(**tree)
+        except ValidationError as error:
+            raise SettingsError("\n".join(complaints.lines(error))) from None
+        if wrong := [complaints.line(route, problem) for route, problem in _cross_check(settings)]:
+            raise SettingsError("\n".join(wrong))
+        settings._layers = like._layers
+        return settings
+
+    @classmethod
     def _check(cls, layers: tuple[Layer, ...], wrong: list[str]) -> Self:
         layers = _with_accounts_file(layers)
         tree = merge_all(layers)

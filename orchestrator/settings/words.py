@@ -184,7 +184,7 @@ class SettingRow:
 
 def rows(settings: BaseModel, layers: Sequence[Layer]) -> Iterator[SettingRow]:
     """Every setting that applies, by name; `layers` run from high to low."""
-    for route, value in _leaves(settings, ()):
+    for route, value in leaves(settings, ()):
         yield SettingRow(dotted(route), _in_words(value), find_exact(layers, route))
 
 
@@ -195,7 +195,8 @@ def find_exact(layers: Sequence[Layer], route: Route) -> str:
     return "default"
 
 
-def _leaves(value: Any, route: Route) -> Iterator[tuple[Route, Any]]:
+def leaves(value: Any, route: Route) -> Iterator[tuple[Route, Any]]:
+    """Every single setting in `value`, which stands at `route`; a list of plain values is one."""
     if isinstance(value, BaseModel):
         children: Any = [(name, getattr(value, name)) for name in type(value).model_fields]
     elif isinstance(value, dict) and value:
@@ -206,7 +207,7 @@ def _leaves(value: Any, route: Route) -> Iterator[tuple[Route, Any]]:
         yield route, value
         return
     for key, child in children:
-        yield from _leaves(child, (*route, key))
+        yield from leaves(child, (*route, key))
 
 
 def _in_words(value: Any) -> str:

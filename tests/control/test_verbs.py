@@ -85,6 +85,7 @@ def test_each_verb_asks_for_the_level_that_its_effect_needs() -> None:
         "pause": Level.OPERATE,
         "resume": Level.OPERATE,
         "run": Level.OPERATE,
+        "reload": Level.ADMIN,
         "drain": Level.ADMIN,
     }
 

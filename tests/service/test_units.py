@@ -85,6 +85,7 @@ def test_directories_socket_and_secrets_are_where_the_daemon_looks() -> None:
     assert Path("/var/lib") / service["StateDirectory"] == Settings().state_dir == SERVICE_STATE_DIR
     assert socket["ListenStream"] == str(SERVICE_SOCKET)
     assert socket["FileDescriptorName"] == CONTROL
+    assert str(SERVICE_SOCKET) in service["ExecReload"]
     name, _, directory = service["LoadCredential"].partition(":")
     assert f"{name}_" == PREFIX
     assert directory == str(CREDENTIALS)
