@@ -354,7 +354,7 @@ class _Daemon:
         """A breaker for the cache's server, if there is one, and the series of what is cached here."""
         for party in cache_parties(self._settings, self.house.cache):
             self._breakers.add(party)
-        self.house.cache.declare(cached.ARMS, cached.OUTCOMES, cached.EFFECTS)
+        self.house.cache.declare(*cached.NAMESPACES)
 
     async def _look_at_settings(self) -> str:
         count = len(self._settings.accounts)

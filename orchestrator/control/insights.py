@@ -3,12 +3,12 @@
 from datetime import timedelta
 from typing import Any
 
-from orchestrator.db import findings, rollups
 from orchestrator.db.findings import Standing
 from orchestrator.db.rollups import Sum
 from orchestrator.errors import ControlError
 from orchestrator.health.problems import iso
 from orchestrator.health.status import House
+from orchestrator.learning import cached
 
 LIMIT = 100
 """Findings that are told, the largest effect first."""
@@ -29,9 +29,9 @@ async def told(house: House, args: Args) -> Args:
     now = house.clock.now()
     since = (now - timedelta(days=DAYS)).date()
     sites = sorted(set(house.site_of.values())) if account is None else [house.site_of[account]]
-    found = await house.database.run(findings.standing, sites, account, LIMIT)
+    found = await cached.standing(house.cache, house.database, sites, account, LIMIT)
     of = list(house.site_of) if account is None else [account]
-    sums = await house.database.run(rollups.totals, of, since)
+    sums = await cached.sums(house.cache, house.database, of, since)
     return {
         "account": account,
         "findings": [_finding(one) for one in found],

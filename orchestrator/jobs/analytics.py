@@ -6,7 +6,7 @@ from orchestrator.actors.job import Job, Run
 from orchestrator.db import rollups
 from orchestrator.db.rollups import Attribution, Settled
 from orchestrator.jobs.tools import Tools
-from orchestrator.learning import bandit, features
+from orchestrator.learning import bandit, cached, features
 from orchestrator.model import Outcome, PostMetrics, done, nothing_to_do
 
 NAME = "analytics"
@@ -51,6 +51,7 @@ async def _sum_up(tools: Tools) -> int:
         histories = await tools.database.run(rollups.histories, names, settings.history)
         attributed = [_attribute(tools, post, histories[post.account]) for post in meaningful]
         await tools.database.run(rollups.store, attributed, tools.fence.number, tools.clock.now())
+        await cached.forget_sums(tools.cache)
     return len(meaningful)
 
 

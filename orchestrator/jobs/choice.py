@@ -8,9 +8,9 @@ from random import Random
 from orchestrator.content.gates import Refusal
 from orchestrator.content.generator import Written
 from orchestrator.content.writer import Stock
-from orchestrator.db import models
 from orchestrator.db.models import Prediction, State
 from orchestrator.jobs.tools import Tools
+from orchestrator.learning import cached
 from orchestrator.learning.predictor import from_json, predict
 from orchestrator.learning.ridge import Linear
 from orchestrator.model import Arms, fingerprint
@@ -60,9 +60,9 @@ class Chooser:
 
 async def open_chooser(tools: Tools, site: str) -> Chooser:
     """What is in use at this moment. Raises DatabaseError."""
-    found = await tools.database.run(models.in_use, site)
-    by_state = {state: version.version for state, version in found.items()}
-    linears = {version.version: from_json(version.parameters) for version in found.values()}
+    found = await cached.models_in_use(tools.cache, tools.database, site)
+    by_state = {version.state: version.version for version in found}
+    linears = {version.version: from_json(version.parameters) for version in found}
     candidate, serving = by_state.get(State.CANDIDATE), by_state.get(State.SERVING)
     return Chooser(tools.settings.predictor, linears, candidate, serving)
 

@@ -4,6 +4,7 @@ from orchestrator.actors.job import Job, Run
 from orchestrator.db import models
 from orchestrator.db.models import State, Version
 from orchestrator.jobs.tools import Tools
+from orchestrator.learning import cached
 from orchestrator.learning.predictor import from_json
 from orchestrator.learning.review import Ruling, Said, Verdict, is_fit, of_candidate, of_serving
 from orchestrator.model import Outcome, done, nothing_to_do
@@ -64,9 +65,11 @@ async def _judge(run: Run, tools: Tools, candidate: Version, serving: Version | 
     _show_version(tools, candidate.scope, State.CANDIDATE, None)
     if verdict.ruling is Ruling.END:
         await tools.database.run(models.retire, candidate, verdict.why, fence, now)
+        await cached.forget_models(tools.cache, candidate.scope)
         run.log.info("model_retired", site=candidate.scope, version=number, why=verdict.why)
         return f"model {number} is retired: {verdict.why}"
     await tools.database.run(models.promote, candidate, serving, verdict.why, fence, now)
+    await cached.forget_models(tools.cache, candidate.scope)
     _show(tools, candidate.scope, State.SERVING, candidate, verdict)
     run.log.info("model_promoted", site=candidate.scope, version=number, why=verdict.why)
     return f"model {number} serves now: {verdict.why}"
@@ -74,6 +77,7 @@ async def _judge(run: Run, tools: Tools, candidate: Version, serving: Version | 
 
 async def _roll_back(run: Run, tools: Tools, serving: Version, to: Version | None, why: str) -> str:
     await tools.database.run(models.roll_back, serving, to, why, tools.fence.number, tools.clock.now())
+    await cached.forget_models(tools.cache, serving.scope)
     again = f"model {to.version} serves again" if to is not None else "no model serves"
     run.log.warning(
         "model_rolled_back", site=serving.scope, version=serving.version, why=why,

@@ -6,7 +6,7 @@ from orchestrator.actors.job import Run
 from orchestrator.db import models
 from orchestrator.db.models import Settled, Training
 from orchestrator.jobs.tools import Tools
-from orchestrator.learning import predictor
+from orchestrator.learning import cached, predictor
 from orchestrator.learning.predictor import Case
 
 LATEST = 1000
@@ -55,6 +55,7 @@ async def _keep(run: Run, tools: Tools, site: str, posts: list[Settled], trained
         why=f"learned from {len(posts)} posts",
     )
     version = await tools.database.run(models.add, site, training, tools.fence.number, tools.clock.now())
+    await cached.forget_models(tools.cache, site)
     await tools.remember(run, MISSING + site, None)
     run.log.info(
         "model_trained", site=site, version=version, posts=len(posts),

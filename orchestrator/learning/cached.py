@@ -1,13 +1,18 @@
 """What was learned, through the cache: it changes once an hour and is read for each draft and each screen."""
 
 from collections.abc import Sequence
+from datetime import date
 from functools import partial
 
 from orchestrator.cache.cache import Cache
 from orchestrator.cache.namespace import Level, Namespace
-from orchestrator.db import findings, learned
+from orchestrator.db import findings, learned, models, rollups
+from orchestrator.db.findings import Standing
 from orchestrator.db.learned import ArmRow
+from orchestrator.db.models import Version
 from orchestrator.db.pool import Database
+from orchestrator.db.rollups import Sum
+from orchestrator.model import fingerprint
 
 ARMS: Namespace[list[ArmRow]] = Namespace("arms", Level.QUARTER_HOUR, list[ArmRow])
 OUTCOMES: Namespace[int] = Namespace("outcomes", Level.HALF_HOUR, int)
@@ -15,6 +20,11 @@ EFFECTS: Namespace[list[tuple[str, str, float]]] = Namespace(
     "effects", Level.HALF_HOUR, list[tuple[str, str, float]]
 )
 """Kind, subject and effect of the findings that hold."""
+MODELS: Namespace[list[Version]] = Namespace("models", Level.HOUR, list[Version])
+FINDINGS: Namespace[list[Standing]] = Namespace("findings", Level.HALF_HOUR, list[Standing])
+SUMS: Namespace[list[Sum]] = Namespace("sums", Level.FIVE_MINUTES, list[Sum])
+"""Of posts' metrics."""
+NAMESPACES = (ARMS, OUTCOMES, EFFECTS, MODELS, FINDINGS, SUMS)
 ALL = "all"
 
 
@@ -34,6 +44,20 @@ async def forget_learned(cache: Cache, scope: str) -> None:
     await cache.forget(OUTCOMES, ALL)
 
 
+async def models_in_use(cache: Cache, database: Database, scope: str) -> list[Version]:
+    """The candidate and the model that serves a site, as far as there are any. Raises DatabaseError."""
+
+    async def read() -> list[Version]:
+        return list((await database.run(models.in_use, scope)).values())
+
+    return await cache.get_or_set(MODELS, scope, read)
+
+
+async def forget_models(cache: Cache, scope: str) -> None:
+    """To be called when a site's models were trained, promoted, retired or rolled back."""
+    await cache.forget(MODELS, scope)
+
+
 async def effects(
     cache: Cache, database: Database, site: str, account: str, kinds: Sequence[str]
 ) -> dict[tuple[str, str], float]:
@@ -47,6 +71,28 @@ async def effects(
     return {(kind, subject): effect for kind, subject, effect in found}
 
 
-async def forget_effects(cache: Cache, site: str) -> None:
+async def standing(
+    cache: Cache, database: Database, sites: Sequence[str], account: str | None, limit: int
+) -> list[Standing]:
+    """What holds, for people, as `findings.standing` does. Raises DatabaseError."""
+    name = f"{limit}/{fingerprint(' '.join(sites))}/{account or ''}"
+    return await cache.get_or_set(
+        FINDINGS, name, partial(database.run, findings.standing, sites, account, limit)
+    )
+
+
+async def forget_findings(cache: Cache, site: str) -> None:
     """To be called when a look at a site's posts has changed what holds."""
     await cache.forget_matching(EFFECTS, f"{site}/*")
+    await cache.forget_matching(FINDINGS, "*")
+
+
+async def sums(cache: Cache, database: Database, accounts: Sequence[str], since: date) -> list[Sum]:
+    """What posts have reached together, as `rollups.totals` does. Raises DatabaseError."""
+    name = f"{since}/{fingerprint(' '.join(accounts))}"
+    return await cache.get_or_set(SUMS, name, partial(database.run, rollups.totals, accounts, since))
+
+
+async def forget_sums(cache: Cache) -> None:
+    """To be called when posts were summed up."""
+    await cache.forget_matching(SUMS, "*")
