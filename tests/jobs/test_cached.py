@@ -9,6 +9,7 @@ from orchestrator.jobs import analytics, expert_analysis
 from orchestrator.jobs.plan import plan
 from orchestrator.learning import cached
 from orchestrator.learning.bandit import DIMENSIONS
+from orchestrator.learning.findings import KINDS
 from orchestrator.testing.house import SITE
 from tests.jobs.house import House
 from tests.jobs.models import settle
@@ -106,7 +107,7 @@ async def test_findings_for_people_are_asked_for_once_and_known_anew_after_an_an
 
     assert (await known(None), await known("ada")) == ([], [])
     for account, subject in ((ALL, "bread"), ("ada", "tea")):
-        found = Finding(expert_analysis.KINDS[0], SITE, account, subject, "So it is.", 0.3, 0.1, 0.5, 40)
+        found = Finding(KINDS[0], SITE, account, subject, "So it is.", 0.3, 0.1, 0.5, 40)
         stamp = house.stamp()
         await house.database.run(
             findings.replace, SITE, [account], [found.kind], [found], stamp.fence, stamp.now

@@ -1,14 +1,20 @@
 """The page about the simulation, and what makes its tables and pictures."""
 
+import re
 from pathlib import Path
 from xml.etree import ElementTree
 
 import pytest
 
-from orchestrator.simulate import chart
+from orchestrator.jobs import NAMES
+from orchestrator.simulate import chart, load
 from orchestrator.simulate.figures import Figures
 from orchestrator.simulate.load import read_load
 from tools.simulate_docs import BEGIN, END, PAGE, QUEUES, SHOWN, WAITS, compare, queues, results
+
+LOAD = Path(load.__file__).parent / "loads" / "system-a.toml"
+KNOWN, ASSUMED = r"`(\w+)`", r"\*(\w+)\*"
+"""How the page about the jobs writes the names of the 68."""
 
 
 @pytest.fixture(scope="module")
@@ -44,3 +50,15 @@ def test_the_pages_example_of_a_file_can_be_read(tmp_path: Path) -> None:
     path = tmp_path / "jobs.toml"
     path.write_text(example)
     assert [one.job.name for one in read_load(str(path)).jobs] == ["reader", "writer"]
+
+
+def test_the_page_about_the_jobs_says_once_of_each_of_the_68_what_became_of_it() -> None:
+    """In italics the names that are assumed: in the load they have no star."""
+    section = (PAGE.parent / "jobs.md").read_text().partition("## What stood here before")[2]
+    lines = section.partition("\n## ")[0].splitlines()
+    rows = [line.split("|")[1:3] for line in lines if line.startswith(("| `", "| *"))]
+    was, now = (" ".join(cells) for cells in zip(*rows, strict=True))
+    known, assumed = re.findall(KNOWN, was), re.findall(ASSUMED, was)
+    assert sorted(known) == sorted(re.findall(r"^(\w+) .*# \*", LOAD.read_text(), re.MULTILINE))
+    assert sorted(known + assumed) == sorted(job.job.name for job in read_load("system-a").jobs)
+    assert set(re.findall(KNOWN, now)) <= set(NAMES)
