@@ -56,7 +56,7 @@ BOARD = Board(
                     "Free, leased, or broken and being rebuilt. One that stays broken: there is no browser.",
                     "short",
                     [Query(total(metric("pool_slots"), "state"), "{{state}}")],
-                    "operations.md#browser-is-down",
+                    "runbook.md#check_down-browser",
                     "areas",
                 ),
                 Panel(

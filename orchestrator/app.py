@@ -38,12 +38,19 @@ from orchestrator.content.writer import Writer
 from orchestrator.control.server import serve_control
 from orchestrator.control.verbs import verbs_of
 from orchestrator.db import accounts as account_records
+from orchestrator.db import moment
 from orchestrator.db.fence import Fence, open_fence
 from orchestrator.db.migrate import migrate
 from orchestrator.db.pool import Database, Observer
 from orchestrator.db.sessions import SessionTable
-from orchestrator.errors import ControlError, DatabaseUnavailableError, OrchestratorError, SettingsError
-from orchestrator.health import figures
+from orchestrator.errors import (
+    ControlError,
+    DatabaseError,
+    DatabaseUnavailableError,
+    OrchestratorError,
+    SettingsError,
+)
+from orchestrator.health import figures, machine
 from orchestrator.health.checks import RECHECK_S, Check, Checks, Disk
 from orchestrator.health.claims import claims
 from orchestrator.health.keeper import MemoryKeeper
@@ -319,6 +326,9 @@ class _Daemon:
 
         checks.add(Check("settings", self._look_at_settings, is_critical=False))
         checks.add(Check("disk", disk.probe))
+        checks.add(Check("files", machine.look_at_files, is_critical=False))
+        checks.add(Check("shared_memory", machine.look_at_shared_memory, is_critical=False))
+        checks.add(Check("clock", self._look_at_clock, is_critical=False))
         checks.add(Check(DATABASE, self._look_at_database))
         checks.add(Check(BROWSER, browser, limit_s=self._settings.browser.launch_timeout_s + 10))
         checks.add(Check("jobs", self._look_at_jobs))
@@ -372,6 +382,16 @@ class _Daemon:
             self.house.fence.check()
         found = self.house.database.statistics()
         return f"takes writes; {found.in_use} of {found.max_size} connections in use"
+
+    async def _look_at_clock(self) -> str:
+        database = self.house.database
+        if database is None or self.house.checks.is_down(DATABASE):
+            return machine.judge_clock(machine.now(), None)
+        try:
+            theirs = await database.run(moment.read, read_only=True)
+        except DatabaseError:  # its own check says why
+            return machine.judge_clock(machine.now(), None)
+        return machine.judge_clock(machine.now(), theirs)
 
     async def _look_at_jobs(self) -> str:
         supervisor = self.house.supervisor

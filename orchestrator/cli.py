@@ -237,6 +237,37 @@ def check(config: Config = None) -> None:
     _print(render_settings([(row.name, row.value, row.source) for row in rows]))
 
 
+@cli.command()
+def doctor(config: Config = None, is_json: Json = False) -> None:
+    """Look at everything that the daemon needs, and say what to do about what is not well.
+
+    Asks the daemon if one runs. Exit code 0: all is well; 1: something is not; 2: wrong settings.
+    """
+    import trio
+
+    from orchestrator import doctor
+    from orchestrator.log import configure, unconfigure
+    from orchestrator.settings import Settings
+    from orchestrator.terminal.doctor import render_report
+
+    code = 0
+    report = doctor.ask_daemon(config)
+    if report is None:
+        try:
+            settings = Settings.load(config)
+            with Path(os.devnull).open("w") as nowhere:  # what is wrong comes in the answer
+                configure(settings.log.model_copy(update={"file": None}), nowhere)
+                report = trio.run(doctor.examine, settings)
+                unconfigure()
+        except SettingsError as error:
+            report, code = doctor.wrong_settings(error), WRONG
+    if is_json:
+        typer.echo(json.dumps(report.document(), indent=2, ensure_ascii=False))
+    else:
+        _print(render_report(report.document()))
+    raise typer.Exit(code or (0 if report.is_well else FAILED))
+
+
 @outside.command("test")
 def send_test_message(
     name: Annotated[

@@ -53,6 +53,10 @@ class StateDirectoryError(OrchestratorError):
     """The state directory can't be used: not writable, or another daemon works in it."""
 
 
+class MachineError(OrchestratorError):
+    """The machine gives us too little: file descriptors, shared memory, the right time."""
+
+
 class AddressInUseError(OrchestratorError):
     """A port or socket is taken by another program."""
 

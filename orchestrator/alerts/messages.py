@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
 
+from orchestrator.alerts import runbook
 from orchestrator.db.alerts import Alert, Delivery, Severity
 
 MAX_WHAT_CHARS = 300
@@ -70,6 +71,7 @@ def _paragraph(item: Item) -> str:
     else:
         lines.append(f"since {_shown(alert.since)}")
         lines += [f"→ {_cut(alert.remedy)}"] if alert.remedy else []
+        lines.append(f"see {runbook.link(alert.name, alert.subject)}")
     return "\n".join([*lines, f"({alert.name} {_cut(alert.subject)}, id {item.id})"])
 
 

@@ -110,6 +110,18 @@ async def migrate(database: Database, migrations: Traversable | None = None) -> 
     return applied
 
 
+async def count_missing(database: Database) -> int:
+    """How many of our own migrations `migrate` would apply to a database that `check_fit` takes."""
+    known = load_migrations(importlib.resources.files("orchestrator.db") / "migrations")
+    return len(known) - await database.run(_count_applied, read_only=True)
+
+
+async def _count_applied(connection: Connection) -> int:
+    if await connection.fetchval(_COLUMNS) is None:
+        return 0
+    return int(await connection.fetchval("SELECT count(*) FROM schema_migrations"))
+
+
 async def _migrate_once(database: Database, known: Sequence[Migration]) -> bool:
     with crash.around(Step.MIGRATE):
         return await database.run(_apply_next, known)

@@ -7,6 +7,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from orchestrator.actors.actor import ActorState
+from orchestrator.alerts import runbook
 from orchestrator.cache.cache import Cache
 from orchestrator.clock import Clock
 from orchestrator.db import comparison, models, notes, post_figures
@@ -23,7 +24,7 @@ CROWDED_S = 5.0
 """For so long nearly all database connections may be in use."""
 QUEUE_LIMIT, WAIT_LIMIT_S = 10, 300.0
 """So many runs may wait for a browser context, and each for so long."""
-POOL_REMEDY = "The log's slow_query and slow_transaction say which; see docs/operations.md"
+POOL_REMEDY = "The log's slow_query and slow_transaction say which; see docs/runbook.md#query_slow"
 
 CACHE_CONNECTIONS = 4
 """Of the five that there may be."""
@@ -72,6 +73,7 @@ def problem(what: str, since: str | None, remedy: str, kind: Kind | None = None)
     if kind is not None:
         subject = kind.subject or what
         row |= {"name": kind.name, "subject": subject, "severity": kind.severity.value}
+        row["runbook"] = runbook.link(kind.name, subject)
     return row
 
 
@@ -114,14 +116,18 @@ def of_pool(database: Database, clock: Clock) -> list[Row]:
         what = f"more than {CROWDED_SHARE:.0%} of the {found.max_size} database connections are in use"
         since = iso(clock.now() - clock.span(found.crowded_s))
         rows.append(problem(what, since, POOL_REMEDY, Kind("connections_scarce", "database")))
-    for excess, what, name in (
-        (found.long_wait, "a work waited for a database connection for", "connection_wait"),
-        (found.long_query, "a statement of the database took", "query_slow"),
+    for excess, what, kind in (
+        (
+            found.long_wait,
+            "a work waited for a database connection for",
+            Kind("connection_wait", "database"),
+        ),
+        (found.long_query, "a statement of the database took", Kind("query_slow", "database")),
     ):
         if excess is not None:
             since = iso(clock.now() - clock.span(time.monotonic() - excess.first_at))
             what = f"{what} more than {LONG_S:g} s: {excess.work}"
-            rows.append(problem(what, since, POOL_REMEDY, Kind(name, "database")))
+            rows.append(problem(what, since, POOL_REMEDY, kind))
     return rows
 
 

@@ -12,8 +12,9 @@ from grafana_foundation_sdk.models.dashboard import Dashboard
 from dashboards.__main__ import BOARDS, file_of, render
 from dashboards.parts import Board
 from orchestrator.metrics import Metrics
-from tests.dashboards.test_rules import DOCS, RULES, slug
+from tests.dashboards.test_rules import DEPLOY, RULES, slug
 
+DOCS = DEPLOY.parent / "docs"
 USED = re.compile(r"orchestrator_\w+")
 LISTED = re.compile(r"^\| `(orchestrator_\w+)` \|", re.MULTILINE)
 OF_HISTOGRAMS = re.compile(r"_(bucket|sum|count)$")

@@ -673,6 +673,7 @@ async def test_what_the_comparison_with_the_site_found_is_told_and_what_is_wrong
             "name": "site_differs",
             "subject": "ada: p9 has the text of post 8",
             "severity": "warning",
+            "runbook": "docs/runbook.md#site_differs",
         }
     ]
 
