@@ -24,7 +24,7 @@ CROWDED_S = 5.0
 """For so long nearly all database connections may be in use."""
 QUEUE_LIMIT, WAIT_LIMIT_S = 10, 300.0
 """So many runs may wait for a browser context, and each for so long."""
-POOL_REMEDY = "The log's slow_query and slow_transaction say which; see docs/runbook.md#query_slow"
+POOL_REMEDY = "The log's slow_query and slow_transaction say which"
 
 CACHE_CONNECTIONS = 4
 """Of the five that there may be."""
