@@ -11,7 +11,7 @@ PARTS := allocator breaker
 SETUP := @PYTHON='$(PYTHON)' sh tools/setup.sh
 
 .DEFAULT_GOAL := help
-.PHONY: help run test check prove simulation chaos contexts soak queries mutants bench format docs dashboards lock
+.PHONY: help run test check prove simulation chaos contexts soak systemd-test queries mutants bench format docs dashboards lock
 
 help:
 	@echo "make run     the whole thing: daemon, database, browser, bundled site (ARGS: see orchestrator demo --help)"
@@ -22,6 +22,7 @@ help:
 	@echo "make chaos   the real thing, with everything killed in turn (CYCLES=, FAULT=, SEED=)"
 	@echo "make contexts  browser contexts opened, used and closed: nothing stays, nothing grows (CYCLES=, SEED=)"
 	@echo "make soak    a week of the demo in an hour: does anything grow? (HOURS=, MINUTES=)"
+	@echo "make systemd-test  the service under a real systemd, in a container (as root; SYSTEMD_TEST_DIR= keeps it)"
 	@echo "make queries the plans of the database's queries over a million rows (ROWS=)"
 	@echo "make mutants small faults put into the code one by one: the tests find each (ARGS=breaker for one part)"
 	@echo "make bench   figures, with the machine's description"
@@ -68,6 +69,10 @@ soak:
 	$(SETUP) test
 	@exec $(VENV)/python -m tests.soak.run --picture docs/images/soak.svg \
 		--minutes $(if $(MINUTES),$(MINUTES),$$(expr $(HOURS) \* 60))
+
+systemd-test:
+	$(SETUP) test
+	@SYSTEMD_TEST=1 $(VENV)/python -m pytest tests/nspawn -x -rP $(ARGS)
 
 queries: ROWS := 1000000
 queries:

@@ -1,4 +1,4 @@
-"""Servers that tests start for themselves: those that are there already, else Debian's."""
+"""Programs that tests start for themselves: those that are there already, else Debian's."""
 
 import shutil
 
@@ -9,6 +9,7 @@ PACKAGES = {
     "prometheus": "prometheus",
     "promtool": "prometheus",
     "prometheus-alertmanager": "prometheus-alertmanager",
+    "systemd-analyze": "systemd",
 }
 """By program."""
 
