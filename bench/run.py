@@ -19,7 +19,19 @@ import structlog
 import trio
 from rich.console import Console
 
-from bench import actors, allocation, bridge, faults, learning, machine, memory, recovery, scraping, startup
+from bench import (
+    actors,
+    allocation,
+    bridge,
+    cache,
+    faults,
+    learning,
+    machine,
+    memory,
+    recovery,
+    scraping,
+    startup,
+)
 from bench.figure import Figure, Report, as_markdown, print_figures
 from orchestrator import aio
 from orchestrator.db.embedded import open_embedded
@@ -27,7 +39,18 @@ from orchestrator.db.migrate import migrate
 from orchestrator.db.pool import open_database
 from orchestrator.settings import DatabaseSettings
 
-NAMES = ("startup", "memory", "recovery", "scraping", "faults", "allocator", "actors", "bridge", "learning")
+NAMES = (
+    "startup",
+    "memory",
+    "recovery",
+    "scraping",
+    "faults",
+    "allocator",
+    "actors",
+    "bridge",
+    "learning",
+    "cache",
+)
 BEGIN, END = "<!-- results: begin -->", "<!-- results: end -->"
 
 
@@ -75,6 +98,8 @@ def _take(name: str, given: argparse.Namespace) -> Report:
                 return trio.run(faults.measure, directory, given.rounds)
             case "learning":
                 return learning.measure()
+            case "cache":
+                return cache.measure(directory, given.rounds)
             case "actors":
                 return trio.run(actors.measure, given.rounds)
             case "allocator":
