@@ -185,6 +185,17 @@ BOARD = Board(
                     "areas",
                     width=12,
                 ),
+                Panel(
+                    "What replies earn",
+                    "Of the latest replies whose figures have settled, those that got a like or an answer.",
+                    "short",
+                    [
+                        Query(total(metric("replies_settled"), "site"), "{{site}}: settled"),
+                        Query(total(metric("replies_reacted"), "site"), "{{site}}: got a reaction"),
+                    ],
+                    "replies.md#what-replies-teach",
+                    width=24,
+                ),
             ],
         ),
         (

@@ -185,6 +185,12 @@ class Metrics:
         self.opportunities = self._gauge(
             "opportunities", "Posts of others that a reply would suit.", state=()
         )
+        self.replies_settled = self._gauge(
+            "replies_settled", "The latest replies whose figures have settled.", site=()
+        )
+        self.replies_reacted = self._gauge(
+            "replies_reacted", "Those of the settled replies that got a like or an answer.", site=()
+        )
         self.opportunities_least = self._gauge(
             "opportunities_least", "With fewer open ones hardly any are left; 0 until they are looked for."
         )

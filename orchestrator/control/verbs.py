@@ -7,7 +7,17 @@ from typing import Any
 from orchestrator.actors.actor import Actor, ActorState
 from orchestrator.actors.supervisor import Supervisor
 from orchestrator.breakers import Order
-from orchestrator.control import accounts, insights, models, opportunities, paces, pools, posts, slowdowns
+from orchestrator.control import (
+    accounts,
+    insights,
+    lessons,
+    models,
+    opportunities,
+    paces,
+    pools,
+    posts,
+    slowdowns,
+)
 from orchestrator.control.peers import Caller, Level
 from orchestrator.control.server import Verb
 from orchestrator.db import breakers as kept_orders
@@ -27,7 +37,7 @@ from orchestrator.health.status import (
     why,
     why_off,
 )
-from orchestrator.jobs import harvester, metrics_scraper
+from orchestrator.jobs import harvester, metrics_scraper, reply_learning
 from orchestrator.llm.report import document
 from orchestrator.model import PostKind
 
@@ -100,6 +110,8 @@ class _Desk:
             lines += await slowdowns.lines(self._house)
         if actor.job.name == harvester.NAME:
             lines += await pools.lines(self._house)
+        if actor.job.name == reply_learning.NAME:
+            lines += await lessons.lines(self._house)
         return {"job": actor.job.name, "lines": lines}
 
     async def posts(self, _caller: Caller, args: Args) -> Args:

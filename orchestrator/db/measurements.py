@@ -47,41 +47,54 @@ async def turns(connection: Connection, accounts: Sequence[str]) -> list[str]:
 
 
 async def due(
-    connection: Connection, account: str, now: datetime, limit: int, slowdown: float = 1.0
+    connection: Connection,
+    account: str,
+    now: datetime,
+    limit: int,
+    slowdown: float = 1.0,
+    with_replies: bool = False,
 ) -> list[DuePost]:
     """Published posts of `account` to look at now: never measured ones first, then the most overdue.
 
-    Each tier's interval is `slowdown` times as long.
+    Each tier's interval is `slowdown` times as long. Replies are among them if `with_replies`.
 
     A moment that lies ahead, noted while the clock was ahead, counts as one of a post that is new and due.
     """
     fresh = await connection.fetch(
         """
         SELECT id, reference FROM posts
-        WHERE state = 'published' AND measured_at IS NULL AND account = $1 AND in_reply_to IS NULL
+        WHERE state = 'published' AND measured_at IS NULL AND account = $1
+          AND ($3 OR in_reply_to IS NULL)
         ORDER BY published_at LIMIT $2
         """,
         account,
         limit,
+        with_replies,
     )
     found = [DuePost(row["id"], row["reference"]) for row in fresh]
     youngest = timedelta()
     for tier in TIERS:
         if len(found) < limit:
             slowed = Tier(tier.max_age, tier.every * slowdown)
-            found += await _due_in(connection, account, now, (youngest, slowed), limit - len(found))
+            span = (youngest, slowed)
+            found += await _due_in(connection, account, now, span, limit - len(found), with_replies)
         youngest = tier.max_age
     return found
 
 
 async def _due_in(
-    connection: Connection, account: str, now: datetime, span: tuple[timedelta, Tier], limit: int
+    connection: Connection,
+    account: str,
+    now: datetime,
+    span: tuple[timedelta, Tier],
+    limit: int,
+    with_replies: bool,
 ) -> list[DuePost]:
     min_age, tier = span
     rows = await connection.fetch(
         """
         SELECT id, reference FROM posts
-        WHERE state = 'published' AND in_reply_to IS NULL AND account = $1
+        WHERE state = 'published' AND ($7 OR in_reply_to IS NULL) AND account = $1
           AND (measured_at <= $2 OR measured_at > $6)
           AND least(published_at, $6) > $3 AND least(published_at, $6) <= $4
         ORDER BY measured_at LIMIT $5
@@ -92,6 +105,7 @@ async def _due_in(
         now - min_age,
         limit,
         now,
+        with_replies,
     )
     return [DuePost(row["id"], row["reference"]) for row in rows]
 

@@ -250,11 +250,12 @@ async def addressed(connection: Connection, site: str, since: datetime, limit: i
 
 
 async def drafts(connection: Connection, accounts: Sequence[str]) -> dict[str, int]:
-    """How many replies of each of `accounts` wait for a person."""
+    """How many replies of each of `accounts` wait for a person, or to go out."""
     rows = await connection.fetch(
         """
         SELECT account, count(*) AS n FROM posts
-        WHERE state = 'draft' AND account = ANY ($1) AND in_reply_to IS NOT NULL GROUP BY account
+        WHERE state IN ('draft', 'queued') AND account = ANY ($1) AND in_reply_to IS NOT NULL
+        GROUP BY account
         """,
         list(accounts),
     )

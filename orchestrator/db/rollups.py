@@ -69,6 +69,7 @@ async def settled(
         CROSS JOIN LATERAL (SELECT likes, replies, views, read_at FROM post_metrics
                             WHERE post_id = p.id ORDER BY read_at DESC LIMIT 1) m
         WHERE p.state = 'published' AND p.attributed_at IS NULL AND p.account = ANY ($1)
+          AND p.in_reply_to IS NULL
           AND m.read_at >= p.published_at + $2::interval
         ORDER BY m.views < $3, p.published_at LIMIT $4
         """,

@@ -29,6 +29,7 @@ from orchestrator.jobs import (
     plan,
     posting,
     reconciliation,
+    reply_learning,
     reply_posting,
     retention,
     scrape_background,
@@ -73,6 +74,7 @@ NAMES = tuple(
         opportunity_review,
         metrics_scraper,
         learn,
+        reply_learning,
         model_review,
         budget_review,
         emergency_pool,
@@ -115,6 +117,7 @@ def all_jobs(
         opportunity_review.job(tools),
         metrics_scraper.job(tools),
         learn.job(tools),
+        reply_learning.job(tools),
         model_review.job(tools),
         budget_review.job(tools),
         emergency_pool.job(tools),
@@ -153,7 +156,7 @@ def idle(settings: Settings) -> dict[str, str]:
         found |= dict.fromkeys(reading, f"{LACKS} [lists] in its profile")
     if not any(map(has_opportunities, profiles)):
         why = "no account's site has both [reply] and [lists] (with home or search) in its profile"
-        found |= dict.fromkeys((harvester.NAME, opportunity_review.NAME), why)
+        found |= dict.fromkeys((harvester.NAME, opportunity_review.NAME, reply_learning.NAME), why)
     return found
 
 

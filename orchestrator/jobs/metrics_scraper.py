@@ -62,7 +62,10 @@ async def _measure_account(run: Run, tools: Tools, account: Account, total: "_Co
     """Visit the account until all is read: a slot that is called back is given back and asked for anew."""
     site = account.settings.site
     seldom = (await slowdown.recall(run, tools, site)).factor
-    due = deque(await tools.database.run(measurements.due, account.name, tools.clock.now(), BATCH, seldom))
+    reply, now = account.site.profile.reply, tools.clock.now()
+    with_replies = reply is not None and reply.own_page
+    found = await tools.database.run(measurements.due, account.name, now, BATCH, seldom, with_replies)
+    due = deque(found)
     while due:
         batch = _Batch(run, tools)
         try:

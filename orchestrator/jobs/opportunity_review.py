@@ -52,7 +52,7 @@ async def review(run: Run, tools: Tools) -> Outcome:
         withdrawn += await tools.database.run(reply_drafts.withdraw, site, stamp.now - MAX_AGE, stamp)
         judge = await judge_of(tools, site, accounts, lexicon)
         pool = await _rescore(tools, site, judge)
-        drafter = _Drafter(run, tools, stock, accounts)
+        drafter = _Drafter(run, tools, stock, accounts, judge)
         drafted += await drafter.draft(site, pool)
         left += len(pool) - drafter.closed
     if not (over or withdrawn or drafted):
@@ -77,11 +77,13 @@ async def _rescore(tools: Tools, site: str, judge: Judge) -> list[Opportunity]:
 class _Drafter:
     """Drafts replies on one site in one run."""
 
-    def __init__(self, run: Run, tools: Tools, stock: Stock, accounts: list[Account]) -> None:
+    def __init__(self, run: Run, tools: Tools, stock: Stock, accounts: list[Account], judge: Judge) -> None:
         self._run = run
         self._tools = tools
         self._stock = stock
         self._accounts = {account.name: account for account in accounts}
+        self._most = judge.lessons.limit(tools.settings.opportunities.waiting_drafts)
+        """Drafts of an account that may wait."""
         self._rng = Random(tools.rng.getrandbits(64))
         """The threads' own."""
         self._recent: list[str] = []
@@ -93,10 +95,9 @@ class _Drafter:
 
     async def draft(self, site: str, pool: list[Opportunity]) -> int:
         """Answer the best, each author once; how many drafts there are more."""
-        settings = self._tools.settings.opportunities
         names = list(self._accounts)
         waiting = await self._tools.database.run(opportunities.drafts, names)
-        if not pool or min(waiting.values()) >= settings.waiting_drafts:
+        if not pool or min(waiting.values()) >= self._most:
             return 0
         since = self._since()
         authors = await self._tools.database.run(opportunities.addressed, site, since, MOST_AUTHORS)
@@ -104,7 +105,7 @@ class _Drafter:
         drafted = tried = 0
         for one in pool:
             account = min(waiting, key=lambda name: (waiting[name], name))
-            if drafted == A_RUN or tried == TRIES or waiting[account] >= settings.waiting_drafts:
+            if drafted == A_RUN or tried == TRIES or waiting[account] >= self._most:
                 break
             if one.found.author in authors or one.found.topic in self._dry:
                 continue

@@ -9,9 +9,11 @@ import trio
 from orchestrator.content import replies
 from orchestrator.content.gates import words
 from orchestrator.content.writer import Stock
+from orchestrator.db import notes
 from orchestrator.jobs.tools import Account, Tools
-from orchestrator.learning import cached
+from orchestrator.learning import cached, reply_lessons
 from orchestrator.learning.relevance import Lexicon, Relevance, Traits, lexicon, relevance
+from orchestrator.learning.reply_lessons import Lessons
 from orchestrator.sites.profile import Profile
 
 TOPIC = "topic"
@@ -42,6 +44,8 @@ class Judge:
     """What each topic has earned there."""
     ours: frozenset[str]
     """Our user names."""
+    lessons: Lessons
+    """What replies have earned there."""
 
     @property
     def topics(self) -> list[str]:
@@ -55,9 +59,9 @@ class Judge:
         self, text: str, posted_at: datetime, now: datetime, likes: int | None, replied: int | None
     ) -> Relevance:
         """Of a post of somebody else."""
-        return relevance(
-            Traits(words(text), now - posted_at, likes or 0, replied or 0), self.lexicon, self.favour
-        )
+        traits = Traits(words(text), now - posted_at, likes or 0, replied or 0)
+        found = relevance(traits, self.lexicon, self.favour)
+        return self.lessons.weigh(found, traits.age, traits.likes + 2 * traits.replies)
 
 
 async def read_stock(tools: Tools) -> tuple[Stock, Lexicon]:
@@ -74,7 +78,9 @@ async def judge_of(tools: Tools, site: str, accounts: Sequence[Account], known: 
     """Raises DatabaseError."""
     arms = await cached.arms(tools.cache, tools.database, site)
     favour = {value: a / (a + b) for dimension, value, a, b in arms if dimension == TOPIC}
-    return Judge(known, favour, frozenset(_bare(account.site.username) for account in accounts))
+    ours = frozenset(_bare(account.site.username) for account in accounts)
+    kept = await tools.database.run(notes.recall, reply_lessons.KEEPER, reply_lessons.key_of(site))
+    return Judge(known, favour, ours, Lessons.of(kept))
 
 
 def _bare(username: str) -> str:

@@ -15,7 +15,9 @@ class OpportunitiesSettings(Section):
         description="open opportunities on each site; below two fifths of it they are looked for more often, "
         "below one fifth still more, and after two hours of that people are told",
     )
-    waiting_drafts: int = Field(5, ge=0, le=50, description="drafts of an account that wait for a person")
+    waiting_drafts: int = Field(
+        5, ge=0, le=50, description="drafts of an account that wait for a person, or to go out"
+    )
     author_days: float = Field(
         7, ge=0, le=30, description="the same author is answered by us once in so many days"
     )

@@ -205,6 +205,7 @@ class ReplySection(FormSection):
     own_text: Value
     own_reference: Value
     next: Selector | None = Field(None, description="the link to more answers")
+    own_page: bool = Field(False, description="an answer has a page of its own, which [post] describes too")
 
     @model_validator(mode="after")
     def _check_own(self) -> "ReplySection":

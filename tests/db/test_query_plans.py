@@ -24,6 +24,7 @@ from orchestrator.db import (
     retention,
     rollups,
     runs,
+    settled_replies,
 )
 from orchestrator.db.opportunities import Found, Opportunity, OpportunityState
 from orchestrator.db.pool import Connection, Database
@@ -148,6 +149,7 @@ FREQUENT: dict[str, Ask] = {
     "opportunities.reply_texts": lambda c: opportunities.reply_texts(c, TWO, 200),
     "reply_drafts.stale": lambda c: reply_drafts.stale(c, "site1", NOON),
     "reply_drafts.may_be_answered": lambda c: reply_drafts.may_be_answered(c, ONE, Limits(TWO, NOON)),
+    "settled_replies.settled": lambda c: settled_replies.settled(c, "site1", TWO, timedelta(hours=6), 10),
     "comparison.by_fingerprint": lambda c: comparison.by_fingerprint(c, ACCOUNT, ["a", "b"]),
     "comparison.in_flight": lambda c: comparison.in_flight(c, ACCOUNT),
     "runs.paused": runs.paused,

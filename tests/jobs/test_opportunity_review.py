@@ -200,6 +200,15 @@ async def test_each_account_has_so_many_drafts_waiting_and_no_more(house: House)
     assert len([state for _, _, state in await replies(house) if state == "draft"]) == 4
 
 
+async def test_without_approval_no_more_are_queued_than_may_wait(house: House) -> None:
+    wanted = settings_for(opportunities={"waiting_drafts": 2}, posting={"replies_need_approval": False})
+    house.tools = replace(house.tools, settings=wanted)
+    await there(house, *range(9))
+    for _ in range(3):
+        await look(house)
+    assert [state for _, _, state in await replies(house)] == ["queued"] * 4
+
+
 async def test_an_author_is_answered_once_a_week(house: House) -> None:
     await there(house, 1)
     await look(house)

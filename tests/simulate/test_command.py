@@ -27,7 +27,7 @@ from tests.rows import NOON
 
 SHORT = ("simulate", "--days", "0.05")
 OF_SITES = {
-    *("reply_posting", "harvester", "opportunity_review"),
+    *("reply_posting", "harvester", "opportunity_review", "reply_learning"),
     *("account_discovery", "scrape_priority", "scrape_background"),
 }
 """Jobs that have nothing to do on no site."""
