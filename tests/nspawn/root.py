@@ -54,6 +54,7 @@ def _install_packages() -> None:
     version = _chroot("python3", "-c", "import sys; print(*sys.version_info[:2], sep='.')").strip()
     ours = "{}.{}".format(*sys.version_info)
     assert version == ours, f"run this with Python {version}, which the container has"
+    shutil.rmtree(WHEELS, ignore_errors=True)  # those of other versions
     fetch = ["--no-deps", "--only-binary=:all:", "--require-hashes", "-r", str(REQUIREMENTS)]
     run([sys.executable, "-m", "pip", "download", *PIP, *fetch, "-d", str(WHEELS)])
     _chroot("python3", "-m", "venv", ENVIRONMENT)
