@@ -78,6 +78,11 @@ _COLUMNS = (
 )
 
 
+async def lock_pool(connection: Connection, site: str) -> None:
+    """Nobody else changes the site's pool until the transaction ends: else two could wait for each other."""
+    await connection.execute("SELECT pg_advisory_xact_lock(hashtextextended($1, 0))", f"opportunities/{site}")
+
+
 async def add(
     connection: Connection, site: str, accounts: Sequence[str], found: Sequence[Found], stamp: Stamp
 ) -> int:
@@ -86,6 +91,7 @@ async def add(
     Of an open one the figures are renewed; what is over stays over.
     """
     await lease.check(connection, stamp.fence)
+    await lock_pool(connection, site)
     new = 0
     for one in found:
         new += await connection.fetchval(
@@ -161,6 +167,7 @@ async def best(connection: Connection, site: str, limit: int = MOST_OPEN) -> lis
 async def settle(connection: Connection, site: str, accounts: Sequence[str], stamp: Stamp) -> int:
     """Note what became of replies, also of those that a person has drafted; how many are over by it."""
     await lease.check(connection, stamp.fence)
+    await lock_pool(connection, site)
     await connection.execute(
         """
         UPDATE opportunities o SET state = 'drafted', state_since = $3, reply = p.id,
@@ -191,6 +198,7 @@ async def settle(connection: Connection, site: str, accounts: Sequence[str], sta
 async def expire(connection: Connection, site: str, before: datetime, stamp: Stamp) -> int:
     """Open ones from `before` or earlier are stale; how many."""
     await lease.check(connection, stamp.fence)
+    await lock_pool(connection, site)
     done: str = await connection.execute(
         """
         UPDATE opportunities SET state = 'stale', state_since = $3, why = 'a day old'
@@ -203,9 +211,10 @@ async def expire(connection: Connection, site: str, before: datetime, stamp: Sta
     return int(done.rpartition(" ")[2])
 
 
-async def rescore(connection: Connection, scores: Sequence[Score], fence: int) -> None:
+async def rescore(connection: Connection, site: str, scores: Sequence[Score], fence: int) -> None:
     """Give open ones their new scores."""
     await lease.check(connection, fence)
+    await lock_pool(connection, site)
     await connection.execute(
         """
         UPDATE opportunities o SET relevance = n.relevance, topic = n.topic, why = n.why

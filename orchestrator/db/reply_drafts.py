@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-from orchestrator.db import lease, posts
+from orchestrator.db import lease, opportunities, posts
 from orchestrator.db.opportunities import Opportunity
 from orchestrator.db.pool import Connection
 from orchestrator.db.posts import Stamp
@@ -39,9 +39,7 @@ async def draft(
     Of several who draft at once on a site each waits for the others, so the limits hold.
     """
     await lease.check(connection, stamp.fence)
-    await connection.execute(
-        "SELECT pg_advisory_xact_lock(hashtextextended($1, 0))", f"opportunities/{one.site}"
-    )
+    await opportunities.lock_pool(connection, one.site)
     await posts.lock_target(connection, one.found.reference)
     if not await may_be_answered(connection, one, limits):
         return None
@@ -79,6 +77,7 @@ async def may_be_answered(connection: Connection, one: Opportunity, limits: Limi
 async def withdraw(connection: Connection, site: str, before: datetime, stamp: Stamp) -> int:
     """Drafts of jobs that nobody has approved, to posts from `before` or earlier, fail; how many."""
     await lease.check(connection, stamp.fence)
+    await opportunities.lock_pool(connection, site)
     found = await stale(connection, site, before)
     why = "withdrawn: nobody has approved it, and the post is a day old"
     for reply in found:

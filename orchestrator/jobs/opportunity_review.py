@@ -70,7 +70,7 @@ async def _rescore(tools: Tools, site: str, judge: Judge) -> list[Opportunity]:
         (one, judge.score(one.found.text, one.since, now, one.found.likes, one.found.replies)) for one in pool
     ]
     changed = [Score(one.id, score.score, score.topic or one.found.topic, score.why) for one, score in scores]
-    await tools.database.run(opportunities.rescore, changed, tools.fence.number)
+    await tools.database.run(opportunities.rescore, site, changed, tools.fence.number)
     return await tools.database.run(opportunities.best, site)
 
 

@@ -9,7 +9,7 @@ import trio
 
 from orchestrator.db import decisions, opportunities, reply_drafts
 from orchestrator.db.decisions import Approval
-from orchestrator.db.opportunities import Found, OpportunityState
+from orchestrator.db.opportunities import Found, OpportunityState, Score
 from orchestrator.db.pool import Database
 from orchestrator.db.reply_drafts import Limits
 from orchestrator.jobs import harvester, opportunity_review, reply_posting
@@ -158,6 +158,25 @@ async def test_of_many_who_draft_at_once_one_answers_a_post_and_one_its_author(h
         "r3xxx": "drafted",
         "s1xxx": "open",
     }
+
+
+async def test_who_finds_posts_and_who_scores_them_at_the_same_time_are_never_in_a_deadlock(
+    house: House,
+) -> None:
+    numbers = range(60)
+    await there(house, *numbers)
+    pool = await house.database.run(opportunities.best, SITE)
+    scores = [Score(one.id, 0.7, "cooking", "") for one in pool]
+
+    async def score() -> None:
+        await house.database.run(opportunities.rescore, SITE, scores, house.stamp().fence)
+
+    async with trio.open_nursery() as nursery:
+        for _ in range(6):
+            nursery.start_soon(there, house, *numbers)
+            nursery.start_soon(there, house, *reversed(numbers))
+            nursery.start_soon(score)
+    assert len(await house.database.run(opportunities.best, SITE)) == 60
 
 
 async def test_of_many_who_answer_one_post_at_once_for_two_accounts_only_one_job_does(house: House) -> None:
