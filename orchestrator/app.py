@@ -56,7 +56,7 @@ from orchestrator.health.claims import claims
 from orchestrator.health.keeper import MemoryKeeper
 from orchestrator.health.modes import BROWSER, DATABASE, Modes
 from orchestrator.health.problems import OF_POSTS
-from orchestrator.health.status import House, read_problems
+from orchestrator.health.status import House, read_problems, usage
 from orchestrator.jobs import OwnJob, alert_delivery, reconciliation
 from orchestrator.jobs.alert_delivery import AlertTools
 from orchestrator.jobs.health import Health
@@ -250,9 +250,18 @@ class _Daemon:
             }
 
         app = make_app(
-            look=look, metrics=self._render_metrics, hosts=[settings.host, *settings.allowed_hosts]
+            look=look,
+            weigh=lambda: usage(house),
+            metrics=self._render_metrics,
+            hosts=[settings.host, *settings.allowed_hosts],
         )
-        await serve_http(app, settings.host, settings.port, task_status=task_status)
+        await serve_http(
+            app,
+            settings.host,
+            settings.port,
+            on_count=partial(house.count_clients, "http"),
+            task_status=task_status,
+        )
 
     async def live(self) -> None:
         """Everything behind HTTP, until drained."""
@@ -501,6 +510,7 @@ class _Daemon:
             path,
             verbs_of(self.house, self.drain),
             settings.control,
+            on_count=partial(self.house.count_clients, "control"),
             handed=self._sockets.get(CONTROL),
             task_status=task_status,
         )

@@ -144,7 +144,7 @@ class Work:
         return [later - earlier for earlier, later in itertools.pairwise(self.at)]
 
 
-def a_job(name: str = "plan", work: Work | None = None, **changes: Any) -> Job:
+def a_job(name: str = "plan", work: Callable[[Run], Awaitable[Outcome]] | None = None, **changes: Any) -> Job:
     """A job every hour, with three retries after up to 2, 4 and 8 s."""
     timing: dict[str, Any] = {} if "daily_at" in changes else {"every_s": 3600.0}
     options = {"priority": 5, "retry": RetryRule(3, 2.0), **timing, **changes}

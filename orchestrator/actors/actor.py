@@ -9,6 +9,7 @@ from random import Random
 
 import structlog
 import trio
+from structlog.contextvars import bound_contextvars
 
 from orchestrator.actors import attempt
 from orchestrator.actors.attempt import Record, RunLog
@@ -280,6 +281,11 @@ class Actor:
         return window is not None and not trigger.startswith(ASKED_BY)
 
     async def _run_once(self, trigger: str, tries: Tries, *, is_retry: bool) -> Outcome:
+        """Whatever logs within the run, also below us, says of which job and run it is."""
+        with bound_contextvars(job=self.job.name):
+            return await self._run_bound(trigger, tries, is_retry=is_retry)
+
+    async def _run_bound(self, trigger: str, tries: Tries, *, is_retry: bool) -> Outcome:
         house = self._house
         started_at = house.clock.now()
         self.history.begin(started_at)
@@ -305,7 +311,8 @@ class Actor:
         outcome = Outcome(Ending.INTERRUPTED)
         bug: Exception | None = None
         try:
-            outcome, bug = await attempt.work(self.job, run, tries)
+            with bound_contextvars(**record.ids):
+                outcome, bug = await attempt.work(self.job, run, tries)
         finally:
             self._skip_on_record = self.beat = None
             self._note(run, LastRun(outcome, started_at, trio.current_time() - start))

@@ -31,6 +31,11 @@ class Record:
         self._clock = clock
         self._run_id: int | None = None
 
+    @property
+    def ids(self) -> dict[str, int]:
+        """What tells the run apart in the log; empty when it is not on record."""
+        return {} if self._run_id is None else {"run": self._run_id}
+
     async def begin(self, run: Run, started_at: datetime) -> Run:
         """Open the row; the run, whose log lines carry the row's id from now on."""
         try:

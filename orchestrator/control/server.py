@@ -48,22 +48,23 @@ class Verb:
     """Parameters that may not be left out."""
 
 
-async def serve_control(
+async def serve_control(  # noqa: PLR0913 - each is a part of its own
     path: Path,
     verbs: Mapping[str, Verb],
     settings: ControlSettings,
     *,
     handed: socket.socket | None = None,
     read_peer: Callable[[trio.SocketStream], Peer] = peer_of,
+    on_count: Callable[[int], None] = lambda count: None,
     task_status: trio.TaskStatus[Path] = trio.TASK_STATUS_IGNORED,
 ) -> None:
     """Listen until cancelled, at `path` or where `handed`, somebody else's socket, does.
 
-    `task_status` gets the path once clients can connect. Raises AddressInUseError and SettingsError as
-    `open_listener`, `adopt_listener` and `rights_from` do.
+    `on_count` is told how many clients there are, `task_status` gets the path once they can connect. Raises
+    AddressInUseError and SettingsError as `open_listener`, `adopt_listener` and `rights_from` do.
     """
     rights = rights_from(settings)
-    server = _Server(verbs, settings, rights, read_peer)
+    server = _Server(verbs, settings, rights, read_peer, on_count)
     opening = (
         open_listener(path, rights.socket_gid)
         if handed is None
@@ -88,11 +89,13 @@ class _Server:
         settings: ControlSettings,
         rights: Rights,
         read_peer: Callable[[trio.SocketStream], Peer],
+        on_count: Callable[[int], None],
     ) -> None:
         self._verbs = verbs
         self._settings = settings
         self._rights = rights
         self._read_peer = read_peer
+        self._on_count = on_count
         self._connected = 0
         self._strangers = 0
 
@@ -127,12 +130,14 @@ class _Server:
     async def _serve_admitted(self, stream: trio.SocketStream, caller: Caller) -> None:
         stranger = int(caller.level < Level.ADMIN)
         self._connected += 1
+        self._on_count(self._connected)
         self._strangers += stranger
         try:
             while await self._serve_one(stream, caller):
                 pass
         finally:
             self._connected -= 1
+            self._on_count(self._connected)
             self._strangers -= stranger
 
     async def _serve_one(self, stream: trio.SocketStream, caller: Caller) -> bool:

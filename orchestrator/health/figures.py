@@ -23,7 +23,14 @@ def lease_granted(metrics: Metrics, lease: Lease) -> None:
 def lease_called_back(metrics: Metrics, lease: Lease) -> None:
     metrics.call_backs.labels(lane=lease.lane.label).inc()
     left_s = round(lease.deadline - trio.current_time(), 1)
-    log.info("lease_called_back", job=lease.holder, slot=lease.slot, lane=lease.lane.label, left_s=left_s)
+    log.info(
+        "lease_called_back",
+        job=lease.holder,
+        lease=lease.id,
+        slot=lease.slot,
+        lane=lease.lane.label,
+        left_s=left_s,
+    )
 
 
 def lease_ended(metrics: Metrics, lease: Lease, how: LeaseEnd) -> None:

@@ -98,16 +98,42 @@ class House:
     memory: dict[str, int] = field(default_factory=dict)
     """Bytes of each part, as last measured."""
     memory_view: MemoryView | None = None
+    clients: dict[str, int] = field(default_factory=dict)
+    """How many clients are connected now, by `http` and `control`."""
     links: dict[str, str] = field(default_factory=dict)
     """Addresses that people may open, by name."""
     reload: Callable[[str], Awaitable[str]] | None = None
     """Reads the settings again in somebody's name, and says what has changed."""
     started_at: float = field(default_factory=trio.current_time)
 
+    def count_clients(self, place: str, count: int) -> None:
+        """How many clients `http` or `control` has now."""
+        self.clients[place] = count
+
     def why_not(self, job: Job) -> str | None:
         """Why a run of `job` that began now would be skipped, None when it would not."""
         step = self.memory_view.step if self.memory_view is not None else Step.NONE
         return self.modes.why_not(job) or (None if job.is_upkeep else memory.why_not(step, job.priority))
+
+
+def usage(house: House) -> Document:
+    """What the daemon uses: memory as last weighed, connections now. Quick, and asks nobody."""
+    database = house.database.statistics() if house.database is not None else None
+    return {
+        "version": orchestrator.__version__,
+        "uptime_s": round(trio.current_time() - house.started_at, 1),
+        "memory": {f"{part}_bytes": size for part, size in house.memory.items()},
+        "connections": {
+            "http": house.clients.get("http", 0),
+            "control": house.clients.get("control", 0),
+            "database": {
+                "used": database.in_use if database is not None else 0,
+                "idle": database.idle if database is not None else 0,
+                "most": database.max_size if database is not None else 0,
+            },
+            "cache": house.cache.figures.connections,
+        },
+    }
 
 
 async def read_status(house: House) -> Document:

@@ -10,6 +10,7 @@ from typing import Any, Protocol
 from zoneinfo import ZoneInfo
 
 import structlog
+from structlog.contextvars import bound_contextvars
 
 from orchestrator.actors.job import Run
 from orchestrator.actors.window import BEHIND, PostingWindows
@@ -212,7 +213,8 @@ class Tools:
         self.visiting[run.job] += 1
         try:
             async with self.allocator.lease(run.job, priority=run.priority) as lease:
-                yield lease
+                with bound_contextvars(lease=lease.id):
+                    yield lease
         finally:
             self.visiting[run.job] -= 1
 

@@ -15,6 +15,8 @@ from starlette.responses import JSONResponse, PlainTextResponse, Response
 from starlette.routing import Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from orchestrator.model import Mode
+
 log = structlog.get_logger("web")
 
 LOOPBACK_HOSTS = frozenset({"localhost", "127.0.0.1", "[::1]"})
@@ -31,7 +33,9 @@ _HEADERS = {
 _INDEX = """orchestrator
 
 /livez     200 while the daemon's loop runs
+/startupz  200 when the start is over, else 503
 /readyz    200 when it is ready for work, else 503; each check by name
+/health    the same, with memory and connections
 /metrics   figures for Prometheus
 
 More: orchestrator ctl status
@@ -41,13 +45,15 @@ More: orchestrator ctl status
 def make_app(
     *,
     look: Callable[[], tuple[bool, dict[str, Any]]],
+    weigh: Callable[[], dict[str, Any]] = dict,
     metrics: Callable[[], bytes],
     hosts: Collection[str] = (),
 ) -> Starlette:
     """The endpoints as an ASGI application.
 
-    `look` says whether the daemon is ready, and gives `mode` and `checks`; `metrics` gives Prometheus'
-    text format. `hosts` are names, besides those of the loopback, that a request's Host may have.
+    `look` says whether the daemon is ready, and gives `mode` and `checks`; `weigh` gives what it uses: memory
+    and connections; `metrics` gives Prometheus' text format. `hosts` are names, besides those of the
+    loopback, that a request's Host may have.
     """
 
     async def index(_request: Request) -> Response:
@@ -55,6 +61,16 @@ def make_app(
 
     async def livez(_request: Request) -> Response:
         return PlainTextResponse("ok\n")
+
+    async def startupz(_request: Request) -> Response:
+        _, document = look()
+        is_over = document["mode"] != Mode.STARTING
+        return PlainTextResponse(f"{document['mode']}\n", status_code=200 if is_over else 503)
+
+    async def health(_request: Request) -> Response:
+        is_ready, document = look()
+        whole = {"ready": is_ready, **document, **weigh()}
+        return _JSON(whole, status_code=200 if is_ready else 503)
 
     async def readyz(request: Request) -> Response:
         is_ready, document = look()
@@ -69,7 +85,9 @@ def make_app(
     routes = [
         Route("/", index),
         Route("/livez", livez),
+        Route("/startupz", startupz),
         Route("/readyz", readyz),
+        Route("/health", health),
         Route("/metrics", figures),
     ]
     allowed = LOOPBACK_HOSTS | {host.lower() for host in hosts}

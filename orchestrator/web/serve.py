@@ -7,6 +7,7 @@ number, in time, and in what its errors reach.
 
 import errno
 import socket
+from collections.abc import Callable
 from typing import Any
 
 import structlog
@@ -41,19 +42,22 @@ async def serve_http(
     host: str,
     port: int,
     *,
+    on_count: Callable[[int], None] = lambda count: None,
     task_status: trio.TaskStatus[int] = trio.TASK_STATUS_IGNORED,
 ) -> None:
     """Serve until cancelled; `task_status` gets the port (the one found, when `port` is 0).
 
+    `on_count` is told how many clients there are.
+
     Raises AddressInUseError when the port is taken, SettingsError when there is no such address here.
     """
     with bind(host, port) as listening:
-        server = _Server(app)
+        server = _Server(app, on_count)
         listener = trio.SocketListener(trio.socket.from_stdlib_socket(listening))
-        async with trio.open_nursery() as connections:
+        async with trio.open_nursery() as clients:
             task_status.started(listening.getsockname()[1])
             try:
-                await trio.serve_listeners(server.serve, [listener], handler_nursery=connections)
+                await trio.serve_listeners(server.serve, [listener], handler_nursery=clients)
             finally:
                 with trio.move_on_after(GRACE_S, shield=True):
                     await server.close_soon()
@@ -97,7 +101,8 @@ def _bind_error(host: str, port: int, error: OSError) -> AddressInUseError | Set
 class _Server:
     """The connections of one port; `_scopes` holds one cancel scope for each that is being served."""
 
-    def __init__(self, app: ASGIApp) -> None:
+    def __init__(self, app: ASGIApp, on_count: Callable[[int], None]) -> None:
+        self._on_count = on_count
         self._config = _config()
         self._app = wrap_app(app, self._config.wsgi_max_body_size, "asgi")  # type: ignore[arg-type]
         self._context = WorkerContext(None)
@@ -111,6 +116,7 @@ class _Server:
             return
         with trio.move_on_after(LIFE_S, shield=True) as scope:  # `close_soon` shortens it
             self._scopes.add(scope)
+            self._on_count(len(self._scopes))
             try:
                 patient: Any = _Stream(stream)
                 await TCPServer(self._app, self._config, self._context, ConnectionState({}), patient)
@@ -118,6 +124,7 @@ class _Server:
                 log.exception("http_connection_failed")
             finally:
                 self._scopes.discard(scope)
+                self._on_count(len(self._scopes))
                 await trio.aclose_forcefully(stream)
 
     async def close_soon(self) -> None:

@@ -10,11 +10,13 @@ from zoneinfo import ZoneInfo
 import pytest
 import trio
 import trio.testing
+from structlog.contextvars import get_contextvars
 from structlog.typing import EventDict
 
 from orchestrator.actors.actor import STUCK_S, ActorState, Beat
 from orchestrator.actors.attempt import RECORD_PATIENCE_S
 from orchestrator.actors.history import History, LastRun
+from orchestrator.actors.job import Run
 from orchestrator.actors.mailbox import Kind, Wake
 from orchestrator.actors.schedule import stagger_s
 from orchestrator.actors.supervisor import RestartRule
@@ -826,3 +828,25 @@ async def test_what_an_actor_does_is_told_with_its_reason_and_since_when(autojum
         await settle()
         assert (actor.state, actor.detail) == (ActorState.BACKING_OFF, "no answer; again in 2 s")
         assert actor.since == NOON + timedelta(seconds=35)
+
+
+async def test_whatever_logs_within_a_run_says_of_which_job_and_run_it_is(autojump_clock: object) -> None:
+    seen: list[dict[str, Any]] = []
+
+    async def work(run: Run) -> Outcome:
+        seen.append(get_contextvars())
+        async with trio.open_nursery() as nursery:  # a task below knows it too
+
+            async def below() -> None:
+                seen.append(get_contextvars())
+
+            nursery.start_soon(below)
+        return done("")
+
+    async with a_stage([a_job(work=work)]) as stage:
+        for _ in range(2):
+            event(stage)
+            await settle()
+    assert [one["run"] for one in seen] == [1, 1, 2, 2]
+    assert {one["job"] for one in seen} == {a_job().name}
+    assert get_contextvars() == {}

@@ -5,6 +5,7 @@ from datetime import UTC, date, datetime, timedelta
 
 import pytest
 import trio
+from structlog.contextvars import get_contextvars
 
 from orchestrator.db import accounts as records
 from orchestrator.db.accounts import SIGN_INS, VISITS
@@ -217,3 +218,9 @@ async def test_a_job_has_as_many_contexts_at_a_time_as_it_has_declared(house: Ho
         with pytest.raises(VisitNotAllowedError, match="more than 2 contexts"):
             async with house.tools.visit(run, account):
                 pass
+
+
+async def test_whatever_logs_while_a_context_is_held_says_of_which_lease_it_is(house: House) -> None:
+    async with house.tools.visit(house.run("metrics_scraper", 1), house.tools.accounts["ada"]) as visit:
+        assert get_contextvars()["lease"] == visit.lease.id
+    assert "lease" not in get_contextvars()

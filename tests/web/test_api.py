@@ -24,10 +24,17 @@ class Daemon:
 
     def __init__(self, *hosts: str) -> None:
         self.is_ready = True
-        self.app = make_app(look=self.look, metrics=lambda: b"orchestrator_up 1\n", hosts=hosts)
+        self.mode = ""
+        self.app = make_app(
+            look=self.look, weigh=self.weigh, metrics=lambda: b"orchestrator_up 1\n", hosts=hosts
+        )
 
     def look(self) -> tuple[bool, dict[str, Any]]:
-        return self.is_ready, {"mode": "ready" if self.is_ready else "starting", "checks": [CHECK]}
+        mode = self.mode or ("ready" if self.is_ready else "starting")
+        return self.is_ready, {"mode": mode, "checks": [CHECK]}
+
+    def weigh(self) -> dict[str, Any]:
+        return {"memory": {"daemon_bytes": 7}, "connections": {"http": 1}}
 
 
 class Answer:
@@ -82,6 +89,40 @@ async def test_readyz_says_whether_and_names_each_check(is_ready: bool, status: 
     document = json.loads(answer.body)
     assert document["ready"] is is_ready
     assert document["checks"] == [CHECK]
+
+
+MODES: dict[str, tuple[bool, int, int, int, int]] = {
+    # mode: is it ready, then the status of /livez, /startupz, /readyz and /health
+    "starting": (False, 200, 503, 503, 503),
+    "ready": (True, 200, 200, 200, 200),
+    "degraded": (True, 200, 200, 200, 200),
+    "degraded, and a critical check is down": (False, 200, 200, 503, 503),
+    "draining": (False, 200, 200, 503, 503),
+}
+
+
+@pytest.mark.parametrize("mode", MODES)
+async def test_each_mode_has_the_answers_that_kubernetes_expects(mode: str) -> None:
+    daemon = Daemon()
+    daemon.is_ready, *expected = MODES[mode]
+    daemon.mode = mode.partition(",")[0]
+    paths = ("/livez", "/startupz", "/readyz", "/health")
+    assert [(await get(daemon.app, path)).status for path in paths] == expected
+
+
+async def test_livez_asks_nobody() -> None:
+    def look() -> tuple[bool, dict[str, Any]]:
+        raise AssertionError("it must not depend on others")
+
+    assert (await get(make_app(look=look, metrics=bytes), "/livez")).status == 200
+
+
+async def test_health_has_memory_and_connections_besides() -> None:
+    document = json.loads((await get(Daemon().app, "/health")).body)
+    assert document["ready"] is True
+    assert document["checks"] == [CHECK]
+    assert document["memory"] == {"daemon_bytes": 7}
+    assert document["connections"] == {"http": 1}
 
 
 async def test_metrics_have_the_content_type_that_every_prometheus_reads() -> None:

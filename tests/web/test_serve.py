@@ -3,6 +3,7 @@ import json
 import socket
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
+from functools import partial
 from typing import Any
 
 import pytest
@@ -257,3 +258,15 @@ async def test_an_idle_connection_does_not_hold_up_the_end(autojump_clock: trio.
             with trio.CancelScope(shield=True):
                 assert await read_all(stream) == b""
     assert trio.current_time() - ended_at < GRACE_S
+
+
+async def test_who_wants_to_know_is_told_how_many_clients_there_are() -> None:
+    told: list[int] = []
+    async with trio.open_nursery() as servers:
+        port = await servers.start(partial(serve_http, APP, "127.0.0.1", 0, on_count=told.append))
+        async with await trio.open_tcp_stream("127.0.0.1", port) as stream:
+            await stream.send_all(get("/"))
+            await stream.receive_some()
+            assert told == [1]
+        servers.cancel_scope.cancel()
+    assert told == [1, 0]
