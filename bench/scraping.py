@@ -32,6 +32,7 @@ from orchestrator.db import posts
 from orchestrator.db.fence import open_fence
 from orchestrator.db.pool import Connection, Database
 from orchestrator.jobs import metrics_scraper
+from orchestrator.jobs.accounts import Accounts
 from orchestrator.jobs.tools import Account, Tools
 from orchestrator.metrics import Metrics
 from orchestrator.model import Arms, Draft, PostState
@@ -121,7 +122,7 @@ def _settings(directory: Path, address: str) -> Settings:
 
 @asynccontextmanager
 async def _tools(
-    directory: Path, settings: Settings, database: Database, accounts: Mapping[str, Account]
+    directory: Path, settings: Settings, database: Database, accounts: Accounts
 ) -> AsyncIterator[Tools]:
     settings.state_dir.mkdir()
     pool_of_contexts = open_pool(

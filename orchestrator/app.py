@@ -17,6 +17,7 @@ from random import Random
 
 import structlog
 import trio
+from pydantic import SecretStr
 
 from orchestrator import jobs, wiring
 from orchestrator.actors.actor import Surroundings
@@ -35,6 +36,7 @@ from orchestrator.cache.parts import cache_parties, make_cache
 from orchestrator.clock import Clock
 from orchestrator.content.feeds import Feeds, feed_parties
 from orchestrator.content.writer import Writer
+from orchestrator.control.accounts import orders_of
 from orchestrator.control.server import serve_control
 from orchestrator.control.verbs import verbs_of
 from orchestrator.db import accounts as account_records
@@ -58,11 +60,14 @@ from orchestrator.health.modes import BROWSER, DATABASE, Modes
 from orchestrator.health.problems import OF_POSTS
 from orchestrator.health.status import House, read_problems, usage
 from orchestrator.jobs import OwnJob, alert_delivery, reconciliation
+from orchestrator.jobs.accounts import Accounts
 from orchestrator.jobs.alert_delivery import AlertTools
 from orchestrator.jobs.health import Health
+from orchestrator.jobs.registry import Registry
 from orchestrator.jobs.roster import conditions, roster
 from orchestrator.jobs.standing import Standing
-from orchestrator.jobs.tools import Account, Tools
+from orchestrator.jobs.tools import Tools
+from orchestrator.keys import find_keys
 from orchestrator.learning import cached
 from orchestrator.llm.model import Books, open_model
 from orchestrator.metrics import Metrics
@@ -110,6 +115,8 @@ class Beginning:
     """In seconds of trio's clock."""
     signals: trio.MemoryReceiveChannel[int]
     """SIGTERM and SIGINT, also those that came before the house was built."""
+    hide: Callable[[SecretStr], None]
+    """Keeps a secret out of the log from now on."""
     manager: Manager = Manager()
     """Who started us, and wants to be told how we are."""
     reread: Reread | None = None
@@ -144,9 +151,10 @@ def _in_url(host: str) -> str:
     return f"[{host}]" if ":" in host else host
 
 
-def _is_reference(accounts: Mapping[str, Account], name: str, text: str) -> bool:
+def _is_reference(accounts: Accounts, name: str, text: str) -> bool:
     """Whether `text` can be the site's name of a post; of an account that is not there nobody knows."""
-    return name not in accounts or accounts[name].site.profile.is_reference(text)
+    account = accounts.here.get(name)
+    return account is None or account.site.profile.is_reference(text)
 
 
 class _Daemon:
@@ -162,6 +170,7 @@ class _Daemon:
         self._pool = beginning.pool
         self._sessions = beginning.sessions
         self._signals = beginning.signals
+        self._hide = beginning.hide
         self._more_jobs = beginning.more_jobs
         self._sockets = beginning.manager.sockets
         self._rng = Random()
@@ -278,11 +287,13 @@ class _Daemon:
                     self._breakers.add(party)
                 starting.start_soon(self._try_browser)  # beside the database: each takes a while
                 async with self._open_database() as database:
-                    await self._live_with(database, accounts)
+                    await self._live_with(database, profiles, accounts)
         if self._scope.cancelled_caught and not self.house.modes.is_starting:
             log.warning("cut_off", reason="the deadline has passed, or a second signal came")
 
-    async def _live_with(self, database: Database, accounts: Mapping[str, Account]) -> None:
+    async def _live_with(
+        self, database: Database, profiles: Mapping[str, Profile], accounts: Accounts
+    ) -> None:
         settings = self._settings
         ttl_s = settings.database.lease_ttl_s
         async with (
@@ -298,10 +309,13 @@ class _Daemon:
                 await migrate(database)
             with self._step("records"):
                 is_in_doubt = await wiring.settle_the_past(database, fence, self.house.clock.now())
-                supervisor = await self._make_supervisor(database, fence, accounts)
+                tools = await self._make_tools(database, fence, accounts)
+                registry = await self._open_registry(tools, profiles)
+                supervisor = await self._make_supervisor(tools)
             if is_in_doubt:
                 supervisor.wake(reconciliation.NAME, "an earlier daemon left ambiguous posts")
             keepers.start_soon(self._rebuild_slots)
+            keepers.start_soon(registry.see_off)
             await self._open_gate()
             if self._reread is not None:
                 self.house.reload = Reload(settings, self._reread.read, self._adopter, self.report).run
@@ -376,11 +390,10 @@ class _Daemon:
         self.house.cache.declare(*cached.NAMESPACES)
 
     async def _look_at_settings(self) -> str:
-        count = len(self._settings.accounts)
+        count = len(self.house.accounts) - len(self.house.off)
         if not count:
-            raise SettingsError(
-                "no account to post for", remedy="Add accounts to the settings; see docs/sites.md"
-            )
+            remedy = "Add one: orchestrator ctl accounts add; see docs/accounts.md"
+            raise SettingsError("no account to post for", remedy=remedy)
         return f"{count} accounts on {len(self._settings.sites)} sites"
 
     async def _look_at_database(self) -> str:
@@ -443,13 +456,8 @@ class _Daemon:
                 self.house.checks.add(Check(f"{LANGUAGE_MODEL}_account", model.look, is_critical=False))
             yield
 
-    async def _make_supervisor(
-        self, database: Database, fence: Fence, accounts: Mapping[str, Account]
-    ) -> Supervisor:
+    async def _make_tools(self, database: Database, fence: Fence, accounts: Accounts) -> Tools:
         house, settings = self.house, self._settings
-        house.accounts = tuple(accounts)
-        house.site_of = {name: account.settings.site for name, account in accounts.items()}
-        house.scopes = tuple(sorted({account.settings.site for account in accounts.values()}))
         house.fence, house.settle_s = fence, settings.posting.settle_s
         house.is_reference = partial(_is_reference, accounts)
         house.check_reply = lambda name, target, text: accounts[name].check_reply(target, text)
@@ -481,6 +489,27 @@ class _Daemon:
         )
         house.roster, house.conditions = partial(roster, tools), partial(conditions, tools)
         house.min_health = least
+        return tools
+
+    async def _open_registry(self, tools: Tools, profiles: Mapping[str, Profile]) -> Registry:
+        """The accounts of the settings, and those that people have added or switched off."""
+
+        def on_change() -> None:
+            house, accounts = self.house, tools.accounts
+            house.accounts = (*accounts.here, *accounts.unusable)
+            house.off = frozenset(house.accounts) - frozenset(accounts)
+            house.site_of = {name: account.settings.site for name, account in accounts.here.items()}
+            house.scopes = tuple(sorted({*house.site_of.values()}))
+
+        keys = find_keys(self._settings.browser, self._settings.state_dir)
+        registry = Registry(tools, profiles, keys, self._hide, on_change, self._pool.forget)
+        await registry.load()
+        self.house.account_orders = orders_of(registry)
+        return registry
+
+    async def _make_supervisor(self, tools: Tools) -> Supervisor:
+        house, settings = self.house, self._settings
+        database, fence = tools.database, tools.fence
         await tools.recall_patience()
         await tools.expect_posts()
         surroundings = Surroundings(

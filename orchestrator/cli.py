@@ -11,8 +11,7 @@ import gc
 import json
 import os
 import sys
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
@@ -21,6 +20,8 @@ import typer
 from typer.core import TyperGroup
 
 import orchestrator
+from orchestrator.cli_accounts import accounts
+from orchestrator.cli_parts import Daemon, Json, message, print_out, show
 from orchestrator.control.find import demo_state_dir
 from orchestrator.errors import (
     DatabaseReplacedError,
@@ -31,13 +32,9 @@ from orchestrator.errors import (
 )
 
 if TYPE_CHECKING:
-    from rich.console import RenderableType
-
     from orchestrator.service.install import Step
 
 FAILED, WRONG, NO_DAEMON, INTERRUPTED = 1, 2, 3, 130
-UNWRAPPED = 10_000
-"""Columns of output that goes to a file or a pipe: no line is broken for a screen that is not there."""
 
 cli = typer.Typer(
     name="orchestrator",
@@ -69,6 +66,7 @@ one_post = typer.Typer(help="Look at one post, or decide of it.", invoke_without
 ctl.add_typer(one_post, name="post")
 one_reply = typer.Typer(help="Write a reply, or decide of one.", invoke_without_command=True)
 ctl.add_typer(one_reply, name="reply")
+ctl.add_typer(accounts, name="accounts")
 service = typer.Typer(help="The daemon as a service of systemd.", invoke_without_command=True)
 cli.add_typer(service, name="service")
 outside = typer.Typer(help="Alerts to people outside.", invoke_without_command=True)
@@ -83,7 +81,6 @@ Config = Annotated[
 ]
 ServiceUser = Annotated[str, typer.Option(metavar="NAME", help="The user that the service runs as.")]
 DryRun = Annotated[bool, typer.Option("--dry-run", help="Show what would be done, and do nothing.")]
-Json = Annotated[bool, typer.Option("--json", help="The answer as JSON.")]
 Job = Annotated[str, typer.Argument(metavar="JOB", help="A job's name; `ctl jobs` lists them.")]
 PostId = Annotated[int, typer.Argument(metavar="ID", help="A post's number; `ctl posts` lists them.")]
 AnyJob = Annotated[
@@ -234,7 +231,7 @@ def check(config: Config = None) -> None:
     wiring.check_jobs(settings)
     trio.run(check_destinations, settings.alerts)
     rows = describe(settings)
-    _print(render_settings([(row.name, row.value, row.source) for row in rows]))
+    print_out(render_settings([(row.name, row.value, row.source) for row in rows]))
 
 
 @cli.command()
@@ -348,7 +345,7 @@ def declared(
     if graph or dot:
         typer.echo(as_dot(listed) if dot else drawn(listed))
         return
-    _print(render_declared(listed))
+    print_out(render_declared(listed))
 
 
 @cli.command()
@@ -390,36 +387,10 @@ def simulate(  # noqa: PLR0913, PLR0917 - each is an option
     if is_json:
         typer.echo(json.dumps(figures.document(), indent=2, ensure_ascii=False))
     else:
-        _print(render_figures(figures))
-
-
-def _print(renderable: "RenderableType") -> None:
-    from rich.console import Console
-
-    console = Console(highlight=False)
-    if not console.is_terminal:
-        console.width = UNWRAPPED
-    console.print(renderable)
+        print_out(render_figures(figures))
 
 
 # ── ctl ─────────────────────────────────────────────────────────────────────────────────────────
-
-
-@dataclass(frozen=True, slots=True)
-class _Daemon:
-    """The daemon that `ctl` talks to."""
-
-    socket: Path | None
-    config: Path | None
-    is_json: bool
-    """Whether `--json` stood before the verb."""
-
-    def ask(self, verb: str, **args: Any) -> Any:
-        from orchestrator.control import client
-        from orchestrator.control.find import find_socket
-
-        path = self.socket or find_socket(os.environ, self.config)
-        return client.request(path, verb, {name: value for name, value in args.items() if value is not None})
 
 
 @ctl.callback()
@@ -433,7 +404,7 @@ def _ctl(
     is_json: Json = False,
 ) -> None:
     _check_command(context)
-    context.obj = _Daemon(socket, config, is_json)
+    context.obj = Daemon(socket, config, is_json)
 
 
 @ctl.command()
@@ -441,7 +412,7 @@ def status(context: typer.Context, is_json: Json = False) -> None:
     """What runs, what waits, why, and what is wrong, in one screen."""
     from orchestrator.terminal import render_status
 
-    _show(context.obj, "status", render_status, is_json)
+    show(context.obj, "status", render_status, is_json)
 
 
 @ctl.command()
@@ -449,7 +420,7 @@ def jobs(context: typer.Context, is_json: Json = False) -> None:
     """Every job: its state, how its last run ended, when it runs next, and why."""
     from orchestrator.terminal import render_jobs
 
-    _show(context.obj, "jobs", render_jobs, is_json)
+    show(context.obj, "jobs", render_jobs, is_json)
 
 
 @ctl.command()
@@ -457,7 +428,7 @@ def queue(context: typer.Context, is_json: Json = False) -> None:
     """Who holds the browser contexts, and who waits for one."""
     from orchestrator.terminal import render_queue
 
-    _show(context.obj, "queue", render_queue, is_json)
+    show(context.obj, "queue", render_queue, is_json)
 
 
 @ctl.command()
@@ -465,7 +436,7 @@ def why(context: typer.Context, job: Job, is_json: Json = False) -> None:
     """Why a job does what it does now: what it waits for, who holds that, and for how long."""
     from orchestrator.terminal import render_why
 
-    _show(context.obj, "why", render_why, is_json, job=job)
+    show(context.obj, "why", render_why, is_json, job=job)
 
 
 @ctl.command()
@@ -487,7 +458,7 @@ def posts(
         return
     from orchestrator.terminal.posts import render_posts
 
-    _show(context.obj, "posts", render_posts, is_json, state=state, account=account, limit=limit)
+    show(context.obj, "posts", render_posts, is_json, state=state, account=account, limit=limit)
 
 
 @ctl.command()
@@ -509,7 +480,7 @@ def replies(
         return
     from orchestrator.terminal.posts import render_posts
 
-    _show(context.obj, "replies", render_posts, is_json, state=state, account=account, limit=limit)
+    show(context.obj, "replies", render_posts, is_json, state=state, account=account, limit=limit)
 
 
 @ctl.command()
@@ -521,7 +492,7 @@ def opportunities(
     """Posts of others that a reply of yours would suit: the best first, each with its score and why."""
     from orchestrator.terminal.opportunities import render_opportunities
 
-    _show(context.obj, "opportunities", render_opportunities, is_json, limit=limit)
+    show(context.obj, "opportunities", render_opportunities, is_json, limit=limit)
 
 
 @one_reply.command()
@@ -533,19 +504,19 @@ def draft(
     is_json: Json = False,
 ) -> None:
     """Write a reply. It goes out when somebody has approved it."""
-    _show(context.obj, "draft", _message, is_json, account=account, to=to, text=text)
+    show(context.obj, "draft", message, is_json, account=account, to=to, text=text)
 
 
 @one_reply.command()
 def approve(context: typer.Context, reply: PostId, is_json: Json = False) -> None:
     """Let a draft go out."""
-    _show(context.obj, "approve", _message, is_json, post=reply)
+    show(context.obj, "approve", message, is_json, post=reply)
 
 
 @one_reply.command()
 def reject(context: typer.Context, reply: PostId, is_json: Json = False) -> None:
     """Drop a draft; the post can be answered otherwise."""
-    _show(context.obj, "reject", _message, is_json, post=reply)
+    show(context.obj, "reject", message, is_json, post=reply)
 
 
 @one_post.command("show")
@@ -553,7 +524,7 @@ def show_post(context: typer.Context, post: PostId, is_json: Json = False) -> No
     """All that is known of a post, and what becomes of it."""
     from orchestrator.terminal.posts import render_post
 
-    _show(context.obj, "post", render_post, is_json, post=post)
+    show(context.obj, "post", render_post, is_json, post=post)
 
 
 @one_post.command()
@@ -569,22 +540,7 @@ def resolve(
     is_json: Json = False,
 ) -> None:
     """Decide of an ambiguous post: the site has it; or it has not: try it again, or drop it."""
-    _show(context.obj, "resolve", _message, is_json, post=post, decision=decision, reference=reference)
-
-
-@ctl.command()
-def accounts(
-    context: typer.Context,
-    name: Annotated[
-        str | None, typer.Argument(metavar="[NAME]", help="One account alone.", show_default=False)
-    ] = None,
-    limit: Annotated[int | None, typer.Option(min=1, max=5000, help="So many; 50 without it.")] = None,
-    is_json: Json = False,
-) -> None:
-    """The accounts: signed in since when, health, the day's limits, followers, what is in the way."""
-    from orchestrator.terminal.accounts import render_accounts
-
-    _show(context.obj, "accounts", render_accounts, is_json, account=name, limit=limit)
+    show(context.obj, "resolve", message, is_json, post=post, decision=decision, reference=reference)
 
 
 @ctl.command()
@@ -596,7 +552,7 @@ def insights(
     """What works: which formats, openings, lengths, hours and topics do better, and by how much."""
     from orchestrator.terminal.insights import render_insights
 
-    _show(context.obj, "insights", render_insights, is_json, account=account)
+    show(context.obj, "insights", render_insights, is_json, account=account)
 
 
 @ctl.command()
@@ -604,7 +560,7 @@ def models(context: typer.Context, is_json: Json = False) -> None:
     """What predicts posts' outcomes: each version, what it was learned from, what became of it and why."""
     from orchestrator.terminal.models import render_models
 
-    _show(context.obj, "models", render_models, is_json)
+    show(context.obj, "models", render_models, is_json)
 
 
 @ctl.command()
@@ -612,7 +568,7 @@ def alerts(context: typer.Context, is_json: Json = False) -> None:
     """What people outside are told of: since when, and whether each destination knows."""
     from orchestrator.terminal.alerts import render_alerts
 
-    _show(context.obj, "alerts", render_alerts, is_json)
+    show(context.obj, "alerts", render_alerts, is_json)
 
 
 @ctl.command()
@@ -620,7 +576,7 @@ def budget(context: typer.Context, is_json: Json = False) -> None:
     """What is left to spend on the language model, what was spent on what, and when its failures came."""
     from orchestrator.terminal.budget import render_budget
 
-    _show(context.obj, "budget", render_budget, is_json)
+    show(context.obj, "budget", render_budget, is_json)
 
 
 @ctl.command()
@@ -628,7 +584,7 @@ def breakers(context: typer.Context, is_json: Json = False) -> None:
     """Every breaker: whether its party may be asked now, why not, and when it is asked again."""
     from orchestrator.terminal import render_breakers
 
-    _show(context.obj, "breakers", render_breakers, is_json)
+    show(context.obj, "breakers", render_breakers, is_json)
 
 
 @ctl.command()
@@ -636,7 +592,7 @@ def cache(context: typer.Context, is_json: Json = False) -> None:
     """What is cached, where, and how often it was found."""
     from orchestrator.terminal.cache import render_cache
 
-    _show(context.obj, "cache", render_cache, is_json)
+    show(context.obj, "cache", render_cache, is_json)
 
 
 @ctl.command()
@@ -647,57 +603,34 @@ def breaker(
     is_json: Json = False,
 ) -> None:
     """Force a breaker open (its party is left alone) or closed (it is asked in any case); auto ends that."""
-    _show(context.obj, "breaker", _message, is_json, breaker=name, order=order)
+    show(context.obj, "breaker", message, is_json, breaker=name, order=order)
 
 
 @ctl.command()
 def pause(context: typer.Context, job: AnyJob = None, is_json: Json = False) -> None:
     """Start no more runs of a job, or of any; what runs may end."""
-    _show(context.obj, "pause", _message, is_json, job=job)
+    show(context.obj, "pause", message, is_json, job=job)
 
 
 @ctl.command()
 def resume(context: typer.Context, job: AnyJob = None, is_json: Json = False) -> None:
     """End a pause. A job that missed runs runs once."""
-    _show(context.obj, "resume", _message, is_json, job=job)
+    show(context.obj, "resume", message, is_json, job=job)
 
 
 @ctl.command("run")
 def run_job(context: typer.Context, job: Job, is_json: Json = False) -> None:
     """Run a job now; a job that failed for good is started again."""
-    _show(context.obj, "run", _message, is_json, job=job)
+    show(context.obj, "run", message, is_json, job=job)
 
 
 @ctl.command()
 def reload(context: typer.Context, is_json: Json = False) -> None:
     """Read the settings again: what can change at once does, the rest is named and waits for a restart."""
-    _show(context.obj, "reload", _message, is_json)
+    show(context.obj, "reload", message, is_json)
 
 
 @ctl.command()
 def drain(context: typer.Context, is_json: Json = False) -> None:
     """Stop the daemon: running jobs may end, nothing new starts, then it exits."""
-    _show(context.obj, "drain", _message, is_json)
-
-
-def _show(
-    daemon: _Daemon,
-    verb: str,
-    render: "Callable[[Any], RenderableType]",
-    is_json: bool,
-    **args: str | int | None,
-) -> None:
-    """The daemon's answer as JSON, or as `render` makes it."""
-    answer = daemon.ask(verb, **args)
-    if daemon.is_json or is_json:
-        print(json.dumps(answer, indent=2, ensure_ascii=False))
-    else:
-        _print(render(answer if isinstance(answer, dict) else {}))
-
-
-def _message(answer: Any) -> "RenderableType":
-    from rich.text import Text
-
-    from orchestrator.terminal.words import text
-
-    return Text(text(answer, "message", "done"))
+    show(context.obj, "drain", message, is_json)

@@ -245,9 +245,13 @@ class RobotsForbidError(SiteError):
 
 
 class AccountNotUsableError(OrchestratorError):
-    """The account is not visited now: it is spared for its health."""
+    """The account is not visited now: it is spared for its health, switched off, or on its way out."""
 
     failure = Failure.BUDGET
+
+
+class AccountOrderError(OrchestratorError):
+    """What a person orders of an account can't be done: it is not there, there already, or the settings'."""
 
 
 class AccountLimitError(AccountNotUsableError):

@@ -90,6 +90,25 @@ def unconfigure() -> None:
     structlog.reset_defaults()
 
 
+class KeptLog:
+    """The log of a daemon, which keeps every secret that it was told of hidden when it is set up anew."""
+
+    def __init__(self, stream: TextIO | None) -> None:
+        self._stream = stream
+        self._secrets: list[SecretStr] = []
+        self._redactor = Redactor()
+
+    def configure(self, settings: LogSettings, secrets: Iterable[SecretStr]) -> None:
+        """Set it up, with further secrets. Raises SettingsError when the file can't be written."""
+        self._secrets.extend(secrets)
+        self._redactor = configure(settings, self._stream, secrets=self._secrets)
+
+    def hide(self, secret: SecretStr) -> None:
+        """Keep a secret out of it from now on."""
+        self._secrets.append(secret)
+        self._redactor.hide(secret)
+
+
 class Redactor:
     """The processor that keeps secrets out of events, whatever brought them there.
 

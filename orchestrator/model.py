@@ -247,6 +247,8 @@ class AccountCondition(StrEnum):
     """Its health is low: posts and replies alone."""
     REFUSED = "refused"
     """The site does not let it in: none, until somebody asks for it."""
+    OFF = "off"
+    """A person has switched it off or removed it, or it can't be used: none."""
 
 
 class CheckState(StrEnum):

@@ -20,7 +20,7 @@ from orchestrator import aio, crash
 from orchestrator.browser.pool import open_pool
 from orchestrator.clock import Clock
 from orchestrator.db.sessions import SessionTable
-from orchestrator.log import configure
+from orchestrator.log import KeptLog
 from orchestrator.service.manager import Manager, take_over
 from orchestrator.settings import Settings
 from orchestrator.settings.address import is_on_this_machine
@@ -56,16 +56,15 @@ def run(
         faulthandler.enable(sys.stderr)  # the watchdog ends us with SIGABRT: this says where we hung
     dsn = settings.database.dsn
     crash.arm(os.environ, is_local=dsn is None or is_on_this_machine(dsn.get_secret_value()))
-    secrets = settings.secrets()
-    configure(settings.log, log_stream, secrets=secrets)
+    kept_log = KeptLog(log_stream)
+    kept_log.configure(settings.log, settings.secrets())
 
     def relog(new: Settings) -> None:
-        secrets.extend(new.secrets())
-        configure(new.log, log_stream, secrets=secrets)
+        kept_log.configure(new.log, new.secrets())
 
     reread = Reread(read, relog) if read is not None else None
     signal.pthread_sigmask(signal.SIG_BLOCK, HEARD)  # `_start` lets them in
-    trio.run(_start, settings, face, more_jobs, manager, reread)
+    trio.run(_start, settings, face, more_jobs, manager, reread, kept_log)
 
 
 async def _start(
@@ -74,13 +73,14 @@ async def _start(
     more_jobs: "Callable[[], Sequence[OwnJob]]",
     manager: Manager,
     reread: Reread | None,
+    kept_log: KeptLog,
 ) -> None:
     send, receive = trio.open_memory_channel[int](math.inf)
     with trio.open_signal_receiver(*HEARD) as signals:
         signal.pthread_sigmask(signal.SIG_UNBLOCK, HEARD)
         async with trio.open_nursery() as nursery:
             nursery.start_soon(_hear, signals, send)
-            await _live(settings, face, more_jobs, manager, reread, receive)
+            await _live(settings, face, more_jobs, manager, reread, receive, kept_log)
             nursery.cancel_scope.cancel()
     log.info("ended")
 
@@ -98,6 +98,7 @@ async def _live(
     manager: Manager,
     reread: Reread | None,
     signals: trio.MemoryReceiveChannel[int],
+    kept_log: KeptLog,
 ) -> None:
     started_at = trio.current_time()
     clock = Clock(settings.clock.speed, settings.clock.real_epoch, settings.clock.shown_epoch)
@@ -117,7 +118,17 @@ async def _live(
             gc.freeze()  # what is imported by now stays for good
             gc.enable()  # the command line turns it off while it imports
             beginning = Beginning(
-                settings, clock, owner, pool, sessions, started_at, signals, manager, reread, more_jobs()
+                settings,
+                clock,
+                owner,
+                pool,
+                sessions,
+                started_at,
+                signals,
+                kept_log.hide,
+                manager,
+                reread,
+                more_jobs(),
             )
             await live(beginning, face)
             nursery.cancel_scope.cancel()

@@ -30,13 +30,13 @@ from orchestrator.db.runs import StoredHistory, StoredRun
 from orchestrator.errors import DatabaseUnavailableError, SettingsError, StateDirectoryError
 from orchestrator.health.status import SwitchedOff
 from orchestrator.jobs import OwnJob, reconciliation, reply_posting
-from orchestrator.jobs.tools import Account
+from orchestrator.jobs.accounts import Accounts
+from orchestrator.jobs.registry import make_account
 from orchestrator.metrics import Metrics
 from orchestrator.retry import RetryRule
-from orchestrator.settings import AccountSettings, Settings
+from orchestrator.settings import Settings
 from orchestrator.settings.address import shown_address
 from orchestrator.sites.profile import Profile, load_profile
-from orchestrator.sites.session import SiteAccount
 from orchestrator.state import read_clock
 
 CONNECT_DELAY = RetryRule(retries=0, base_s=0.2, cap_s=5.0)
@@ -137,14 +137,9 @@ def make_profiles(settings: Settings) -> dict[str, Profile]:
     }
 
 
-def make_accounts(settings: Settings, profiles: Mapping[str, Profile]) -> dict[str, Account]:
-    """The settings' accounts by name. Raises SettingsError (a password file that can't be read)."""
-    return {account.name: make_account(account, profiles[account.site]) for account in settings.accounts}
-
-
-def make_account(account: AccountSettings, profile: Profile) -> Account:
-    site = SiteAccount(account.name, account.username, account.read_password(), profile)
-    return Account(account, site)
+def make_accounts(settings: Settings, profiles: Mapping[str, Profile]) -> Accounts:
+    """The settings' accounts. Raises SettingsError (a password file that can't be read)."""
+    return Accounts({one.name: make_account(one, profiles[one.site]) for one in settings.accounts})
 
 
 def clock_of_record(settings: Settings) -> tuple[Clock, datetime | None]:

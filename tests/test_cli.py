@@ -113,6 +113,11 @@ def daemon(tmp_path: Path) -> Iterator[Daemon]:
             ["accounts", "ada", "--limit", "5"],
             {"verb": "accounts", "args": {"account": "ada", "limit": 5}},
         ),
+        (["accounts", "--limit", "5"], {"verb": "accounts", "args": {"limit": 5}}),
+        (["accounts", "show", "add"], {"verb": "accounts", "args": {"account": "add"}}),
+        (["accounts", "remove", "ada"], {"verb": "account_remove", "args": {"account": "ada"}}),
+        (["accounts", "disable", "ada"], {"verb": "account_disable", "args": {"account": "ada"}}),
+        (["accounts", "enable", "ada"], {"verb": "account_enable", "args": {"account": "ada"}}),
         (["posts", "4711"], {"verb": "post", "args": {"post": 4711}}),
         (["post", "show", "4711"], {"verb": "post", "args": {"post": 4711}}),
         (

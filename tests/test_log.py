@@ -13,7 +13,7 @@ import structlog
 from pydantic import SecretStr
 
 from orchestrator.errors import SettingsError
-from orchestrator.log import configure, unconfigure
+from orchestrator.log import KeptLog, configure, unconfigure
 from orchestrator.settings import LogSettings
 
 CANARY = "canary-7f3a9"
@@ -162,6 +162,16 @@ def test_a_structure_without_end_is_cut(stream: io.StringIO) -> None:
     endless.append(endless)
     log_of("x").info("deep", value=endless)
     assert "…" in json.dumps(events(stream)[0]["value"], ensure_ascii=False)
+
+
+def test_a_secret_that_became_known_stays_hidden_when_the_log_is_set_up_anew(stream: io.StringIO) -> None:
+    kept = KeptLog(stream)
+    kept.configure(LogSettings(format="json"), [])
+    kept.hide(SecretStr(f"{CANARY}-of-later"))
+    kept.configure(LogSettings(format="json", level="debug"), [SecretStr(f"{CANARY}-of-settings")])
+    log_of("x").debug("said", what=f"{CANARY}-of-later {CANARY}-of-settings")
+    assert "said" in stream.getvalue()
+    assert CANARY not in stream.getvalue()
 
 
 def test_text_from_outside_cannot_draw_on_the_terminal(stream: io.StringIO) -> None:

@@ -70,7 +70,7 @@ def test_replies_have_their_job_where_a_profile_says_how_to_reply(tmp_path: Path
     [off] = wiring.switched_off(listed, settings_for(without("reply", tmp_path)))
     assert (off.job.name, off.why) == (
         "reply_posting",
-        "switched off: no account's site has a section [reply] in its profile",
+        "switched off: no site has a section [reply] in its profile",
     )
 
 
@@ -82,9 +82,7 @@ def test_others_are_read_where_a_profile_says_how_and_what_comes_after_goes_on_w
     assert wiring.switched_off(listed, settings_for("microblog")) == ()
     settings = settings_for(without("lists", tmp_path))
     found = {off.job.name: off.why for off in wiring.switched_off(listed, settings)}
-    assert found == dict.fromkeys(
-        readers, "switched off: no account's site has a section [lists] in its profile"
-    )
+    assert found == dict.fromkeys(readers, "switched off: no site has a section [lists] in its profile")
     left = {job.name: job.after for job in jobs.declared({}, without=jobs.idle(settings))}
     assert left["competitive_analysis"] == ()
     assert not left.keys() & set(readers)

@@ -21,11 +21,12 @@ from orchestrator.browser.guard import Guard, HostRules, open_guard
 from orchestrator.browser.launcher import is_sandboxed
 from orchestrator.browser.memory_limit import keep_memory_limit
 from orchestrator.browser.page import open_url
-from orchestrator.browser.sessions import SessionStore, SessionVault, find_keys
+from orchestrator.browser.sessions import SessionStore, SessionVault
 from orchestrator.browser.shared import SharedEngine
 from orchestrator.browser.sign_ins import SignIns
 from orchestrator.browser.statistics import PoolStatistics, SlotStatistics
 from orchestrator.errors import BrowserError, BrowserMissingError, ContextBrokenError, OrchestratorError
+from orchestrator.keys import find_keys
 from orchestrator.settings import BrowserSettings
 
 T = TypeVar("T")
@@ -257,6 +258,15 @@ class ContextPool:
         beyond = sum(place.opened is not None for place in self._places.values()) - max_open
         chosen = [slot for at, (used_at, slot) in enumerate(resting) if at < beyond or now - used_at > idle_s]
         return sum([await self.close_idle(slot) for slot in chosen])
+
+    async def forget(self, account: str) -> None:
+        """Close the account's idle contexts, and store nothing of them."""
+        for place in self._places.values():
+            opened = place.opened
+            if opened is not None and opened.account == account and not place.is_used:
+                place.opened = None
+                with trio.CancelScope(shield=True), trio.move_on_after(CLOSE_S):
+                    await aio.call(contexts.close_context, opened)
 
     async def cut_off(self, slot: int, why: str) -> None:
         """End the slot's context though it is in use: the visit under way raises ContextBrokenError."""

@@ -22,7 +22,7 @@ async def told(house: House, args: Args) -> Args:
     """What holds, for all accounts or for one. Raises ControlError and DatabaseError."""
     account: str | None = args.get("account")
     if account is not None and account not in house.site_of:
-        known = ", ".join(house.site_of) or "none, the settings have no account"
+        known = ", ".join(house.site_of) or "none; add one: orchestrator ctl accounts add"
         raise ControlError(f"there is no account {account}", remedy=f"Accounts: {known}")
     if house.database is None or house.supervisor is None:
         raise ControlError("the daemon is still starting", remedy="See: orchestrator ctl status")

@@ -43,7 +43,7 @@ async def _why_none(house: House, state: PostState | None, account: str | None) 
     """What an empty list means. Raises ControlError for an account that nobody has heard of."""
     has_posts = bool(await _database(house).run(decisions.listed, None, account, 1))
     if account is not None and not has_posts and account not in house.accounts:
-        known = ", ".join(house.accounts) or "none, the settings have no account"
+        known = ", ".join(house.accounts) or "none; add one: orchestrator ctl accounts add"
         raise ControlError(f"there is no account {account}", remedy=f"Accounts: {known}")
     of = f" of {account}" if account is not None else ""
     return f"No post{of} is {state}." if state is not None and has_posts else f"No posts{of} yet."
@@ -91,7 +91,7 @@ async def draft(house: House, who: str, args: Args) -> Args:
         raise _still_starting()
     account, target, text = args["account"], args["to"], args["text"]
     if account not in house.accounts:
-        known = ", ".join(house.accounts) or "none, the settings have no account"
+        known = ", ".join(house.accounts) or "none; add one: orchestrator ctl accounts add"
         raise ControlError(f"there is no account {account}", remedy=f"Accounts: {known}")
     house.check_reply(account, target, text)
     state = PostState.DRAFT if house.replies_need_approval else PostState.QUEUED
@@ -170,8 +170,11 @@ def _next(house: House, record: PostRecord) -> list[str]:
     off = next((off for off in house.switched_off if off.job.name == job), None)
     is_stray = post.account not in house.accounts
     if is_stray and post.state in (PostState.QUEUED, PostState.AMBIGUOUS):
-        lines = [f"Nothing, by itself: the settings have no account {post.account}."]
+        lines = [f"Nothing, by itself: there is no account {post.account}."]
         return lines + ([_decide(post.id)] if post.state is PostState.AMBIGUOUS else [])
+    if post.account in house.off and post.state is PostState.QUEUED:
+        see = f"see: orchestrator ctl accounts {post.account}"
+        return [f"Nothing, for the time being: account {post.account} is switched off or about to go; {see}"]
     match post.state:
         case PostState.QUEUED if off is not None:
             return [f"Nothing: the job {job} is {off.why}. {off.way_on}."]

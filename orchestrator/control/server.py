@@ -27,6 +27,7 @@ SEND_TIMEOUT_S = 2.0
 """A client that does not read its answer for so long is dropped."""
 
 MAX_LOGGED_ARGS = 8
+HIDDEN = "(hidden)"
 
 Handler = Callable[[Caller, dict[str, Any]], Awaitable[Any]]
 
@@ -46,6 +47,8 @@ class Verb:
     """Allowed args and their types (str, int, float, bool, list, dict)."""
     required: frozenset[str] = frozenset()
     """Parameters that may not be left out."""
+    secret: frozenset[str] = frozenset()
+    """Parameters whose values are never logged."""
 
 
 async def serve_control(  # noqa: PLR0913 - each is a part of its own
@@ -196,13 +199,18 @@ class _Server:
         verb = self._verbs.get(request.verb)
         if verb is not None and verb.level is Level.VIEW:
             return
-        shown = list(request.args.items())[:MAX_LOGGED_ARGS]
+        # A name that the verb does not know may be a misspelt one whose value is secret.
+        public = frozenset[str]() if verb is None else verb.parameters.keys() - verb.secret
+        shown = [(name, value if name in public else HIDDEN) for name, value in request.args.items()]
         log.info(
             "control_verb",
             verb=protocol.escaped(request.verb),
             uid=caller.uid,
             pid=caller.pid,
-            args={protocol.escaped(name): protocol.escaped(str(value)) for name, value in shown},
+            args={
+                protocol.escaped(name): protocol.escaped(str(value))
+                for name, value in shown[:MAX_LOGGED_ARGS]
+            },
             result=outcome,
         )
 

@@ -55,6 +55,7 @@ def verbs_of(house: House, drain: Callable[[str], None]) -> Mapping[str, Verb]:
         Verb("post", Level.VIEW, desk.post, {"post": int}, required=frozenset({"post"})),
         Verb("resolve", Level.OPERATE, desk.resolve, _DECISION, required=frozenset({"post", "decision"})),
         Verb("accounts", Level.VIEW, desk.accounts, {"account": str, "limit": int}),
+        *(_account_order(desk, verb) for verb in accounts.LEVELS),
         Verb("insights", Level.VIEW, desk.insights, {"account": str}),
         Verb("models", Level.VIEW, desk.models),
         Verb("replies", Level.VIEW, desk.replies, {"state": str, "account": str, "limit": int}),
@@ -76,6 +77,19 @@ def verbs_of(house: House, drain: Callable[[str], None]) -> Mapping[str, Verb]:
     return {verb.name: verb for verb in table}
 
 
+def _account_order(desk: "_Desk", verb: str) -> Verb:
+    """An order that concerns one account; a new one comes with its password."""
+
+    async def carry_out(caller: Caller, args: Args) -> Args:
+        return await accounts.order(desk.house, verb, name_of(caller), args)
+
+    is_new = verb == "account_add"
+    required = accounts.NEW if is_new else {"account": str}
+    parameters = {**required, **(accounts.OPTIONS if is_new else {})}
+    secret = frozenset({accounts.PASSWORD}) & parameters.keys()
+    return Verb(verb, accounts.LEVELS[verb], carry_out, parameters, frozenset(required), secret)
+
+
 Args = dict[str, Any]
 
 _DRAFT = {"account": str, "to": str, "text": str}
@@ -84,94 +98,94 @@ _DECISION = {"post": int, "decision": str, "reference": str}
 
 class _Desk:
     def __init__(self, house: House, drain: Callable[[str], None]) -> None:
-        self._house = house
+        self.house = house
         self._drain = drain
 
     async def status(self, _caller: Caller, _args: Args) -> Args:
-        return await read_status(self._house)
+        return await read_status(self.house)
 
     async def jobs(self, _caller: Caller, _args: Args) -> Args:
-        live = read_live(self._house)
+        live = read_live(self.house)
         return {"jobs": live["jobs"], "clock": live["clock"]}
 
     async def queue(self, _caller: Caller, _args: Args) -> Args:
-        return allocator_rows(self._house.allocator.snapshot())
+        return allocator_rows(self.house.allocator.snapshot())
 
     async def why(self, _caller: Caller, args: Args) -> Args:
         if (off := self._off(args["job"])) is not None:
             return {"job": off.job.name, "lines": [why_off(off)]}
         actor = self._supervisor.find(args["job"])
-        lines = why(actor, self._house.allocator.snapshot(), self._house.why_not(actor.job))
+        lines = why(actor, self.house.allocator.snapshot(), self.house.why_not(actor.job))
         if actor.job.name == RECONCILIATION:
-            lines += await posts.findings(self._house)
+            lines += await posts.findings(self.house)
         if actor.job.name == POSTING:
-            lines += await paces.lines(self._house)
+            lines += await paces.lines(self.house)
         if actor.job.name == metrics_scraper.NAME:
-            lines += await slowdowns.lines(self._house)
+            lines += await slowdowns.lines(self.house)
         if actor.job.name == harvester.NAME:
-            lines += await pools.lines(self._house)
+            lines += await pools.lines(self.house)
         if actor.job.name == reply_learning.NAME:
-            lines += await lessons.lines(self._house)
+            lines += await lessons.lines(self.house)
         return {"job": actor.job.name, "lines": lines}
 
     async def posts(self, _caller: Caller, args: Args) -> Args:
-        return await posts.listed(self._house, args)
+        return await posts.listed(self.house, args)
 
     async def post(self, _caller: Caller, args: Args) -> Args:
-        return await posts.shown(self._house, args)
+        return await posts.shown(self.house, args)
 
     async def resolve(self, caller: Caller, args: Args) -> Args:
-        return await posts.resolve(self._house, name_of(caller), args)
+        return await posts.resolve(self.house, name_of(caller), args)
 
     async def accounts(self, _caller: Caller, args: Args) -> Args:
-        return await accounts.listed(self._house, args)
+        return await accounts.listed(self.house, args)
 
     async def insights(self, _caller: Caller, args: Args) -> Args:
-        return await insights.told(self._house, args)
+        return await insights.told(self.house, args)
 
     async def models(self, _caller: Caller, _args: Args) -> Args:
-        return await models.told(self._house)
+        return await models.told(self.house)
 
     async def replies(self, _caller: Caller, args: Args) -> Args:
-        return await posts.listed(self._house, args, PostKind.REPLIES)
+        return await posts.listed(self.house, args, PostKind.REPLIES)
 
     async def opportunities(self, _caller: Caller, args: Args) -> Args:
-        return await opportunities.listed(self._house, args)
+        return await opportunities.listed(self.house, args)
 
     async def draft(self, caller: Caller, args: Args) -> Args:
-        return await posts.draft(self._house, name_of(caller), args)
+        return await posts.draft(self.house, name_of(caller), args)
 
     async def approve(self, caller: Caller, args: Args) -> Args:
-        return await posts.judge(self._house, name_of(caller), args["post"], Approval.APPROVE)
+        return await posts.judge(self.house, name_of(caller), args["post"], Approval.APPROVE)
 
     async def reject(self, caller: Caller, args: Args) -> Args:
-        return await posts.judge(self._house, name_of(caller), args["post"], Approval.REJECT)
+        return await posts.judge(self.house, name_of(caller), args["post"], Approval.REJECT)
 
     async def alerts(self, _caller: Caller, _args: Args) -> Args:
-        alerts = self._house.alerts
+        alerts = self.house.alerts
         if alerts is None:
             raise _still_starting()
-        now = self._house.clock.now().isoformat(timespec="seconds")
+        now = self.house.clock.now().isoformat(timespec="seconds")
         return {"alerts": alerts.rows(), "destinations": alerts.destinations, "clock": {"now": now}}
 
     async def budget(self, _caller: Caller, _args: Args) -> Args:
-        database = self._house.database
-        if database is None or self._house.supervisor is None:
+        database = self.house.database
+        if database is None or self.house.supervisor is None:
             raise _still_starting()
-        return await document(self._house.model, database, self._house.clock)
+        return await document(self.house.model, database, self.house.clock)
 
     async def breakers(self, _caller: Caller, _args: Args) -> Args:
-        return breaker_rows(self._house.breakers)
+        return breaker_rows(self.house.breakers)
 
     async def cache(self, _caller: Caller, _args: Args) -> Args:
-        return cache_rows(self._house.cache)
+        return cache_rows(self.house.cache)
 
     async def breaker(self, caller: Caller, args: Args) -> Args:
         name, order = args["breaker"], args["order"]
-        breakers = self._house.breakers
-        if breakers is None or self._house.supervisor is None:
+        breakers = self.house.breakers
+        if breakers is None or self.house.supervisor is None:
             raise _still_starting()
-        who, now = name_of(caller), self._house.clock.now()
+        who, now = name_of(caller), self.house.clock.now()
         breakers.obey(name, order, who)
         what = f"order to {name}"
         if order == Order.AUTO:
@@ -188,7 +202,7 @@ class _Desk:
     async def pause(self, caller: Caller, args: Args) -> Args:
         job = args.get("job")
         self._check_on(job)
-        who, now = name_of(caller), self._house.clock.now()
+        who, now = name_of(caller), self.house.clock.now()
         names = self._supervisor.pause(job)
         await self._remember(
             lambda database: database.run(runs.pause, names, who, now), f"pause of {job or 'all'}"
@@ -212,21 +226,21 @@ class _Desk:
         actor = self._supervisor.find(job)
         if actor.is_draining:
             raise ControlError("the daemon is ending and starts no more runs", remedy="Start it again first")
-        message = _run_message(actor, self._house.why_not(actor.job))
+        message = _run_message(actor, self.house.why_not(actor.job))
         self._supervisor.run_now(job, name_of(caller))
         return {"message": f"{message}; see: orchestrator ctl why {job}"}
 
     async def reload(self, caller: Caller, _args: Args) -> Args:
-        if self._house.reload is None and self._house.modes.is_starting:
+        if self.house.reload is None and self.house.modes.is_starting:
             raise _still_starting()
-        if self._house.reload is None:
+        if self.house.reload is None:
             text = "the settings of this daemon, a demo say, can't be read again"
             raise ControlError(text, remedy="Restart it")
-        return {"message": await self._house.reload(name_of(caller))}
+        return {"message": await self.house.reload(name_of(caller))}
 
     async def drain(self, caller: Caller, _args: Args) -> Args:
         self._drain(name_of(caller))
-        supervisor = self._house.supervisor
+        supervisor = self.house.supervisor
         running = ", ".join(supervisor.running if supervisor else []) or "none"
         return {"message": f"Draining; the daemon ends when the runs under way have ended (now: {running})."}
 
@@ -235,7 +249,7 @@ class _Desk:
         return [*self._supervisor.actors.values()] if job is None else [self._supervisor.find(job)]
 
     def _off(self, job: str) -> SwitchedOff | None:
-        return next((off for off in self._house.switched_off if off.job.name == job), None)
+        return next((off for off in self.house.switched_off if off.job.name == job), None)
 
     def _check_on(self, job: str | None) -> None:
         if job is not None and (off := self._off(job)) is not None:
@@ -244,18 +258,18 @@ class _Desk:
     async def _remember(self, write: Callable[[Database], Awaitable[None]], what: str) -> None:
         """Keep an order across restarts. Raises ControlError, which says what holds, when that fails."""
         holds = f"the {what} holds, but not across a restart"
-        if self._house.database is None:
+        if self.house.database is None:
             raise ControlError(f"{holds}: there is no database yet")
         try:
-            await write(self._house.database)
+            await write(self.house.database)
         except DatabaseError as error:
             raise ControlError(f"{holds}: {error}", remedy=error.remedy) from error
 
     @property
     def _supervisor(self) -> Supervisor:
-        if self._house.supervisor is None:
+        if self.house.supervisor is None:
             raise _still_starting()
-        return self._house.supervisor
+        return self.house.supervisor
 
 
 def _still_starting() -> ControlError:

@@ -106,12 +106,14 @@ RULES = (
 
 BOUNDED = {
     "account_states": "one row for each account",
+    "added_accounts": "one row for each account",
     "account_troubles": "four rows for each account",
     "account_figures": "100 rows for each account",
     "alert_deliveries": "they go with their alert",
     "arms": "one row for each value of a choice",
     "breaker_orders": "one row for each outside party",
     "daemon_lease": "one row",
+    "disabled_accounts": "one row for each account",
     "notes": "one row for each key of a job",
     "outcomes": "one small row a post, as long as the post",
     "paces": "one row for each account",

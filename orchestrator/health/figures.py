@@ -80,7 +80,8 @@ async def measure(metrics: Metrics, house: House) -> None:
     if house.database is not None and not house.checks.is_down(DATABASE):
         try:
             counts = await house.database.run(post_figures.count_by_state)
-            due_at = await house.database.run(post_figures.oldest_due, house.accounts, house.clock.now())
+            working = [name for name in house.accounts if name not in house.off]
+            due_at = await house.database.run(post_figures.oldest_due, working, house.clock.now())
             pool = await house.database.run(opportunities.count_by_state)
         except DatabaseError as error:
             log.warning("posts_not_counted", error=str(error))

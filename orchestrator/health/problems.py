@@ -194,13 +194,21 @@ def of_jobs(jobs: Iterable[Row]) -> list[Row]:
 
 
 async def of_posts(
-    database: Database, clock: Clock, accounts: Sequence[str], jobs: Iterable[Row]
+    database: Database,
+    clock: Clock,
+    accounts: Sequence[str],
+    jobs: Iterable[Row],
+    off: Collection[str] = (),
 ) -> list[Row]:
-    """Posts that do not get on, and models that knew less of them than was thought. Raises DatabaseError."""
+    """Posts that do not get on, and models that knew less of them than was thought. Raises DatabaseError.
+
+    Accounts that are `off` make no posts late: somebody wants them to wait.
+    """
     by_name = {job["name"]: job for job in jobs}
-    put_off, reason = await database.run(post_figures.put_off, accounts)
+    working = [name for name in accounts if name not in off]
+    put_off, reason = await database.run(post_figures.put_off, working)
     doubt = await database.run(post_figures.in_doubt, accounts)
-    due_at = await database.run(post_figures.oldest_due, accounts, clock.now())
+    due_at = await database.run(post_figures.oldest_due, working, clock.now())
     found = []
     if put_off:
         remedy = "Mend that, then: orchestrator ctl run posting"

@@ -70,13 +70,17 @@ class House:
     scopes: tuple[str, ...] = ()
     """The sites whose audiences are learned."""
     accounts: tuple[str, ...] = ()
-    """The accounts that are posted for."""
+    """The accounts, those too that are switched off or about to go."""
+    off: frozenset[str] = frozenset()
+    """Those of them that no work is done for."""
     site_of: Mapping[str, str] = field(default_factory=dict)
     """The site of each of them."""
     roster: Callable[[], Awaitable[list[Document]]] | None = None
     """Reads how each of them fares; a key's meaning stands in `docs/control.md`."""
     conditions: Callable[[], Mapping[AccountCondition, int]] = dict
     """How many of them are in each condition."""
+    account_orders: Mapping[str, Callable[[Document, str], Awaitable[str]]] = field(default_factory=dict)
+    """What may be ordered of accounts, by verb; each gets the args and who asks, and says what holds."""
     min_health: int = 0
     """Below it an account is spared."""
     fence: Fence | None = None
@@ -158,7 +162,9 @@ async def read_problems(house: House) -> tuple[list[Document], bool]:
     if house.database is None or house.checks.is_down(DATABASE):
         return found, False
     try:
-        of_posts = await problems.of_posts(house.database, house.clock, house.accounts, live["jobs"])
+        of_posts = await problems.of_posts(
+            house.database, house.clock, house.accounts, live["jobs"], house.off
+        )
         of_posts += await problems.of_opportunities(house.database, house.clock, house.scopes)
     except DatabaseError:
         return found, False  # the check of the database says so
@@ -372,7 +378,9 @@ def _last_words(actor: Actor) -> str:
 async def _add_stored(status: Document, house: House, database: Database) -> None:
     try:
         status |= await _read_stored(house, database)
-        status["problems"] += await problems.of_posts(database, house.clock, house.accounts, status["jobs"])
+        status["problems"] += await problems.of_posts(
+            database, house.clock, house.accounts, status["jobs"], house.off
+        )
         status["problems"] += await problems.of_opportunities(database, house.clock, house.scopes)
     except DatabaseError as error:
         status["problems"].append(problems.problem(str(error), None, error.remedy))

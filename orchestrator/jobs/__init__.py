@@ -95,7 +95,7 @@ NAMES = tuple(
     )
 )
 """The jobs of the house itself."""
-LACKS = "no account's site has a section"
+LACKS = "no site has a section"
 
 
 def all_jobs(
@@ -146,8 +146,7 @@ def installed_jobs() -> tuple[OwnJob, ...]:
 
 def idle(settings: Settings) -> dict[str, str]:
     """The jobs that these settings leave nothing to do, each with what is missing. Raises ProfileError."""
-    sites = {account.site for account in settings.accounts}
-    profiles = [load_profile(settings.sites[name].profile) for name in sorted(sites)]
+    profiles = [load_profile(site.profile) for site in settings.sites.values()]
     found = {}
     if all(profile.reply is None for profile in profiles):
         found[reply_posting.NAME] = f"{LACKS} [reply] in its profile"

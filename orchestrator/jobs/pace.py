@@ -1,5 +1,6 @@
 """How often accounts post, and when their next post fits: what `plan` asks before it chooses a moment."""
 
+from collections.abc import Sequence
 from datetime import datetime, timedelta
 
 from orchestrator.actors.job import Run
@@ -15,10 +16,10 @@ TAKEN = 500
 BEFORE = timedelta(days=1)
 
 
-async def rates(run: Run, tools: Tools) -> dict[str, float]:
-    """Posts an hour of each account, judged anew where enough posts have ended since the last time."""
+async def rates(run: Run, tools: Tools, names: Sequence[str]) -> dict[str, float]:
+    """Posts an hour of each of these accounts, judged anew where enough posts have ended since then."""
     settings, found = tools.settings.pacing, {}
-    for one in await tools.database.run(pace.paces, list(tools.accounts)):
+    for one in await tools.database.run(pace.paces, names):
         now_per_hour = one.per_hour or settings.start_per_hour
         then = pacing.judged(now_per_hour, one.published, one.failed, settings)
         if then is None:

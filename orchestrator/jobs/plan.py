@@ -62,10 +62,13 @@ async def plan(run: Run, tools: Tools) -> Outcome:
         stock = stock.with_first(await tools.feeds.read(run.job))
     assistant = await open_assistant(run, tools)
     total, without, dry = Counter[Draw](), [], []
-    per_hour = await rates(run, tools)
-    sites = {account.settings.site for account in tools.accounts.values()}
+    accounts = list(tools.accounts.values())  # one that is added from now on has its turn at the next run
+    per_hour = await rates(run, tools, [account.name for account in accounts])
+    sites = {account.settings.site for account in accounts}
     choosers = {site: await open_chooser(tools, site) for site in sorted(sites)}
-    for account in tools.accounts.values():
+    for account in accounts:
+        if account.name not in tools.accounts:
+            continue  # switched off or removed meanwhile
         depth = await tools.database.run(posts.depth, account.name)
         room = tools.settings.content.queue_target - depth.waiting
         drafts = max(1, round(tools.settings.content.posts_a_run * per_hour[account.name]))

@@ -47,7 +47,7 @@ async def reconcile(run: Run, tools: Tools) -> Outcome:
     tools.refusals.heed(run)
     since = tools.clock.now() - tools.clock.span(tools.settings.posting.stuck_s)
     await tools.database.run(doubts.doubt_stuck, tools.stamp(), since)
-    doubtful = await tools.database.run(doubts.ambiguous, list(tools.accounts), BATCH)
+    doubtful = await tools.database.run(doubts.ambiguous, tools.accounts.to_settle, BATCH)
     settled, apart = 0, Apart(run)
     for name, group in groupby(doubtful, key=lambda x: x[0].account):
         with apart.account(name):

@@ -26,5 +26,8 @@ class Refusals:
     def is_refused(self, account: str) -> bool:
         return account in self._words
 
+    def forget(self, account: str) -> None:
+        self._words.pop(account, None)
+
     def note(self, account: str, error: SignInRefusedError) -> None:
         self._words[account] = f"{error} (not tried again by itself)"

@@ -8,6 +8,8 @@ from orchestrator.breakers import ADMITTING
 from orchestrator.db import accounts as records
 from orchestrator.db.accounts import SIGN_INS, VISITS, AccountState, FiguresRead
 from orchestrator.errors import SignInRefusedError, SiteRateLimitedError
+from orchestrator.jobs.accounts import Unusable
+from orchestrator.jobs.health import BEST
 from orchestrator.jobs.tools import Account, Tools
 from orchestrator.model import AccountCondition
 from orchestrator.sites.breakers import breaker_of
@@ -20,13 +22,14 @@ async def roster(tools: Tools) -> list[Row]:
 
     The same number of queries for any number of accounts. Raises DatabaseError.
     """
-    names, now = list(tools.accounts), tools.clock.now()
-    days = [(account.name, account.day(now)) for account in tools.accounts.values()]
+    here, now = tools.accounts.here, tools.clock.now()
+    names = list(here)
+    days = [(account.name, account.day(now)) for account in here.values()]
     states = await tools.database.run(records.states, names)
     counted = await tools.database.run(records.counts, days)
     figures = await tools.database.run(records.figures, names)
-    rows = []
-    for name, account in tools.accounts.items():
+    rows = [_unusable(name, found) for name, found in tools.accounts.unusable.items()]
+    for name, account in here.items():
         state = states.get(name, AccountState())
         today = _today(account, counted.get(name, {}))
         rows.append({
@@ -45,10 +48,13 @@ async def roster(tools: Tools) -> list[Row]:
 
 def conditions(tools: Tools) -> Counter[AccountCondition]:
     """How many accounts are in each condition; of what is in memory, so it may be asked often."""
-    return Counter(condition(tools, name) for name in tools.accounts)
+    accounts = tools.accounts
+    return Counter(condition(tools, name) for name in (*accounts.here, *accounts.unusable))
 
 
 def condition(tools: Tools, name: str) -> AccountCondition:
+    if name not in tools.accounts:
+        return AccountCondition.OFF
     if tools.refusals.is_refused(name):
         return AccountCondition.REFUSED
     is_spared = tools.standing.why_spared(name) is not None
@@ -69,6 +75,8 @@ def _today(account: Account, counted: dict[str, int]) -> dict[str, dict[str, int
 def _in_the_way(tools: Tools, account: Account, today: dict[str, dict[str, int]]) -> list[str]:
     """Why the account is not visited, or not by every job, in sentences."""
     found = []
+    if (why_not := tools.accounts.why_not(account.name)) is not None:
+        found.append(f"it {why_not}{_way_back(tools, account.name)}")
     try:
         tools.refusals.check(account.name)
         tools.check_patience(account.name)
@@ -83,6 +91,26 @@ def _in_the_way(tools: Tools, account: Account, today: dict[str, dict[str, int]]
     used_up = [action for action in (VISITS, SIGN_INS) if today[action]["count"] >= today[action]["limit"]]
     found += [f"it has had the {today[one]['limit']} {one.replace('_', '-')} of its day" for one in used_up]
     return found
+
+
+def _way_back(tools: Tools, name: str) -> str:
+    return "" if name in tools.accounts.leaving else f". Back: orchestrator ctl accounts enable {name}"
+
+
+def _unusable(name: str, found: Unusable) -> Row:
+    """An account of which nothing is known but that it can't be used."""
+    way = f"Remove it, then add it again: orchestrator ctl accounts remove {name}"
+    return {
+        "name": name,
+        "site": found.site,
+        "signed_in_at": None,
+        "visited_at": None,
+        "health": BEST,
+        "condition": AccountCondition.OFF,
+        "today": {},
+        "figures": None,
+        "why": [f"{found.why}. {way}"],
+    }
 
 
 def _figures(found: FiguresRead | None) -> Row | None:

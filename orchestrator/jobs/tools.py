@@ -1,7 +1,7 @@
 """What the jobs work with, handed to each of them."""
 
 from collections import Counter
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import date, datetime
@@ -34,6 +34,7 @@ from orchestrator.errors import (
     SiteRateLimitedError,
     VisitNotAllowedError,
 )
+from orchestrator.jobs.accounts import Accounts
 from orchestrator.jobs.health import Health
 from orchestrator.jobs.refusals import Refusals
 from orchestrator.jobs.standing import Standing
@@ -136,7 +137,7 @@ class Tools:
     open_site: Callable[[int, SiteAccount], AbstractAsyncContextManager[Site]]
     """Opens an account's site in a slot that the caller holds a lease on."""
     writer: Writer
-    accounts: Mapping[str, Account]
+    accounts: Accounts
     breakers: Breakers
     metrics: Metrics
     cache: Cache
@@ -164,12 +165,19 @@ class Tools:
         was refused is not visited: SignInRefusedError; nor one whose site asked for patience, for so long:
         SiteRateLimitedError. Nor is a site whose breaker is open: BreakerOpenError, and the job is woken when
         the site may be asked again. Nor an account that is not well enough for this job, or has
-        had the visits of its day: AccountNotUsableError.
+        had the visits of its day, nor one that is switched off or removed: AccountNotUsableError.
 
         VisitNotAllowedError for a job that has not declared `uses_browser`, and for more visits at a
         time than it has declared `contexts`.
         """
         self._check_right(run)
+        with self.accounts.visit(account.name, run.job):
+            async with self._visit(run, account) as visit:
+                yield visit
+
+    @asynccontextmanager
+    async def _visit(self, run: Run, account: Account) -> AsyncIterator[Visit]:
+        """A visit of an account that work is done for."""
         self.refusals.check(account.name)
         self.check_patience(account.name)
         self.standing.check(run, account.name)
@@ -228,10 +236,9 @@ class Tools:
 
     async def recall_patience(self) -> None:
         """Heed what sites asked of an earlier daemon. Raises DatabaseError."""
-        for name, account in self.accounts.items():
-            until = await self.database.run(notes.recall, PATIENCE_OF, _patience_key(account))
-            if until is not None:
-                self.patience[name] = datetime.fromisoformat(until)
+        names = {_patience_key(account): name for name, account in self.accounts.here.items()}
+        for key, until in (await self.database.run(notes.recall_all, PATIENCE_OF, list(names))).items():
+            self.patience[names[key]] = datetime.fromisoformat(until)
 
     async def _keep_patience(self, account: Account, until: datetime) -> None:
         self.patience[account.name] = until

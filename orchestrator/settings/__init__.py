@@ -619,10 +619,10 @@ def _cross_check(settings: Settings) -> Iterator[tuple[Route, str]]:
         if account.site not in settings.sites:
             known = ", ".join(settings.sites) or "none is set; add a table [sites.NAME]"
             yield (*route, "site"), f"must be one of the sites: {known}"
-        if problem := _time_zone_problem(account.time_zone):
+        if problem := time_zone_problem(account.time_zone):
             yield (*route, "time_zone"), problem
     for name, job in settings.jobs.items():
-        if problem := _time_zone_problem(job.time_zone):
+        if problem := time_zone_problem(job.time_zone):
             yield ("jobs", name, "time_zone"), problem
     yield from _check_parties(settings)
     if problem := _folder_problem(settings.content.folder):
@@ -676,7 +676,7 @@ def _folder_problem(folder: Path | None) -> str:
     return ""
 
 
-def _time_zone_problem(name: str) -> str:
+def time_zone_problem(name: str) -> str:
     """What is wrong with the name of a time zone; empty when nothing is."""
     try:
         zoneinfo.ZoneInfo(name)

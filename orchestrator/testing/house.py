@@ -20,15 +20,16 @@ from orchestrator.breakers import Breakers, OnChange
 from orchestrator.cache.parts import in_process
 from orchestrator.content.writer import Writer
 from orchestrator.db.fence import Fence, boot_time
+from orchestrator.jobs.accounts import Accounts
 from orchestrator.jobs.own import OwnJob
-from orchestrator.jobs.tools import Account, Tools
+from orchestrator.jobs.registry import make_account
+from orchestrator.jobs.tools import Tools
 from orchestrator.metrics import Metrics
 from orchestrator.model import Outcome
 from orchestrator.retry import Tries
 from orchestrator.settings import Settings
 from orchestrator.sites.breakers import site_parties
 from orchestrator.sites.profile import load_profile
-from orchestrator.sites.session import SiteAccount
 from orchestrator.testing.browser import FakeBrowser
 from orchestrator.testing.clock import WallClock
 from orchestrator.testing.database import FakeDatabase
@@ -232,13 +233,10 @@ def settings_for(**changes: object) -> Settings:
     return Settings.load(overrides={"accounts": accounts, "sites": sites} | changes, environ={})
 
 
-def accounts_of(settings: Settings) -> dict[str, Account]:
+def accounts_of(settings: Settings) -> Accounts:
     """The accounts of the settings, all on the bundled site's profile; no page of it is ever opened."""
     profile = load_profile("microblog", base_url=ADDRESS)
-    return {
-        one.name: Account(one, SiteAccount(one.name, one.username, one.read_password(), profile))
-        for one in settings.accounts
-    }
+    return Accounts({one.name: make_account(one, profile) for one in settings.accounts})
 
 
 def breakers_of(settings: Settings, rng: Random, metrics: Metrics, on_change: OnChange) -> Breakers:

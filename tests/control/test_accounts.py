@@ -35,7 +35,7 @@ async def test_the_accounts_are_told_one_all_or_the_first_ones(database: Databas
         with pytest.raises(ControlError, match="there is no account max") as caught:
             await ask(house, account="max")
         assert caught.value.remedy == "Accounts: ada, grace"
-        with pytest.raises(ControlError, match="limit must be from 1 to 5000, not 0"):
+        with pytest.raises(ControlError, match="limit must be from 1 to 20000, not 0"):
             await ask(house, limit=0)
 
 

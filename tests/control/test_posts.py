@@ -159,6 +159,15 @@ async def test_a_post_that_was_put_back_says_until_when(
     assert comes.startswith("It was put back until 2026-06-01T12:01:00+00:00")
 
 
+async def test_a_post_of_an_account_that_is_switched_off_says_so(
+    house: House, database: Database, early: Stamp
+) -> None:
+    post_id = await rows.queued(database, early)
+    house.off = frozenset({"ada"})
+    [says] = (await ask(house, "post", post=post_id))["next"]
+    assert says.startswith("Nothing, for the time being: account ada is switched off")
+
+
 async def test_a_post_in_doubt_says_what_was_seen_and_how_to_decide(
     house: House, database: Database, early: Stamp
 ) -> None:
@@ -177,7 +186,7 @@ async def test_a_post_in_doubt_says_what_was_seen_and_how_to_decide(
     ]
     house.accounts = ("grace",)
     assert (await ask(house, "post", post=post_id))["next"] == [
-        "Nothing, by itself: the settings have no account ada.",
+        "Nothing, by itself: there is no account ada.",
         decide,
     ]
 

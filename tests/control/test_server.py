@@ -60,6 +60,7 @@ VERBS = {
         Verb("need", Level.VIEW, echo, {"job": str}, required=frozenset({"job"})),
         Verb("work", Level.OPERATE, echo, {"job": str}),
         Verb("stop", Level.ADMIN, echo),
+        Verb("add", Level.OPERATE, refuse, {"name": str, "password": str}, secret=frozenset({"password"})),
         Verb("refuse", Level.OPERATE, refuse),
         Verb("fail", Level.VIEW, fail),
         Verb("not_json", Level.VIEW, not_json),
@@ -402,6 +403,26 @@ async def test_what_changes_something_is_logged_with_who_asked(server: Path) -> 
         ("bogus", {}, "there is no verb 'bogus'"),
     ]
     assert {(entry["uid"], entry["pid"]) for entry in verbs_in(logs)} == {(OWN.uid, OWN.pid)}
+
+
+async def test_no_secret_argument_is_logged_also_not_under_a_name_that_is_misspelt(server: Path) -> None:
+    canary = "canary-password"
+    with capture_logs() as logs:
+        async with await connect(server) as stream:
+            for asked in (
+                {"name": "ada", "password": canary},
+                {"name": "ada", "pasword": canary},
+                {"name": "ada", "password": [canary]},
+                {"name": "ada", "password": {canary: canary}},
+            ):
+                assert canary not in str(await ask(stream, "add", **asked))
+            await ask(stream, "ad", password=canary)
+            await ask(stream, "stop", password=canary)
+    assert canary not in str(logs)
+    assert [entry["args"] for entry in verbs_in(logs)][:2] == [
+        {"name": "ada", "password": "(hidden)"},
+        {"name": "ada", "pasword": "(hidden)"},
+    ]
 
 
 async def test_a_long_or_odd_argument_is_cut_and_escaped_in_the_log(server: Path) -> None:

@@ -31,6 +31,7 @@ BOUNDED = {
     "posts.used_fingerprints": "an account's posts: each of them may be the one that is not to go out again",
     "prepared.pool": "the pool",
     "run_lengths.past_runs": "the latest runs of each job",
+    "registry.disabled": "a row for each account",
     "runs.histories": "some rows for each job",
     "runs.interrupt_orphans": "runs that were under way: one for each job",
     "runs.paused": "a row for each job",

@@ -153,4 +153,4 @@ async def test_accounts_are_counted_by_their_condition() -> None:
         house = make_house(stage)
         house.conditions = lambda: {AccountCondition.WELL: 3, AccountCondition.SPARED: 1}
         figures.observe(stage.metrics, house)
-        assert [value(stage.metrics, "accounts", condition=one) for one in AccountCondition] == [3, 1, 0]
+        assert [value(stage.metrics, "accounts", condition=one) for one in AccountCondition] == [3, 1, 0, 0]

@@ -598,10 +598,15 @@ async def test_posts_and_what_was_learned_come_from_the_database(database: Datab
 # ── posts that do not get on ────────────────────────────────────────────────────────────────────
 
 
-async def problems_of(stage: Stage, database: Database, accounts: tuple[str, ...] = (rows.ACCOUNT,)) -> Any:
+async def problems_of(
+    stage: Stage,
+    database: Database,
+    accounts: tuple[str, ...] = (rows.ACCOUNT,),
+    off: frozenset[str] = frozenset(),
+) -> Any:
     """What the status says is wrong, each with its remedy."""
     house = await started(stage, database=database)
-    house.accounts = accounts
+    house.accounts, house.off = accounts, off
     return {problem["what"]: problem["remedy"] for problem in (await read_status(house))["problems"]}
 
 
@@ -636,6 +641,7 @@ async def test_a_post_that_is_long_overdue_is_a_problem(database: Database) -> N
             what: "Job posting: Paused by an operator. Go on with: orchestrator ctl resume posting"
         }
         assert await problems_of(stage, database, accounts=("grace",)) == {}
+        assert await problems_of(stage, database, off=frozenset({rows.ACCOUNT})) == {}
 
 
 async def test_a_post_that_is_put_back_again_and_again_is_overdue_all_the_same(database: Database) -> None:

@@ -18,7 +18,7 @@ HOUR = timedelta(hours=1)
 
 
 async def judge(house: House) -> dict[str, float]:
-    return await rates(house.run(job.NAME, priority=1), house.tools)
+    return await rates(house.run(job.NAME, priority=1), house.tools, list(house.tools.accounts))
 
 
 async def ended(house: House, published: int, failed: int, account: str = "ada") -> None:

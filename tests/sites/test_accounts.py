@@ -13,6 +13,7 @@ from orchestrator.browser.pool import ContextPool, open_pool
 from orchestrator.db import accounts as records
 from orchestrator.db.pool import Database
 from orchestrator.errors import AccountLimitError, SignInRefusedError
+from orchestrator.jobs.accounts import Accounts
 from orchestrator.jobs.follower_snapshot import snapshot
 from orchestrator.jobs.onboarding import onboard
 from orchestrator.jobs.session_keeper import keep
@@ -49,10 +50,10 @@ async def house(database: Database, pool: ContextPool, profile: Profile) -> Hous
     account = {"site": "murmur", "password": "pass-of-nobody", "sign_ins_per_day": 2}
     listed = [account | {"name": name, "username": name} for name in NAMES]
     house = make_house(database, await new_fence(database), settings_for(accounts=listed))
-    accounts = {
+    accounts = Accounts({
         name: replace(one, site=SiteAccount(name, name, SecretStr(f"pass-of-{name}"), profile))
         for name, one in house.tools.accounts.items()
-    }
+    })  # fmt: skip
     tools = house.tools
     standing = Standing(tools.database, tools.clock, tools.fence, accounts, tools.health, 40)
     watch = SignInWatch(standing.before_sign_in, standing.after_sign_in)

@@ -13,6 +13,7 @@ from orchestrator.db.fence import open_fence
 from orchestrator.db.migrate import migrate
 from orchestrator.db.pool import Database
 from orchestrator.errors import OrchestratorError
+from orchestrator.jobs.accounts import Accounts
 from orchestrator.jobs.posting import post_one
 from orchestrator.jobs.reconciliation import reconcile
 from orchestrator.settings import BrowserSettings
@@ -40,7 +41,9 @@ async def test_every_point_is_reached_by_the_posts_of_a_daemon(
     async with open_pool(BrowserSettings(), state_dir=tmp_path, store=MemoryStore(), capacity=3) as pool:
         house = make_house(database, await new_fence(database), settings_for())
         account = replace(house.tools.accounts["ada"], site=ada)
-        house.tools = replace(house.tools, accounts={"ada": account}, open_site=partial(open_site, pool))
+        house.tools = replace(
+            house.tools, accounts=Accounts({"ada": account}), open_site=partial(open_site, pool)
+        )
         await house.queued("a text that is taken")
         await post_one(house.run("posting"), house.tools)
         await post_with(house, bundled_site, drop_answer={**PRESS, "processed": True})
