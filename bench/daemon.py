@@ -5,7 +5,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from http.client import HTTPConnection, HTTPException
@@ -17,13 +17,14 @@ START_LIMIT_S = 120.0
 END_LIMIT_S = 60.0
 LOOK_EVERY_S = 0.005
 LOG_NAME = "daemon.log"
+OUTPUT_NAME = "daemon.out"
 READY = b'"event": "ready"'
 LOG_LINES_SHOWN = 5
 
 
 @dataclass(frozen=True, slots=True)
 class Daemon:
-    """A demo that is ready."""
+    """A daemon that is ready."""
 
     process: "subprocess.Popen[bytes]"
     http_port: int
@@ -39,11 +40,32 @@ def running_demo(state_dir: Path) -> Iterator[Daemon]:
         *(str(Path(sys.executable).with_name("orchestrator")), "demo", "--plain"),
         *("--state-dir", str(state_dir), "--http-port", str(http_port), "--site-port", "0"),
     ]
+    with _running(command, state_dir, http_port) as daemon:
+        yield daemon
+
+
+@contextmanager
+def running_daemon(config: Path, state_dir: Path) -> Iterator[Daemon]:
+    """The same for `orchestrator run`; the settings log to LOG_NAME in the state directory."""
+    http_port = free_port()
+    command = [str(Path(sys.executable).with_name("orchestrator")), "run", "--config", str(config)]
+    with _running(command, state_dir, http_port, {"ORCHESTRATOR_HTTP__PORT": str(http_port)}) as daemon:
+        yield daemon
+
+
+@contextmanager
+def _running(
+    command: list[str], state_dir: Path, http_port: int, more: Mapping[str, str] | None = None
+) -> Iterator[Daemon]:
     log_size = _size(state_dir / LOG_NAME)
-    with (state_dir.parent / "demo.out").open("wb") as output:
+    with (state_dir.parent / OUTPUT_NAME).open("wb") as output:
         started_at = time.monotonic()
         process = subprocess.Popen(
-            command, stdout=output, stderr=output, env=user_environment(), start_new_session=True
+            command,
+            stdout=output,
+            stderr=output,
+            env={**user_environment(), **(more or {})},
+            start_new_session=True,
         )
         try:
             _wait_until_ready(process, http_port, state_dir, log_size)
@@ -63,8 +85,8 @@ def _wait_until_ready(process: "subprocess.Popen[bytes]", port: int, state_dir: 
     log = state_dir / LOG_NAME
     while not (_size(log) > log_size and READY in log.read_bytes()[log_size:] and is_ready(port)):
         if process.poll() is not None or time.monotonic() > give_up_at:
-            said = (state_dir.parent / "demo.out").read_text(errors="replace").splitlines()
-            raise RuntimeError("the demo is not ready: " + " | ".join(said[-LOG_LINES_SHOWN:]))
+            said = (state_dir.parent / OUTPUT_NAME).read_text(errors="replace").splitlines()
+            raise RuntimeError("the daemon is not ready: " + " | ".join(said[-LOG_LINES_SHOWN:]))
         time.sleep(LOOK_EVERY_S)
 
 

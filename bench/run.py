@@ -20,6 +20,7 @@ import trio
 from rich.console import Console
 
 from bench import (
+    accounts,
     actors,
     allocation,
     bridge,
@@ -43,6 +44,7 @@ NAMES = (
     "startup",
     "memory",
     "recovery",
+    "accounts",
     "scraping",
     "faults",
     "allocator",
@@ -94,6 +96,8 @@ def _take(name: str, given: argparse.Namespace) -> Report:
                 return memory.measure(directory, given.minutes)
             case "recovery":
                 return recovery.measure(directory, max(1, given.rounds // 3))
+            case "accounts":
+                return accounts.measure(directory, max(1, given.rounds // 3))
             case "faults":
                 return trio.run(faults.measure, directory, given.rounds)
             case "learning":

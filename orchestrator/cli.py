@@ -71,6 +71,8 @@ service = typer.Typer(help="The daemon as a service of systemd.", invoke_without
 cli.add_typer(service, name="service")
 outside = typer.Typer(help="Alerts to people outside.", invoke_without_command=True)
 cli.add_typer(outside, name="alerts")
+keys = typer.Typer(help="The keys that encrypt what is kept.", invoke_without_command=True)
+cli.add_typer(keys, name="keys")
 
 # readable=False: whether we may read a file is for us to find out, and to say in one line.
 Config = Annotated[
@@ -144,6 +146,7 @@ def _leaves(group: BaseExceptionGroup[BaseException]) -> list[BaseException]:
     return found
 
 
+@keys.callback()
 @outside.callback()
 @service.callback()
 @one_post.callback()
@@ -261,7 +264,7 @@ def doctor(config: Config = None, is_json: Json = False) -> None:
     if is_json:
         typer.echo(json.dumps(report.document(), indent=2, ensure_ascii=False))
     else:
-        _print(render_report(report.document()))
+        print_out(render_report(report.document()))
     raise typer.Exit(code or (0 if report.is_well else FAILED))
 
 
@@ -326,6 +329,18 @@ def _carry_out(steps: "Sequence[Step]", *, is_dry: bool) -> int:
     if not steps:
         typer.echo("nothing to do")
     return len(steps)
+
+
+@keys.command("rotate")
+def rotate_keys(config: Config = None) -> None:
+    """Make a new key and encrypt sign-ins and passwords anew with it. The daemon must not be running."""
+    from orchestrator.log import configure
+    from orchestrator.rotation import rotate
+    from orchestrator.settings import LogSettings, Settings
+
+    settings = Settings.load(config)
+    configure(LogSettings(level="warning"), secrets=settings.secrets())
+    typer.echo(rotate(settings))
 
 
 @cli.command("jobs")

@@ -55,10 +55,19 @@ class Step(StrEnum):
     """Ambiguous → queued."""
     TELL = "tell"
     """A message with alerts, to one destination."""
+    KEY_IN = "key_in"
+    """A new key, into the key file."""
+    RESEAL = "reseal"
+    """Some rows, encrypted anew with it."""
+    KEY_OUT = "key_out"
+    """The old keys, out of the key file."""
 
 
 POINTS = tuple(f"{step}:{moment}" for step in Step for moment in ("before", "after"))
-OF_POSTS = tuple(point for point in POINTS if not point.startswith(f"{Step.TELL}:"))
+OF_ROTATION = tuple(point for point in POINTS if point.startswith(("key_", "reseal")))
+OF_POSTS = tuple(
+    point for point in POINTS if point not in OF_ROTATION and not point.startswith(f"{Step.TELL}:")
+)
 """Those on the way of a start and of its posts."""
 
 _NOTHING = nullcontext()

@@ -159,7 +159,7 @@ class HostRefusedError(OrchestratorError):
 
 
 class SessionKeyError(OrchestratorError):
-    """A stored sign-in state can't be decrypted with the keys at hand."""
+    """A key can't be used or changed, or does not open what is kept."""
 
 
 # ── sites ───────────────────────────────────────────────────────────────────────────────────────

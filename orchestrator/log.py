@@ -4,6 +4,7 @@ Events of structlog and of the standard library go the same way: through a handl
 one for the file), each with its own renderer, and through one `Redactor`.
 """
 
+import bisect
 import json
 import logging
 import math
@@ -118,6 +119,7 @@ class Redactor:
     """
 
     def __init__(self) -> None:
+        self._known: set[str] = set()
         self._secrets: list[str] = []
         """Longest first: one that is part of another must not leave the other's rest behind."""
 
@@ -125,7 +127,11 @@ class Redactor:
         """From now on, hide this secret wherever it appears. One that is too short is ignored."""
         text = secret if isinstance(secret, str) else secret.get_secret_value()
         if len(text) >= MIN_SECRET_CHARS:
-            self._secrets = sorted({*self._secrets, *_spellings(text)}, key=len, reverse=True)
+            secrets = self._secrets.copy()  # another thread may be going through the old list
+            for spelling in _spellings(text) - self._known:
+                bisect.insort(secrets, spelling, key=lambda known: -len(known))
+            self._known |= _spellings(text)
+            self._secrets = secrets
 
     def __call__(self, _logger: WrappedLogger, _method: str, event: EventDict) -> EventDict:
         return {key: self._clean(value, key, MAX_DEPTH) for key, value in event.items()}

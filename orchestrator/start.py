@@ -91,7 +91,7 @@ async def _hear(signals: AsyncIterator[int], send: trio.MemorySendChannel[int]) 
         send.send_nowait(number)
 
 
-async def _live(
+async def _live(  # noqa: PLR0913, PLR0917 - a life begins with all of it
     settings: Settings,
     face: "Face | None",
     more_jobs: "Callable[[], Sequence[OwnJob]]",

@@ -13,14 +13,6 @@ async def recall(connection: Connection, job: str, key: str) -> Any:
     return await connection.fetchval("SELECT value FROM notes WHERE job = $1 AND key = $2", job, key)
 
 
-async def recall_all(connection: Connection, job: str, keys: Sequence[str]) -> dict[str, Any]:
-    """What was kept under each of `keys` that something was kept under."""
-    rows = await connection.fetch(
-        "SELECT key, value FROM notes WHERE job = $1 AND key = ANY ($2) LIMIT $3", job, list(keys), len(keys)
-    )
-    return {row["key"]: row["value"] for row in rows}
-
-
 async def remember(connection: Connection, job: str, key: str, value: Any, fence: int, now: datetime) -> None:
     """Keep `value` in the place of what was kept; None forgets it.
 

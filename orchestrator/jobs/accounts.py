@@ -63,7 +63,7 @@ class Accounts(Mapping[str, "Account"]):
 
     @property
     def to_settle(self) -> list[str]:
-        """Those whose posts in doubt are looked for: of one about to go in any case, since they hold it up."""
+        """Those whose posts in doubt are looked for: they hold up the end of one that is about to go."""
         return [name for name in self._here if name not in self.disabled or name in self.leaving]
 
     def why_not(self, name: str) -> str | None:

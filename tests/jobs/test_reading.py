@@ -11,6 +11,7 @@ from orchestrator.db import peers
 from orchestrator.db.peers import FoundPeer
 from orchestrator.errors import PageUnexpectedError, RobotsForbidError, SiteUnavailableError
 from orchestrator.jobs.account_discovery import discover, people, score
+from orchestrator.jobs.accounts import Accounts
 from orchestrator.jobs.reading import topic_of
 from orchestrator.jobs.scrape_background import scrape as scrape_background
 from orchestrator.jobs.scrape_priority import scrape as scrape_priority
@@ -180,7 +181,7 @@ async def test_a_site_without_lists_is_not_read(house: House, job: str) -> None:
         )
         for name, account in house.tools.accounts.items()
     }
-    tools: Tools = replace(house.tools, accounts=without)
+    tools: Tools = replace(house.tools, accounts=Accounts(without))
     outcome = await WORK[job](house.run(job, PRIORITIES[job]), tools)
     assert outcome.ending is Ending.NOTHING_TO_DO
     assert house.site.visits == []

@@ -11,6 +11,7 @@ from pydantic import SecretStr
 
 from orchestrator.browser.pool import open_pool
 from orchestrator.jobs.account_discovery import discover
+from orchestrator.jobs.accounts import Accounts
 from orchestrator.jobs.scrape_background import scrape as scrape_background
 from orchestrator.jobs.scrape_priority import scrape as scrape_priority
 from orchestrator.jobs.tools import Account, Tools
@@ -36,7 +37,7 @@ async def reading_as_ada(house: House, state_dir: Path, address: str) -> AsyncIt
     async with open_pool(
         settings.browser, state_dir=state_dir, store=MemoryStore(), capacity=settings.allocator.capacity
     ) as pool:
-        yield replace(house.tools, open_site=partial(open_site, pool), accounts={"ada": account})
+        yield replace(house.tools, open_site=partial(open_site, pool), accounts=Accounts({"ada": account}))
 
 
 async def run(house: House, tools: Tools, work: Work) -> Outcome:
