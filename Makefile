@@ -77,7 +77,7 @@ systemd-test:
 queries: ROWS := 1000000
 queries:
 	$(SETUP) test
-	@ROWS=$(ROWS) $(VENV)/python -m pytest tests/db/test_query_plans.py --timeout 1500 $(ARGS)
+	@ROWS=$(ROWS) $(VENV)/python -m pytest tests/db/test_query_plans.py tests/db/test_listing.py --timeout 1500 $(ARGS)
 
 mutants:
 	$(SETUP) test

@@ -38,7 +38,7 @@ from orchestrator.content.feeds import Feeds, feed_parties
 from orchestrator.content.writer import Writer
 from orchestrator.control.accounts import orders_of
 from orchestrator.control.server import serve_control
-from orchestrator.control.verbs import verbs_of
+from orchestrator.control.verbs import asker, verbs_of
 from orchestrator.db import accounts as account_records
 from orchestrator.db import moment
 from orchestrator.db.fence import Fence, open_fence
@@ -82,8 +82,11 @@ from orchestrator.settings.llm import LANGUAGE_MODEL
 from orchestrator.sites.breakers import site_parties
 from orchestrator.sites.profile import Profile
 from orchestrator.sites.session import SignInWatch, look_at_site, open_site
+from orchestrator.state import read_token
 from orchestrator.web.api import make_app
+from orchestrator.web.guard import Token, is_loopback
 from orchestrator.web.serve import serve_http
+from orchestrator.web.v1.routes import make_routes
 
 PROBLEMS_EVERY_S = 30.0
 """Between two looks at all problems, which also begin at once when a check or a job fails."""
@@ -171,6 +174,7 @@ class _Daemon:
         self._sessions = beginning.sessions
         self._signals = beginning.signals
         self._hide = beginning.hide
+        self._token = self._read_token()
         self._more_jobs = beginning.more_jobs
         self._sockets = beginning.manager.sockets
         self._rng = Random()
@@ -204,6 +208,12 @@ class _Daemon:
         self._browser_tried = trio.Event()
         self._mode = self.house.modes.mode
         self._down: set[str] = set()
+
+    def _read_token(self) -> Token:
+        """What the HTTP API wants to be shown. Raises SettingsError and StateDirectoryError."""
+        secret = self._settings.api.read_token() or SecretStr(read_token(self._settings.state_dir))
+        self._hide(secret)
+        return Token(secret.get_secret_value())
 
     # ── ends ────────────────────────────────────────────────────────────────────────────────────
 
@@ -263,6 +273,12 @@ class _Daemon:
             weigh=lambda: usage(house),
             metrics=self._render_metrics,
             hosts=[settings.host, *settings.allowed_hosts],
+            more=make_routes(
+                house,
+                asker(verbs_of(house, self.drain), "api"),
+                self._token,
+                is_open_to_read=is_loopback(settings.host),
+            ),
         )
         await serve_http(
             app,

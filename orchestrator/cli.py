@@ -523,6 +523,21 @@ def draft(
 
 
 @one_reply.command()
+def edit(
+    context: typer.Context,
+    reply: PostId,
+    text: Annotated[str | None, typer.Option(metavar="TEXT", help="What it is to say.")] = None,
+    at: Annotated[
+        str | None,
+        typer.Option(metavar="MOMENT", help="When it goes out: 2026-06-01T18:30:00+00:00."),
+    ] = None,
+    is_json: Json = False,
+) -> None:
+    """Give a draft another text, or another moment to go out."""
+    show(context.obj, "edit", message, is_json, post=reply, text=text, due_at=at)
+
+
+@one_reply.command()
 def approve(context: typer.Context, reply: PostId, is_json: Json = False) -> None:
     """Let a draft go out."""
     show(context.obj, "approve", message, is_json, post=reply)

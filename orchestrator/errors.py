@@ -110,6 +110,10 @@ class PostStateError(DatabaseError):
     """A post is not in the state that the step needs."""
 
 
+class PostNotThereError(PostStateError):
+    """There is no post with this number."""
+
+
 # ── cache ───────────────────────────────────────────────────────────────────────────────────────
 
 
@@ -434,6 +438,22 @@ class GraphError(SettingsError):
 
 class ControlError(OrchestratorError):
     """A request on the control socket can't be carried out."""
+
+
+class NotThereError(ControlError):
+    """What was asked for by its name or number is not there."""
+
+
+class NotReadyError(ControlError):
+    """It can't be carried out yet, or any more: the daemon is starting or ending."""
+
+
+class NotKeptError(ControlError):
+    """An order holds, but could not be written down: it does not outlive the daemon."""
+
+
+class RequestError(ControlError):
+    """A request makes no sense: something in it is missing, unknown or out of range."""
 
 
 class NotAllowedError(ControlError):

@@ -2,6 +2,7 @@
 
 import fcntl
 import os
+import secrets
 import socket
 import uuid
 from collections.abc import Iterator
@@ -35,6 +36,17 @@ def make_state_dir(directory: Path) -> None:
     with _translated(directory):
         directory.mkdir(parents=True, exist_ok=True)
         os.close(_open_lock(directory))
+
+
+def read_token(directory: Path) -> str:
+    """What the API wants to be shown: made once, for its owner only. Raises StateDirectoryError."""
+    path = directory / "api-token"
+    with _translated(directory):
+        token = path.read_text().strip() if path.exists() else ""
+        if not token:  # none yet, or the daemon that wrote it died on the way
+            token = secrets.token_urlsafe(32)
+            write_whole(path, token + "\n")
+    return token
 
 
 def _open_lock(directory: Path) -> int:

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from orchestrator.errors import StateDirectoryError
-from orchestrator.state import hold_state_dir, make_state_dir
+from orchestrator.state import hold_state_dir, make_state_dir, read_token
 
 
 def test_the_directory_is_made_with_its_parents(tmp_path: Path) -> None:
@@ -101,6 +101,15 @@ def test_a_directory_that_cannot_be_used_is_named_with_the_reason_and_a_remedy(
         raise AssertionError("it is held")
     assert str(caught.value) == f"the state directory {directory} can't be used: {reason}"
     assert "ORCHESTRATOR_STATE_DIR" in caught.value.remedy
+
+
+def test_the_token_of_the_api_is_made_once_for_its_owner_only(tmp_path: Path) -> None:
+    token = read_token(tmp_path)
+    assert len(token) >= 40
+    assert read_token(tmp_path) == token
+    assert (tmp_path / "api-token").stat().st_mode & 0o777 == 0o600
+    (tmp_path / "api-token").write_text("\n")  # cut off by a crash
+    assert read_token(tmp_path) != token
 
 
 def test_the_directory_can_be_made_without_holding_it(tmp_path: Path) -> None:

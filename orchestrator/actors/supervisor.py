@@ -13,7 +13,7 @@ from orchestrator.actors.graph import downstream_of
 from orchestrator.actors.job import ASKED_BY, Job
 from orchestrator.actors.mailbox import Kind, Wake
 from orchestrator.actors.watch import Watch
-from orchestrator.errors import ControlError
+from orchestrator.errors import ControlError, NotThereError
 from orchestrator.metrics import Metrics
 from orchestrator.model import Ending, Outcome
 from orchestrator.retry import RetryRule
@@ -114,7 +114,7 @@ class Supervisor:
             return self.actors[name]
         except KeyError:
             known = ", ".join(sorted(self.actors))
-            raise ControlError(f"there is no job {name!r}", remedy=f"Jobs: {known}.") from None
+            raise NotThereError(f"there is no job {name!r}", remedy=f"Jobs: {known}.") from None
 
     def pause(self, name: str | None) -> list[str]:
         """Pause one job, or all but the upkeep of the house; the names of those that are meant."""

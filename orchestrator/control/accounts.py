@@ -4,7 +4,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
 from orchestrator.control.peers import Level
-from orchestrator.errors import ControlError
+from orchestrator.errors import ControlError, NotReadyError, NotThereError, RequestError
 from orchestrator.health.problems import iso
 from orchestrator.health.status import House
 from orchestrator.jobs.registry import Registry
@@ -36,12 +36,12 @@ async def listed(house: House, args: Args) -> Args:
     """The accounts, first those that something stands in the way of. Raises ControlError, DatabaseError."""
     limit, account = args.get("limit", LIMIT), args.get("account")
     if not 1 <= limit <= MAX_LIMIT:
-        raise ControlError(f"limit must be from 1 to {MAX_LIMIT}, not {limit}")
+        raise RequestError(f"limit must be from 1 to {MAX_LIMIT}, not {limit}")
     if house.roster is None or house.supervisor is None:
         raise _still_starting()
     if account is not None and account not in house.accounts:
         known = ", ".join(house.accounts[:LIMIT]) or "none; add one: orchestrator ctl accounts add"
-        raise ControlError(f"there is no account {account}", remedy=f"Accounts: {known}")
+        raise NotThereError(f"there is no account {account}", remedy=f"Accounts: {known}")
     found = await house.roster()
     rows = [row for row in found if account in (None, row["name"])]
     return {
@@ -89,4 +89,4 @@ def orders_of(registry: Registry) -> Mapping[str, Callable[[Args, str], Awaitabl
 
 
 def _still_starting() -> ControlError:
-    return ControlError("the daemon is still starting", remedy="See: orchestrator ctl status")
+    return NotReadyError("the daemon is still starting", remedy="See: orchestrator ctl status")

@@ -5,7 +5,7 @@ from typing import Any
 
 from orchestrator.db.findings import Standing
 from orchestrator.db.rollups import Sum
-from orchestrator.errors import ControlError
+from orchestrator.errors import NotReadyError, NotThereError
 from orchestrator.health.problems import iso
 from orchestrator.health.status import House
 from orchestrator.learning import cached
@@ -19,13 +19,13 @@ Args = dict[str, Any]
 
 
 async def told(house: House, args: Args) -> Args:
-    """What holds, for all accounts or for one. Raises ControlError and DatabaseError."""
+    """What holds, for all accounts or for one. Raises NotThereError, NotReadyError and DatabaseError."""
     account: str | None = args.get("account")
     if account is not None and account not in house.site_of:
         known = ", ".join(house.site_of) or "none; add one: orchestrator ctl accounts add"
-        raise ControlError(f"there is no account {account}", remedy=f"Accounts: {known}")
+        raise NotThereError(f"there is no account {account}", remedy=f"Accounts: {known}")
     if house.database is None or house.supervisor is None:
-        raise ControlError("the daemon is still starting", remedy="See: orchestrator ctl status")
+        raise NotReadyError("the daemon is still starting", remedy="See: orchestrator ctl status")
     now = house.clock.now()
     since = (now - timedelta(days=DAYS)).date()
     sites = sorted(set(house.site_of.values())) if account is None else [house.site_of[account]]

@@ -4,7 +4,7 @@ from typing import Any
 
 from orchestrator.db import models, notes
 from orchestrator.db.models import Version
-from orchestrator.errors import ControlError
+from orchestrator.errors import NotReadyError
 from orchestrator.health.problems import iso
 from orchestrator.health.status import House
 from orchestrator.jobs import learn
@@ -17,9 +17,9 @@ Args = dict[str, Any]
 
 
 async def told(house: House) -> Args:
-    """The versions of all sites, and what each lacks for its next. Raises ControlError and DatabaseError."""
+    """The versions of all sites, and what each lacks for its next. Raises NotReadyError and DatabaseError."""
     if house.database is None or house.supervisor is None:
-        raise ControlError("the daemon is still starting", remedy="See: orchestrator ctl status")
+        raise NotReadyError("the daemon is still starting", remedy="See: orchestrator ctl status")
     sites = sorted(set(house.site_of.values()))
     found = await house.database.run(models.recent, sites, LIMIT)
     missing = {site: await house.database.run(notes.recall, learn.NAME, MISSING + site) for site in sites}

@@ -4,7 +4,7 @@ from typing import Any
 
 from orchestrator.db import opportunities
 from orchestrator.db.opportunities import Opportunity
-from orchestrator.errors import ControlError
+from orchestrator.errors import ControlError, NotReadyError
 from orchestrator.health.problems import iso
 from orchestrator.health.status import House
 
@@ -23,7 +23,7 @@ async def listed(house: House, args: Args) -> Args:
     if not 1 <= limit <= opportunities.MOST_OPEN:
         raise ControlError(f"limit must be from 1 to {opportunities.MOST_OPEN}, not {limit}")
     if house.database is None or house.supervisor is None:
-        raise ControlError("the daemon is still starting", remedy="See: orchestrator ctl status")
+        raise NotReadyError("the daemon is still starting", remedy="See: orchestrator ctl status")
     found = [
         _row(one)
         for site in house.scopes

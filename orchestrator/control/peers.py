@@ -44,6 +44,8 @@ class Caller:
     uid: int
     pid: int
     level: Level
+    via: str = ""
+    """How it came when not through the socket, such as "api": then that is what it is called."""
 
 
 def peer_of(stream: trio.SocketStream) -> Peer:

@@ -1,5 +1,6 @@
 """What may be asked of posts on the control socket, and what a person may decide of them."""
 
+from datetime import UTC, datetime
 from typing import Any
 
 import structlog
@@ -8,7 +9,7 @@ from orchestrator.db import comparison, decisions, posts
 from orchestrator.db.decisions import Approval, Decision, PostRecord
 from orchestrator.db.pool import Database
 from orchestrator.db.posts import ASK, Stamp
-from orchestrator.errors import ControlError, DatabaseError
+from orchestrator.errors import ControlError, DatabaseError, NotReadyError, NotThereError, RequestError
 from orchestrator.health.modes import DATABASE
 from orchestrator.health.problems import iso
 from orchestrator.health.status import House
@@ -44,7 +45,7 @@ async def _why_none(house: House, state: PostState | None, account: str | None) 
     has_posts = bool(await _database(house).run(decisions.listed, None, account, 1))
     if account is not None and not has_posts and account not in house.accounts:
         known = ", ".join(house.accounts) or "none; add one: orchestrator ctl accounts add"
-        raise ControlError(f"there is no account {account}", remedy=f"Accounts: {known}")
+        raise NotThereError(f"there is no account {account}", remedy=f"Accounts: {known}")
     of = f" of {account}" if account is not None else ""
     return f"No post{of} is {state}." if state is not None and has_posts else f"No posts{of} yet."
 
@@ -92,7 +93,7 @@ async def draft(house: House, who: str, args: Args) -> Args:
     account, target, text = args["account"], args["to"], args["text"]
     if account not in house.accounts:
         known = ", ".join(house.accounts) or "none; add one: orchestrator ctl accounts add"
-        raise ControlError(f"there is no account {account}", remedy=f"Accounts: {known}")
+        raise NotThereError(f"there is no account {account}", remedy=f"Accounts: {known}")
     house.check_reply(account, target, text)
     state = PostState.DRAFT if house.replies_need_approval else PostState.QUEUED
     stamp = Stamp(fence.number, house.clock.now())
@@ -102,6 +103,45 @@ async def draft(house: House, who: str, args: Args) -> Args:
         return {"message": f"Reply {post_id} is queued.", "reply": post_id}
     way = f"orchestrator ctl reply approve {post_id}, or reject"
     return {"message": f"Reply {post_id} is a draft. To decide: {way}.", "reply": post_id}
+
+
+async def edit(house: House, who: str, args: Args) -> Args:
+    """Give a draft another text, or another moment to go out, or both."""
+    database, fence = _database(house), house.fence
+    if fence is None:
+        raise _still_starting()
+    post_id, text, now = args["post"], args.get("text"), house.clock.now()
+    due_at = _moment(args["due_at"], now) if "due_at" in args else None
+    if text is None and due_at is None:
+        raise RequestError("nothing is to be changed", remedy="Say text, due_at or both")
+    found = (await database.run(decisions.find, post_id)).post
+    if text is not None and found.in_reply_to is not None and found.account in house.accounts:
+        house.check_reply(found.account, found.in_reply_to, text)
+    stamp = Stamp(fence.number, now)
+    record = await database.run(decisions.edit, post_id, text, due_at, stamp)
+    log.info("draft_edited", post=post_id, account=found.account, due_at=iso(due_at), by=who)
+    return {"message": f"Draft {post_id} is changed. {_when_approved(record, now)} {_next(house, record)[0]}"}
+
+
+def _moment(said: str, now: datetime) -> datetime:
+    """A moment that a draft can be scheduled for. Raises RequestError."""
+    latest = now + posts.BELIEVED
+    try:
+        moment = datetime.fromisoformat(said)
+    except ValueError:
+        moment = None
+    if moment is None or moment.tzinfo is None:
+        remedy = f"Such as {iso(now)}"
+        raise RequestError("due_at must be a moment with its offset, in ISO 8601", remedy=remedy)
+    if not now <= moment <= latest:
+        raise RequestError(f"due_at must be from {iso(now)} to {iso(latest)}")
+    return moment.astimezone(UTC)
+
+
+def _when_approved(record: PostRecord, now: datetime) -> str:
+    due_at = record.post.due_at
+    when = f"at {iso(due_at)}" if due_at > now else "at its job's next turn"
+    return f"Once approved it goes out {when}."
 
 
 async def judge(house: House, who: str, post_id: int, approval: Approval) -> Args:
@@ -248,4 +288,4 @@ def _database(house: House) -> Database:
 
 
 def _still_starting() -> ControlError:
-    return ControlError("the daemon is still starting", remedy="See: orchestrator ctl status")
+    return NotReadyError("the daemon is still starting", remedy="See: orchestrator ctl status")

@@ -1,5 +1,6 @@
 """What may be asked on the control socket: the fixed table of verbs."""
 
+import os
 import pwd
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
@@ -24,7 +25,7 @@ from orchestrator.db import breakers as kept_orders
 from orchestrator.db import runs
 from orchestrator.db.decisions import Approval
 from orchestrator.db.pool import Database
-from orchestrator.errors import ControlError, DatabaseError
+from orchestrator.errors import ControlError, DatabaseError, NotKeptError, NotReadyError
 from orchestrator.health.problems import POSTING, RECONCILIATION
 from orchestrator.health.status import (
     House,
@@ -61,6 +62,7 @@ def verbs_of(house: House, drain: Callable[[str], None]) -> Mapping[str, Verb]:
         Verb("replies", Level.VIEW, desk.replies, {"state": str, "account": str, "limit": int}),
         Verb("opportunities", Level.VIEW, desk.opportunities, {"limit": int}),
         Verb("draft", Level.OPERATE, desk.draft, _DRAFT, required=frozenset(_DRAFT)),
+        Verb("edit", Level.OPERATE, desk.edit, _EDIT, required=frozenset({"post"})),
         Verb("approve", Level.OPERATE, desk.approve, {"post": int}, required=frozenset({"post"})),
         Verb("reject", Level.OPERATE, desk.reject, {"post": int}, required=frozenset({"post"})),
         Verb("alerts", Level.VIEW, desk.alerts),
@@ -90,9 +92,22 @@ def _account_order(desk: "_Desk", verb: str) -> Verb:
     return Verb(verb, accounts.LEVELS[verb], carry_out, parameters, frozenset(required), secret)
 
 
+def asker(verbs: Mapping[str, Verb], via: str) -> Callable[[str, dict[str, Any]], Awaitable[Any]]:
+    """Asks verbs for another face than the socket, which looks after who may ask; never for ADMIN's."""
+    caller = Caller(os.geteuid(), os.getpid(), Level.OPERATE, via)
+
+    async def ask(name: str, args: dict[str, Any]) -> Any:
+        verb = verbs[name]
+        assert verb.level <= caller.level
+        return await verb.handler(caller, args)
+
+    return ask
+
+
 Args = dict[str, Any]
 
 _DRAFT = {"account": str, "to": str, "text": str}
+_EDIT = {"post": int, "text": str, "due_at": str}
 _DECISION = {"post": int, "decision": str, "reference": str}
 
 
@@ -154,6 +169,9 @@ class _Desk:
 
     async def draft(self, caller: Caller, args: Args) -> Args:
         return await posts.draft(self.house, name_of(caller), args)
+
+    async def edit(self, caller: Caller, args: Args) -> Args:
+        return await posts.edit(self.house, name_of(caller), args)
 
     async def approve(self, caller: Caller, args: Args) -> Args:
         return await posts.judge(self.house, name_of(caller), args["post"], Approval.APPROVE)
@@ -225,7 +243,7 @@ class _Desk:
         self._check_on(job)
         actor = self._supervisor.find(job)
         if actor.is_draining:
-            raise ControlError("the daemon is ending and starts no more runs", remedy="Start it again first")
+            raise NotReadyError("the daemon is ending and starts no more runs", remedy="Start it again first")
         message = _run_message(actor, self.house.why_not(actor.job))
         self._supervisor.run_now(job, name_of(caller))
         return {"message": f"{message}; see: orchestrator ctl why {job}"}
@@ -256,14 +274,14 @@ class _Desk:
             raise ControlError(f"job {job} is {off.why}", remedy=off.way_on)
 
     async def _remember(self, write: Callable[[Database], Awaitable[None]], what: str) -> None:
-        """Keep an order across restarts. Raises ControlError, which says what holds, when that fails."""
+        """Keep an order across restarts. Raises NotKeptError, which says what holds, when that fails."""
         holds = f"the {what} holds, but not across a restart"
         if self.house.database is None:
-            raise ControlError(f"{holds}: there is no database yet")
+            raise NotKeptError(f"{holds}: there is no database yet")
         try:
             await write(self.house.database)
         except DatabaseError as error:
-            raise ControlError(f"{holds}: {error}", remedy=error.remedy) from error
+            raise NotKeptError(f"{holds}: {error}", remedy=error.remedy) from error
 
     @property
     def _supervisor(self) -> Supervisor:
@@ -273,7 +291,7 @@ class _Desk:
 
 
 def _still_starting() -> ControlError:
-    return ControlError("the daemon is still starting", remedy="See: orchestrator ctl status")
+    return NotReadyError("the daemon is still starting", remedy="See: orchestrator ctl status")
 
 
 def _is_at_rest(actor: Actor) -> bool:
@@ -294,7 +312,9 @@ def _run_message(actor: Actor, why_not: str | None) -> str:
 
 
 def name_of(caller: Caller) -> str:
-    """The caller's login name, or its uid."""
+    """How it came, if not through the socket; else the caller's login name, or its uid."""
+    if caller.via:
+        return caller.via
     try:
         return pwd.getpwuid(caller.uid).pw_name
     except KeyError:

@@ -9,8 +9,8 @@ import asyncpg
 from orchestrator.db import lease, posts
 from orchestrator.db.pool import Connection
 from orchestrator.db.posts import Stamp
-from orchestrator.errors import PostStateError
-from orchestrator.model import Post, PostKind, PostState
+from orchestrator.errors import PostNotThereError, PostStateError
+from orchestrator.model import Post, PostKind, PostState, fingerprint, storable
 
 _COLUMNS = (
     f"{posts.COLUMNS}, state_since, created_at, counted_on, measured_at, decision, decided_by, decided_at"
@@ -80,7 +80,7 @@ async def listed(
 
 
 async def find(connection: Connection, post_id: int) -> PostRecord:
-    """One post. Raises PostStateError when there is none."""
+    """One post. Raises PostNotThereError when there is none."""
     return await _find(connection, post_id)
 
 
@@ -91,16 +91,43 @@ async def judge(
 
     Raises PostStateError for what is no draft.
     """
-    await lease.check(connection, stamp.fence)
-    found = await _find(connection, post_id, "FOR UPDATE")
-    if found.post.state is not PostState.DRAFT:
-        remedy = f"See: orchestrator ctl post show {post_id}"
-        raise PostStateError(f"post {post_id} is {found.post.state}, and no draft any more", remedy=remedy)
+    await _hold_draft(connection, post_id, stamp)
     if approval is Approval.APPROVE:
         await posts.approve(connection, post_id, stamp)
     else:
         await posts.fail(connection, post_id, PostState.DRAFT, stamp, f"rejected by {who}")
     return await _note(connection, post_id, approval, who, stamp)
+
+
+async def edit(
+    connection: Connection, post_id: int, text: str | None, due_at: datetime | None, stamp: Stamp
+) -> PostRecord:
+    """Give a draft another text, or another moment to go out, or both; the draft as it is then.
+
+    Raises PostStateError for what is no draft, and for a text that the account has already.
+    """
+    await _hold_draft(connection, post_id, stamp)
+    if text is not None:
+        text = storable(text)
+        try:
+            await connection.execute(
+                "UPDATE posts SET text = $2, fingerprint = $3 WHERE id = $1", post_id, text, fingerprint(text)
+            )
+        except asyncpg.UniqueViolationError as error:
+            remedy = "Choose another text"
+            raise PostStateError("the account has a post with this text already", remedy=remedy) from error
+    if due_at is not None:
+        await connection.execute("UPDATE posts SET due_at = $2 WHERE id = $1", post_id, due_at)
+    return await _find(connection, post_id)
+
+
+async def _hold_draft(connection: Connection, post_id: int, stamp: Stamp) -> None:
+    """Lock the row of a draft until the transaction ends. Raises PostStateError for what is none."""
+    await lease.check(connection, stamp.fence)
+    found = await _find(connection, post_id, "FOR UPDATE")
+    if found.post.state is not PostState.DRAFT:
+        remedy = f"See: orchestrator ctl post show {post_id}"
+        raise PostStateError(f"post {post_id} is {found.post.state}, and no draft any more", remedy=remedy)
 
 
 async def _note(
@@ -162,7 +189,7 @@ async def _find(connection: Connection, post_id: int, lock: str = "") -> PostRec
     query = f"SELECT {_COLUMNS} FROM posts WHERE id = $1 {lock}"  # noqa: S608 - constants
     row = await connection.fetchrow(query, post_id)
     if row is None:
-        raise PostStateError(f"there is no post {post_id}", remedy="See: orchestrator ctl posts")
+        raise PostNotThereError(f"there is no post {post_id}", remedy="See: orchestrator ctl posts")
     return _record(row)
 
 

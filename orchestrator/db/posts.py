@@ -134,9 +134,11 @@ async def _answered(connection: Connection, reply: ReplyDraft) -> PostStateError
 
 
 async def approve(connection: Connection, post_id: int, stamp: Stamp) -> None:
-    """Draft → queued, due now."""
+    """Draft → queued, due when it was scheduled for, now at the earliest."""
     await _step(connection, post_id, (PostState.DRAFT, PostState.QUEUED), stamp)
-    await connection.execute("UPDATE posts SET due_at = $2 WHERE id = $1", post_id, stamp.now)
+    await connection.execute(
+        "UPDATE posts SET due_at = greatest(due_at, $2) WHERE id = $1", post_id, stamp.now
+    )
 
 
 async def claim_due(

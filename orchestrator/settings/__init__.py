@@ -34,6 +34,7 @@ from orchestrator.errors import SettingsError
 from orchestrator.settings.accounts_file import read_accounts
 from orchestrator.settings.address import shown_address
 from orchestrator.settings.analysis import AnalysisSettings
+from orchestrator.settings.api import ApiSettings
 from orchestrator.settings.base import Seconds, Section, read_secret
 from orchestrator.settings.cache import CACHE, CacheSettings
 from orchestrator.settings.feeds import FEED_PREFIX, FeedSettings
@@ -454,6 +455,7 @@ class Settings(BaseSettings):
     state_dir: Path = Field(Path("/var/lib/orchestrator"), description="everything that is kept between runs")
     shutdown_deadline_s: Seconds = Field(30, description="running jobs get so long to end")
     http: HttpSettings = HttpSettings()
+    api: ApiSettings = ApiSettings()
     control: ControlSettings = ControlSettings()
     database: DatabaseSettings = DatabaseSettings()
     browser: BrowserSettings = BrowserSettings()
@@ -499,6 +501,7 @@ class Settings(BaseSettings):
     def secrets(self) -> list[SecretStr]:
         """Everything that must never be shown, for the log's redactor."""
         given = [self.database.dsn, self.browser.session_key, self.language_model.read_key()]
+        given.append(self.api.read_token())
         passwords = [account.read_password() for account in self.accounts]
         destinations = [self.alerts.read_url(name) for name in self.alerts.destinations]
         return [*filter(None, [*given, self.cache.read_password()]), *passwords, *destinations]

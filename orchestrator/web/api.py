@@ -1,21 +1,25 @@
-"""The HTTP endpoints: is the daemon alive, is it ready, and its figures for Prometheus."""
+"""The HTTP application: is the daemon alive, is it ready, its figures, and what holds for every request."""
 
 import json
 import time
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any
 
 import structlog
 from prometheus_client import CONTENT_TYPE_PLAIN_0_0_4
 from starlette.applications import Starlette
 from starlette.datastructures import Headers, MutableHeaders
+from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
 from starlette.requests import Request
 from starlette.responses import JSONResponse, PlainTextResponse, Response
 from starlette.routing import Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from orchestrator.errors import OrchestratorError
 from orchestrator.model import Mode
+from orchestrator.web.compression import Compression
+from orchestrator.web.problem import of_http, of_ours, problem
 
 log = structlog.get_logger("web")
 
@@ -37,6 +41,7 @@ _INDEX = """orchestrator
 /readyz    200 when it is ready for work, else 503; each check by name
 /health    the same, with memory and connections
 /metrics   figures for Prometheus
+/api/v1/   what there is, for programs; described by /api/v1/openapi.json
 
 More: orchestrator ctl status
 """
@@ -48,12 +53,13 @@ def make_app(
     weigh: Callable[[], dict[str, Any]] = dict,
     metrics: Callable[[], bytes],
     hosts: Collection[str] = (),
+    more: Sequence[Route] = (),
 ) -> Starlette:
     """The endpoints as an ASGI application.
 
     `look` says whether the daemon is ready, and gives `mode` and `checks`; `weigh` gives what it uses: memory
     and connections; `metrics` gives Prometheus' text format. `hosts` are names, besides those of the
-    loopback, that a request's Host may have.
+    loopback, that a request's Host may have; `more` is served besides.
     """
 
     async def index(_request: Request) -> Response:
@@ -89,9 +95,14 @@ def make_app(
         Route("/readyz", readyz),
         Route("/health", health),
         Route("/metrics", figures),
+        *more,
     ]
     allowed = LOOPBACK_HOSTS | {host.lower() for host in hosts}
-    return Starlette(routes=routes, middleware=[Middleware(_Edge, hosts=allowed)])
+    return Starlette(
+        routes=routes,
+        middleware=[Middleware(_Edge, hosts=allowed), Middleware(Compression)],
+        exception_handlers={HTTPException: of_http, OrchestratorError: of_ours},
+    )
 
 
 def mark(request: Request, name: str) -> None:
@@ -120,7 +131,7 @@ class _Edge:
         answer = _Answer(send)
         scope["checkpoints"] = []
         if not is_host_allowed(Headers(scope=scope), self._hosts):
-            refusal = PlainTextResponse("This host name is not served here.\n", status_code=400)
+            refusal = problem(400, "this host name is not served here", remedy="Set http.allowed_hosts")
             await refusal(scope, receive, answer.send)
             return
         await self._run(answer, scope, receive)
@@ -132,7 +143,8 @@ class _Edge:
         except Exception:
             log.exception("request_failed", method=scope["method"], path=scope["path"])
             if not answer.has_started:
-                await PlainTextResponse("internal error\n", status_code=500)(scope, receive, answer.send)
+                refusal = problem(500, "internal error", remedy="The daemon's log has the details")
+                await refusal(scope, receive, answer.send)
 
 
 def is_host_allowed(headers: Headers | Mapping[str, str], hosts: frozenset[str]) -> bool:

@@ -79,6 +79,7 @@ def test_each_verb_asks_for_the_level_that_its_effect_needs() -> None:
         "replies": Level.VIEW,
         "opportunities": Level.VIEW,
         "draft": Level.OPERATE,
+        "edit": Level.OPERATE,
         "approve": Level.OPERATE,
         "reject": Level.OPERATE,
         "alerts": Level.VIEW,

@@ -1,0 +1,48 @@
+"""Who may ask over HTTP: the token, and which pages' scripts.
+
+A page of another site could send requests to this machine with the browser of whoever looks at it. It can't
+know the token, and it can't hide its Origin.
+"""
+
+import hashlib
+import hmac
+from ipaddress import ip_address
+
+from starlette.datastructures import Headers
+
+SCHEME = "bearer"
+
+
+class Token:
+    """The secret that a request shows in `Authorization: Bearer …`."""
+
+    def __init__(self, secret: str) -> None:
+        self._digest = hashlib.sha256(secret.encode()).digest()
+
+    def is_shown(self, headers: Headers) -> bool:
+        """Whether the request has it; takes as long for a token that is nearly right as for any other."""
+        scheme, _, shown = headers.get("authorization", "").partition(" ")
+        digest = hashlib.sha256(shown.strip().encode()).digest()  # of equal length, whatever was shown
+        return hmac.compare_digest(digest, self._digest) and scheme.lower() == SCHEME
+
+    def derived(self, purpose: str) -> bytes:
+        """A key that nobody has who has not the token."""
+        return hmac.digest(self._digest, purpose.encode(), "sha256")
+
+
+def is_loopback(host: str) -> bool:
+    """Whether nobody but this machine's own users can reach a port on this address."""
+    try:
+        return ip_address(host).is_loopback
+    except ValueError:
+        return host.lower() == "localhost"
+
+
+def is_origin_allowed(headers: Headers) -> bool:
+    """Whether the request is no script's, or one's of a page of this very host and port.
+
+    The host has been looked at before. https: there may be a proxy in front of us.
+    """
+    origins = headers.getlist("origin")
+    host = headers.get("host", "")
+    return all(origin.lower() in (f"http://{host}".lower(), f"https://{host}".lower()) for origin in origins)
