@@ -163,6 +163,17 @@ BOARD = Board(
                     width=12,
                 ),
                 Panel(
+                    "Listeners of the live page",
+                    "Connections of the live feed, and what it sends to them.",
+                    "short",
+                    [
+                        Query(total(metric("feed_clients")), "listeners"),
+                        Query(rate("feed_bytes_total"), "bytes a second"),
+                    ],
+                    "page.md#the-live-feed",
+                    width=12,
+                ),
+                Panel(
                     "Messages to people",
                     "Alerts told within an hour, by destination.",
                     "short",

@@ -28,7 +28,7 @@ from orchestrator.actors.supervisor import Supervisor
 from orchestrator.alerts.desk import Desk
 from orchestrator.alerts.parties import destination_parties
 from orchestrator.alerts.sender import open_senders
-from orchestrator.allocator import Allocator
+from orchestrator.allocator import Allocator, Lease, LeaseEnd
 from orchestrator.breaker import Transition
 from orchestrator.breakers import ADMITTING, Breakers, Probe
 from orchestrator.browser.pool import ContextPool
@@ -83,9 +83,14 @@ from orchestrator.sites.breakers import site_parties
 from orchestrator.sites.profile import Profile
 from orchestrator.sites.session import SignInWatch, look_at_site, open_site
 from orchestrator.state import read_token
-from orchestrator.web.api import make_app
+from orchestrator.web.api import allowed_hosts, is_host_allowed, make_app
+from orchestrator.web.feed import connection as feed_connection
+from orchestrator.web.feed.connection import Gate
+from orchestrator.web.feed.feed import Feed
+from orchestrator.web.feed.look import Look
+from orchestrator.web.feed.timeline import Timeline
 from orchestrator.web.guard import Token, is_loopback
-from orchestrator.web.serve import serve_http
+from orchestrator.web.serve import Upgrade, serve_http
 from orchestrator.web.v1.routes import make_routes
 
 PROBLEMS_EVERY_S = 30.0
@@ -136,6 +141,7 @@ async def live(beginning: Beginning, face: Face | None) -> None:
         port = await nursery.start(daemon.serve_http)
         host = beginning.settings.http.host
         daemon.house.links["health"] = f"http://{_in_url(host)}:{port}/readyz"
+        daemon.house.page = f"http://{_in_url(host)}:{port}/#token={daemon.secret.get_secret_value()}"
         await nursery.start(daemon.serve_control)
         if daemon.report is not None:
             nursery.start_soon(daemon.report.run)
@@ -160,6 +166,15 @@ def _is_reference(accounts: Accounts, name: str, text: str) -> bool:
     return account is None or account.site.profile.is_reference(text)
 
 
+def _address_of(accounts: Accounts, name: str, reference: str) -> str | None:
+    """Where people see a post; None of an account that is not there."""
+    account = accounts.here.get(name)
+    if account is None:
+        return None
+    profile = account.site.profile
+    return profile.url(profile.post.path, reference=reference)
+
+
 class _Daemon:
     """One life of the daemon.
 
@@ -174,11 +189,13 @@ class _Daemon:
         self._sessions = beginning.sessions
         self._signals = beginning.signals
         self._hide = beginning.hide
-        self._token = self._read_token()
+        self.secret = self._read_token()
+        self._token = Token(self.secret.get_secret_value())
         self._more_jobs = beginning.more_jobs
         self._sockets = beginning.manager.sockets
         self._rng = Random()
         self._metrics = Metrics()
+        self._timeline = Timeline()
         clock, capacity = beginning.clock, beginning.settings.allocator.capacity
         checks = Checks(clock, self._metrics)
         self._send_broken, self._broken = trio.open_memory_channel[int](capacity + 1)  # the keeper adds one
@@ -209,11 +226,11 @@ class _Daemon:
         self._mode = self.house.modes.mode
         self._down: set[str] = set()
 
-    def _read_token(self) -> Token:
+    def _read_token(self) -> SecretStr:
         """What the HTTP API wants to be shown. Raises SettingsError and StateDirectoryError."""
         secret = self._settings.api.read_token() or SecretStr(read_token(self._settings.state_dir))
         self._hide(secret)
-        return Token(secret.get_secret_value())
+        return secret
 
     # ── ends ────────────────────────────────────────────────────────────────────────────────────
 
@@ -268,25 +285,24 @@ class _Daemon:
                 ],
             }
 
+        hosts = [settings.host, *settings.allowed_hosts]
+        ask = asker(verbs_of(house, self.drain), "api")
+        routes = make_routes(house, ask, self._token, is_open_to_read=is_loopback(settings.host))
         app = make_app(
-            look=look,
-            weigh=lambda: usage(house),
-            metrics=self._render_metrics,
-            hosts=[settings.host, *settings.allowed_hosts],
-            more=make_routes(
-                house,
-                asker(verbs_of(house, self.drain), "api"),
-                self._token,
-                is_open_to_read=is_loopback(settings.host),
-            ),
+            look=look, weigh=lambda: usage(house), metrics=self._render_metrics, hosts=hosts, more=routes
         )
-        await serve_http(
-            app,
-            settings.host,
-            settings.port,
-            on_count=partial(house.count_clients, "http"),
-            task_status=task_status,
-        )
+        feed = Feed(Look(house, self._timeline, ask), self._metrics)
+        gate = Gate(feed, self._token, partial(is_host_allowed, hosts=allowed_hosts(hosts)))
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(feed.run)
+            await serve_http(
+                app,
+                settings.host,
+                settings.port,
+                on_count=partial(house.count_clients, "http"),
+                upgrade=Upgrade(feed_connection.PATH, gate.serve),
+                task_status=task_status,
+            )
 
     async def live(self) -> None:
         """Everything behind HTTP, until drained."""
@@ -476,6 +492,7 @@ class _Daemon:
         house, settings = self.house, self._settings
         house.fence, house.settle_s = fence, settings.posting.settle_s
         house.is_reference = partial(_is_reference, accounts)
+        house.address_of = partial(_address_of, accounts)
         house.check_reply = lambda name, target, text: accounts[name].check_reply(target, text)
         house.replies_need_approval = settings.posting.replies_need_approval
         await wiring.restore_orders(self._breakers, database)
@@ -718,9 +735,13 @@ class _Daemon:
             self._settings.allocator,
             on_grant=partial(figures.lease_granted, self._metrics),
             on_call_back=partial(figures.lease_called_back, self._metrics),
-            on_end=partial(figures.lease_ended, self._metrics),
+            on_end=self._on_lease_end,
             on_broken=self._send_broken.send_nowait,
         )
+
+    def _on_lease_end(self, lease: Lease, end: LeaseEnd) -> None:
+        figures.lease_ended(self._metrics, lease, end)
+        self._timeline.note(lease, end, trio.current_time())
 
     def _on_run_end(self, job: Job, outcome: Outcome, duration_s: float) -> None:
         figures.run_ended(self._metrics, job, outcome, duration_s)

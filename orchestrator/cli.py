@@ -21,7 +21,7 @@ from typer.core import TyperGroup
 
 import orchestrator
 from orchestrator.cli_accounts import accounts
-from orchestrator.cli_parts import Daemon, Json, message, print_out, show
+from orchestrator.cli_parts import Daemon, Json, address, message, print_out, show
 from orchestrator.control.find import demo_state_dir
 from orchestrator.errors import (
     DatabaseReplacedError,
@@ -658,6 +658,12 @@ def run_job(context: typer.Context, job: Job, is_json: Json = False) -> None:
 def reload(context: typer.Context, is_json: Json = False) -> None:
     """Read the settings again: what can change at once does, the rest is named and waits for a restart."""
     show(context.obj, "reload", message, is_json)
+
+
+@ctl.command()
+def page(context: typer.Context, is_json: Json = False) -> None:
+    """Print the live page's address, with the token that it needs: open it in a browser."""
+    show(context.obj, "page", address, is_json)
 
 
 @ctl.command()

@@ -50,6 +50,15 @@ def show(
         print_out(render(answer if isinstance(answer, dict) else {}))
 
 
+def address(answer: Any) -> "RenderableType":
+    """What an answer's address is."""
+    from rich.text import Text
+
+    from orchestrator.terminal.words import text
+
+    return Text(text(answer, "url", "not there yet"))
+
+
 def message(answer: Any) -> "RenderableType":
     """What an order's answer says."""
     from rich.text import Text

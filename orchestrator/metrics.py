@@ -46,6 +46,8 @@ class Metrics:
     def __init__(self) -> None:
         disable_created_metrics()  # type: ignore[no-untyped-call]  # they double the series for nothing
         self.registry = CollectorRegistry()
+        self.feed_clients = self._gauge("feed_clients", "Listeners of the live feed.")
+        self.feed_bytes = self._counter("feed_bytes_total", "What the live feed has sent, compressed.")
         self.pool_slots = self._gauge("pool_slots", "Slots by state.", state=SLOT_STATES)
         self.pool_leases = self._gauge("pool_leases", "Leases held, by lane.", lane=LANES)
         self.queue_depth = self._gauge("queue_depth", "Requests waiting for a slot.", lane=LANES)

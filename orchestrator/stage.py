@@ -119,7 +119,7 @@ class _View:
             _say("Chromium's sandbox is off, since this is root; an ordinary user has it")
         if self._scene.state_dir != demo_state_dir(os.environ):
             _say(f"talk to it with: {program()} ctl --socket {self._scene.state_dir / SOCKET_NAME} status")
-        house.links = {"site": self._scene.site_url, **house.links}
+        house.links = {"page": house.page, "site": self._scene.site_url, **house.links}
         status: dict[str, Any] = read_live(house)
 
         async with trio.open_nursery() as nursery:

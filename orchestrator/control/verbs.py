@@ -74,6 +74,7 @@ def verbs_of(house: House, drain: Callable[[str], None]) -> Mapping[str, Verb]:
         Verb("resume", Level.OPERATE, desk.resume, job),
         Verb("run", Level.OPERATE, desk.run, job, required=frozenset(job)),
         Verb("reload", Level.ADMIN, desk.reload),
+        Verb("page", Level.OPERATE, desk.page),
         Verb("drain", Level.ADMIN, desk.drain),
     )
     return {verb.name: verb for verb in table}
@@ -255,6 +256,9 @@ class _Desk:
             text = "the settings of this daemon, a demo say, can't be read again"
             raise ControlError(text, remedy="Restart it")
         return {"message": await self.house.reload(name_of(caller))}
+
+    async def page(self, _caller: Caller, _args: Args) -> Args:
+        return {"url": self.house.page}
 
     async def drain(self, caller: Caller, _args: Args) -> Args:
         self._drain(name_of(caller))

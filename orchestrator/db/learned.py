@@ -91,6 +91,14 @@ async def history(connection: Connection, account: str, limit: int) -> list[Post
     return [PostMetrics(row["likes"], row["replies"], row["views"]) for row in rows]
 
 
+async def latest_rewards(connection: Connection, scope: str, limit: int) -> list[float]:
+    """What the posts learned from last on a site have earned, oldest first."""
+    rows = await connection.fetch(
+        "SELECT reward FROM outcomes WHERE scope = $1 ORDER BY learned_at DESC LIMIT $2", scope, limit
+    )
+    return [row["reward"] for row in reversed(rows)]
+
+
 async def store(
     connection: Connection,
     scope: str,

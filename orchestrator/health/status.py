@@ -89,6 +89,8 @@ class House:
     """Real seconds for which a site may still be taking a post after the press."""
     is_reference: Callable[[str, str], bool] = lambda _account, _text: True
     """Whether a text can be the site's name of one of the account's posts."""
+    address_of: Callable[[str, str], str | None] = lambda _account, _reference: None
+    """Where people see what the site of an account calls so."""
     check_reply: Callable[[str, str, str], None] = lambda _account, _target, _text: None
     """Raises ReplyImpossibleError when the account can't answer that post with that text."""
     replies_need_approval: bool = True
@@ -104,6 +106,8 @@ class House:
     memory_view: MemoryView | None = None
     clients: dict[str, int] = field(default_factory=dict)
     """How many clients are connected now, by `http` and `control`."""
+    page: str = ""
+    """The live page's address with the token, for people who may have it; empty before it is served."""
     links: dict[str, str] = field(default_factory=dict)
     """Addresses that people may open, by name."""
     reload: Callable[[str], Awaitable[str]] | None = None
@@ -394,7 +398,7 @@ async def _read_stored(house: House, database: Database) -> Document:
     arms = [row for scope in house.scopes for row in await cached.arms(house.cache, database, scope)]
     document: Document = {
         "posts": {state.value: count for state, count in counts.items()},
-        "recent_posts": [_post_row(post, seen) for post, seen in recent],
+        "recent_posts": [_post_row(house, post, seen) for post, seen in recent],
         "findings": [
             {"account": one.account, "at": iso(one.at), "lines": one.notes} for one in findings if one.notes
         ],
@@ -408,7 +412,7 @@ async def _read_stored(house: House, database: Database) -> Document:
     return document
 
 
-def _post_row(post: Post, seen: tuple[int, int, int] | None) -> Document:
+def _post_row(house: House, post: Post, seen: tuple[int, int, int] | None) -> Document:
     likes, replies, views = seen or (None, None, None)
     return {
         "id": post.id,
@@ -419,6 +423,7 @@ def _post_row(post: Post, seen: tuple[int, int, int] | None) -> Document:
         "not_before": iso(post.not_before),
         "published_at": iso(post.published_at),
         "reference": post.reference,
+        "address": house.address_of(post.account, post.reference) if post.reference else None,
         "likes": likes,
         "replies": replies,
         "views": views,

@@ -19,6 +19,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from orchestrator.errors import OrchestratorError
 from orchestrator.model import Mode
 from orchestrator.web.compression import Compression
+from orchestrator.web.page import page_routes, show_page
 from orchestrator.web.problem import of_http, of_ours, problem
 
 log = structlog.get_logger("web")
@@ -36,6 +37,7 @@ _HEADERS = {
 
 _INDEX = """orchestrator
 
+/          in a browser: the live page
 /livez     200 while the daemon's loop runs
 /startupz  200 when the start is over, else 503
 /readyz    200 when it is ready for work, else 503; each check by name
@@ -62,8 +64,9 @@ def make_app(
     loopback, that a request's Host may have; `more` is served besides.
     """
 
-    async def index(_request: Request) -> Response:
-        return PlainTextResponse(_INDEX)
+    async def index(request: Request) -> Response:
+        wants_page = "text/html" in request.headers.get("accept", "")
+        return show_page() if wants_page else PlainTextResponse(_INDEX)
 
     async def livez(_request: Request) -> Response:
         return PlainTextResponse("ok\n")
@@ -95,14 +98,19 @@ def make_app(
         Route("/readyz", readyz),
         Route("/health", health),
         Route("/metrics", figures),
+        *page_routes(),
         *more,
     ]
-    allowed = LOOPBACK_HOSTS | {host.lower() for host in hosts}
     return Starlette(
         routes=routes,
-        middleware=[Middleware(_Edge, hosts=allowed), Middleware(Compression)],
+        middleware=[Middleware(_Edge, hosts=allowed_hosts(hosts)), Middleware(Compression)],
         exception_handlers={HTTPException: of_http, OrchestratorError: of_ours},
     )
+
+
+def allowed_hosts(hosts: Collection[str]) -> frozenset[str]:
+    """`hosts` and the names of the loopback, as `is_host_allowed` wants them."""
+    return LOOPBACK_HOSTS | {host.lower() for host in hosts}
 
 
 def mark(request: Request, name: str) -> None:

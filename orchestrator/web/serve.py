@@ -1,5 +1,8 @@
 """Serves an HTTP application on one port with Hypercorn, and keeps bad clients from doing harm.
 
+Requests for `upgrade.path` are handed on with their connection, from its first byte: the live feed speaks
+WebSocket, which is not Hypercorn's matter here.
+
 Hypercorn's own accept loop lets an error of one connection end the whole server, and a client that
 does not read holds a send, shielded, for ever. So each connection is served here by itself: bounded in
 number, in time, and in what its errors reach.
@@ -7,7 +10,8 @@ number, in time, and in what its errors reach.
 
 import errno
 import socket
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
 from typing import Any
 
 import structlog
@@ -35,6 +39,20 @@ LIFE_S = 60.0
 GRACE_S = 2.0
 """What requests that are under way get when the server ends."""
 BACKLOG = 128
+PEEK_BYTES = 4096
+
+
+@dataclass(frozen=True, slots=True)
+class Upgrade:
+    """Who serves the connections whose request is for `path`; `serve` bounds them itself."""
+
+    path: str
+    serve: Callable[[trio.abc.Stream], Awaitable[None]]
+
+    @property
+    def beginning(self) -> bytes:
+        """Of a request, as far as it tells that it is meant."""
+        return f"GET {self.path} ".encode()
 
 
 async def serve_http(
@@ -43,6 +61,7 @@ async def serve_http(
     port: int,
     *,
     on_count: Callable[[int], None] = lambda count: None,
+    upgrade: Upgrade | None = None,
     task_status: trio.TaskStatus[int] = trio.TASK_STATUS_IGNORED,
 ) -> None:
     """Serve until cancelled; `task_status` gets the port (the one found, when `port` is 0).
@@ -52,7 +71,7 @@ async def serve_http(
     Raises AddressInUseError when the port is taken, SettingsError when there is no such address here.
     """
     with bind(host, port) as listening:
-        server = _Server(app, on_count)
+        server = _Server(app, on_count, upgrade)
         listener = trio.SocketListener(trio.socket.from_stdlib_socket(listening))
         async with trio.open_nursery() as clients:
             task_status.started(listening.getsockname()[1])
@@ -101,8 +120,9 @@ def _bind_error(host: str, port: int, error: OSError) -> AddressInUseError | Set
 class _Server:
     """The connections of one port; `_scopes` holds one cancel scope for each that is being served."""
 
-    def __init__(self, app: ASGIApp, on_count: Callable[[int], None]) -> None:
+    def __init__(self, app: ASGIApp, on_count: Callable[[int], None], upgrade: Upgrade | None) -> None:
         self._on_count = on_count
+        self._upgrade = upgrade
         self._config = _config()
         self._app = wrap_app(app, self._config.wsgi_max_body_size, "asgi")  # type: ignore[arg-type]
         self._context = WorkerContext(None)
@@ -114,18 +134,45 @@ class _Server:
             log.warning("http_full", connections=len(self._scopes))
             await trio.aclose_forcefully(stream)
             return
+        patient = _Stream(stream)
+        is_upgrade = False
         with trio.move_on_after(LIFE_S, shield=True) as scope:  # `close_soon` shortens it
             self._scopes.add(scope)
             self._on_count(len(self._scopes))
             try:
-                patient: Any = _Stream(stream)
-                await TCPServer(self._app, self._config, self._context, ConnectionState({}), patient)
+                is_upgrade = await self._is_upgrade(patient)
+                if not is_upgrade:
+                    http: Any = patient
+                    await TCPServer(self._app, self._config, self._context, ConnectionState({}), http)
             except Exception:
                 log.exception("http_connection_failed")
             finally:
                 self._scopes.discard(scope)
                 self._on_count(len(self._scopes))
-                await trio.aclose_forcefully(stream)
+                if not is_upgrade:
+                    await trio.aclose_forcefully(stream)
+        if is_upgrade:
+            await self._serve_upgrade(patient)
+
+    async def _is_upgrade(self, stream: "_Stream") -> bool:
+        """Whether the first request is for `upgrade.path`; what was read for it is read again later."""
+        if self._upgrade is None:
+            return False
+        beginning = self._upgrade.beginning
+        with trio.move_on_after(HEADER_TIMEOUT_S):
+            while len(stream.read_ahead) < len(beginning) and beginning.startswith(stream.read_ahead):
+                if not await stream.peek():
+                    break
+        return stream.read_ahead.startswith(beginning)
+
+    async def _serve_upgrade(self, stream: "_Stream") -> None:
+        assert self._upgrade is not None
+        try:
+            await self._upgrade.serve(stream)
+        except Exception:
+            log.exception("upgraded_connection_failed", path=self._upgrade.path)
+        finally:
+            await trio.aclose_forcefully(stream)
 
     async def close_soon(self) -> None:
         """End idle connections now and the others after GRACE_S at most."""
@@ -145,17 +192,34 @@ def _config() -> Config:
     return config
 
 
-class _Stream:
-    """A socket stream whose sends have a deadline, which Hypercorn's shielded ones lack."""
+class _Stream(trio.abc.HalfCloseableStream):
+    """A socket stream whose sends have a deadline, which Hypercorn's shielded ones lack, and whose beginning
+    can be looked at ahead.
+    """
 
     def __init__(self, stream: trio.SocketStream) -> None:
         self._stream = stream
         self.socket = stream.socket
+        self.read_ahead = b""
 
-    async def receive_some(self, max_bytes: int) -> bytes:
+    async def peek(self) -> bool:
+        """Read more ahead; False at the end of the stream."""
+        more = await self._stream.receive_some(PEEK_BYTES)
+        self.read_ahead += more
+        return bool(more)
+
+    async def receive_some(self, max_bytes: int | None = None) -> bytes:
+        if self.read_ahead:
+            await trio.lowlevel.checkpoint()
+            some = self.read_ahead if max_bytes is None else self.read_ahead[:max_bytes]
+            self.read_ahead = self.read_ahead[len(some) :]
+            return some
         return await self._stream.receive_some(max_bytes)
 
-    async def send_all(self, data: bytes) -> None:
+    async def wait_send_all_might_not_block(self) -> None:
+        await self._stream.wait_send_all_might_not_block()
+
+    async def send_all(self, data: bytes | bytearray | memoryview) -> None:
         with trio.move_on_after(SEND_TIMEOUT_S) as scope:
             await self._stream.send_all(data)
         if scope.cancelled_caught:

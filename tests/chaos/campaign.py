@@ -272,9 +272,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--seed", type=int, default=1, help="of the first cycle; the next ones follow it")
     parser.add_argument("--fault", default="", help=f"only those that begin so: {', '.join(FAULTS)}")
     parser.add_argument("--results", type=Path, default=RESULTS, help="goes on from there")
+    parser.add_argument(
+        "--plan", type=json.loads, help="JSON: seeds with beginnings of faults
+    )
     given = parser.parse_args(arguments)
     if not any(name.startswith(given.fault) for name in FAULTS):
         parser.error(f"no fault begins with {given.fault!r}")
+    if given.plan is not None:
+        return _tell_all(trio.run(run, [(seed, fault) for seed, fault in given.plan], given.results))
     wanted = {replay(seed, given.fault): seed for seed in range(given.seed, given.seed + given.cycles)}
     # One cycle alone is asked for to see it again.
     before = [one for one in read_results(given.results) if one.replay in wanted and given.cycles > 1]
@@ -282,7 +287,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     # To start a world takes long, so cycles in worlds of one kind come together.
     kinds = {seed: draw(random.Random(seed), given.fault).kind for seed in left}
     plan = [(seed, given.fault) for seed in sorted(left, key=kinds.__getitem__)]
-    results = before + trio.run(run, plan, given.results)
+    return _tell_all(before + trio.run(run, plan, given.results))
+
+
+def _tell_all(results: list[Result]) -> int:
     print("\n".join(table(results)))
     return 1 if any(result.wrong for result in results) else 0
 

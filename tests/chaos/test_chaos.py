@@ -1,7 +1,9 @@
 """A short campaign. `make chaos` is the long one: every point, every fault, as many cycles as one likes."""
 
+import json
 import os
 import random
+import sys
 from contextlib import ExitStack
 from functools import partial
 from itertools import groupby
@@ -12,7 +14,7 @@ import trio
 
 from orchestrator.crash import OF_POSTS
 from tests.chaos import campaign
-from tests.chaos.campaign import RESULTS, Result, draw, keep, main, read_results, replay, run, strays, table
+from tests.chaos.campaign import RESULTS, Result, draw, keep, main, read_results, replay, strays, table
 from tests.chaos.comparison import FILES_GROWTH, MEMORY_GROWTH, Books, Footprint
 from tests.chaos.faults import FAULTS, POINT
 from tests.chaos.site import Document
@@ -38,28 +40,41 @@ REPLY: Row = {**PUBLISHED, "id": 2, "reference": "r2", "in_reply_to": "t1"}
 COUNTED_REPLY: Row = {**COUNTED, "posts": 0, "replies": 1}
 
 
-@pytest.mark.timeout(600)
-@pytest.mark.parametrize(
-    "plan",
-    [
-        [(1, f"point:{point}") for point in ("claim:after", "press:after", "send:after", "record:before")],
-        [(1, "point:settle_past:before"), (15, "browser"), (15, "driver"), (100, "postgres")],
-        [(34, "standby")],
-        [(3, "answers"), (1, "limits"), (39, "slow"), (22, "site")],
-        [(39, "renderer"), (2, "sign_out"), (17, "clock")],
-        [(5, "jump")],
+PLANS: dict[str, list[tuple[int, str]]] = {
+    "the daemon": [
+        (1, f"point:{point}") for point in ("claim:after", "press:after", "send:after", "record:before")
     ],
-    ids=["the daemon", "its family", "two daemons", "the site", "its pages and its time", "its clock"],
-)
-async def test_what_is_killed_costs_no_post_and_doubles_none(
-    plan: list[tuple[int, str]], tmp_path: Path
-) -> None:
-    """Seeds whose moment is a point after which no post waits long: the campaign has the others."""
-    results = await run(plan, tmp_path / RESULTS)
-    assert [result.wrong for result in results] == [[] for _ in plan]
-    assert [result.fault for result in results] == [fault for _, fault in plan]
-    assert read_results(tmp_path / RESULTS) == results
-    assert table(results)[-1].startswith(f"| all | {len(plan)} | 0 |")
+    "its family": [(1, "point:settle_past:before"), (15, "browser"), (15, "driver"), (100, "postgres")],
+    "the site": [(3, "answers"), (1, "limits"), (39, "slow"), (22, "site")],
+    "its pages and its time": [(39, "renderer"), (2, "sign_out"), (17, "clock")],
+    "its clock": [(5, "jump")],
+    "two daemons": [(34, "standby")],
+}
+"""Seeds whose moment is a point after which no post waits long: the campaign has the others."""
+SIDE_BY_SIDE = 3
+"""Worlds at once: a cycle mostly waits."""
+
+
+@pytest.mark.timeout(900)
+async def test_what_is_killed_costs_no_post_and_doubles_none(tmp_path: Path) -> None:
+    places = trio.CapacityLimiter(SIDE_BY_SIDE)
+    said: dict[str, str] = {}
+
+    async def live(name: str, plan: list[tuple[int, str]]) -> None:
+        arguments = ["--plan", json.dumps(plan), "--results", str(tmp_path / name)]
+        command = [sys.executable, "-m", "tests.chaos.campaign", *arguments]
+        async with places:
+            ended = await trio.run_process(command, capture_stdout=True, check=False)
+        said[name] = ended.stdout.decode()
+
+    async with trio.open_nursery() as nursery:
+        for name, plan in PLANS.items():
+            nursery.start_soon(live, name, plan)
+    for name, plan in PLANS.items():
+        results = read_results(tmp_path / name)
+        assert [result.wrong for result in results] == [[] for _ in plan], said[name]
+        assert [result.fault for result in results] == [fault for _, fault in plan]
+        assert f"| all | {len(plan)} | 0 |" in said[name]
 
 
 def test_a_clock_jumps_as_far_as_its_file_says(tmp_path: Path) -> None:
