@@ -209,7 +209,7 @@ def test_one_that_hangs_is_ended_by_the_watchdog_says_where_and_is_started_again
     before, cursor = machine.processes(), machine.cursor()
     restarts = int(machine.show("NRestarts"))
     started = time.monotonic()
-    ctl(machine, "run", "hang")
+    machine.ask(PROGRAM, "ctl", "run", "hang")  # which gets no answer when the loop stands still first
     until(lambda: int(machine.show("NRestarts")) > restarts, "it is started again", machine.journal)
     took_s = time.monotonic() - started
     said = machine.journal(cursor)
