@@ -273,7 +273,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--fault", default="", help=f"only those that begin so: {', '.join(FAULTS)}")
     parser.add_argument("--results", type=Path, default=RESULTS, help="goes on from there")
     parser.add_argument(
-        "--plan", type=json.loads, help="JSON: seeds with beginnings of faults
+        "--plan", type=json.loads, help="JSON: seeds, each with the beginning of a fault's name"
     )
     given = parser.parse_args(arguments)
     if not any(name.startswith(given.fault) for name in FAULTS):
