@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from random import Random
+from urllib.parse import quote
 
 import structlog
 import trio
@@ -50,6 +51,7 @@ from orchestrator.errors import (
     DatabaseError,
     DatabaseUnavailableError,
     OrchestratorError,
+    ReplyImpossibleError,
     SettingsError,
 )
 from orchestrator.health import figures, machine
@@ -141,7 +143,9 @@ async def live(beginning: Beginning, face: Face | None) -> None:
         port = await nursery.start(daemon.serve_http)
         host = beginning.settings.http.host
         daemon.house.links["health"] = f"http://{_in_url(host)}:{port}/readyz"
-        daemon.house.page = f"http://{_in_url(host)}:{port}/#token={daemon.secret.get_secret_value()}"
+        daemon.house.page = (
+            f"http://{_in_url(host)}:{port}/#token={quote(daemon.secret.get_secret_value(), safe='')}"
+        )
         await nursery.start(daemon.serve_control)
         if daemon.report is not None:
             nursery.start_soon(daemon.report.run)
@@ -164,6 +168,14 @@ def _is_reference(accounts: Accounts, name: str, text: str) -> bool:
     """Whether `text` can be the site's name of a post; of an account that is not there nobody knows."""
     account = accounts.here.get(name)
     return account is None or account.site.profile.is_reference(text)
+
+
+def _check_reply(accounts: Accounts, name: str, target: str, text: str) -> None:
+    """Raises ReplyImpossibleError when the account can't answer that post with that text."""
+    account = accounts.here.get(name)
+    if account is None:
+        raise ReplyImpossibleError(f"{name} can't be used now", remedy="See: orchestrator ctl accounts")
+    account.check_reply(target, text)
 
 
 def _address_of(accounts: Accounts, name: str, reference: str) -> str | None:
@@ -493,7 +505,7 @@ class _Daemon:
         house.fence, house.settle_s = fence, settings.posting.settle_s
         house.is_reference = partial(_is_reference, accounts)
         house.address_of = partial(_address_of, accounts)
-        house.check_reply = lambda name, target, text: accounts[name].check_reply(target, text)
+        house.check_reply = partial(_check_reply, accounts)
         house.replies_need_approval = settings.posting.replies_need_approval
         await wiring.restore_orders(self._breakers, database)
         health = Health()

@@ -143,7 +143,7 @@ class ContextPool:
         """Store what idle contexts have not stored yet, for `SAVE_S` at most: before the store is closed."""
         with trio.move_on_after(SAVE_S) as scope:
             async with trio.open_nursery() as nursery:
-                for place in self._places.values():
+                for place in list(self._places.values()):
                     if place.opened is not None and not place.is_used:
                         nursery.start_soon(self._save_last, place.opened)
         if scope.cancelled_caught:
@@ -261,7 +261,7 @@ class ContextPool:
 
     async def forget(self, account: str) -> None:
         """Close the account's idle contexts, and store nothing of them."""
-        for place in self._places.values():
+        for place in list(self._places.values()):
             opened = place.opened
             if opened is not None and opened.account == account and not place.is_used:
                 place.opened = None

@@ -91,6 +91,7 @@ def test_each_verb_asks_for_the_level_that_its_effect_needs() -> None:
         "resume": Level.OPERATE,
         "run": Level.OPERATE,
         "reload": Level.ADMIN,
+        "page": Level.OPERATE,
         "drain": Level.ADMIN,
     }
 

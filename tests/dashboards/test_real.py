@@ -13,7 +13,7 @@ from dashboards.__main__ import BOARDS
 from tests.dashboards.prometheus import LOOPBACK, Document, Server, alertmanager, prometheus
 from tests.dashboards.test_boards import panels
 from tests.dashboards.test_rules import rules
-from tests.integration.daemon import Daemon, running, wait_until
+from tests.integration.daemon import WITH_READERS, Daemon, running, wait_until
 
 pytestmark = pytest.mark.timeout(400)
 """It starts the whole house, which takes seconds, on a machine that may be busy."""
@@ -43,7 +43,7 @@ async def address_of(daemon: Daemon) -> str:
 
 
 async def test_each_panel_shows_something_of_a_daemon_at_work(state_dir: Path, tmp_path: Path) -> None:
-    async with running(state_dir) as daemon:
+    async with running(state_dir, environment=WITH_READERS) as daemon:
         await daemon.wait_for_mode("ready")
         async with prometheus(tmp_path, await address_of(daemon)) as server:
             missing = expressions()

@@ -42,6 +42,10 @@ QUICK = {
     "ORCHESTRATOR_LEARNING__SETTLE_H": "0.5",
 }
 """So that posts come, and are learned from, within seconds."""
+READERS = ("account_discovery", "harvester", "opportunity_review", "scrape_priority", "scrape_background")
+"""Read others' posts, which keeps contexts busy, and draft replies to them."""
+WITH_READERS = {f"ORCHESTRATOR_JOBS__{name.upper()}__ENABLED": "true" for name in READERS}
+QUICK |= dict.fromkeys(WITH_READERS, "false")
 
 Document = dict[str, Any]
 

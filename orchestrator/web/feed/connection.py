@@ -24,8 +24,10 @@ HELLO_S = 5.0
 """From the connection to the listener's first words."""
 SEND_S = 10.0
 """A listener that does not take a message for so long is dropped."""
-POLICY, TOO_SLOW, GOING_AWAY = 1008, 1013, 1001
+POLICY, TOO_SLOW = 1008, 1013
 USER_CHARS = 64
+MAX_GREETING = 50
+"""Connections that have not shown the token yet."""
 
 log = structlog.get_logger("web.feed")
 
@@ -37,13 +39,21 @@ class Gate:
         self._feed = feed
         self._token = token
         self._is_host = is_host
+        self._greeting = 0
 
     async def serve(self, stream: trio.abc.Stream) -> None:
         """One connection, from its request to its end."""
+        if self._greeting >= MAX_GREETING:
+            log.warning("feed_full", greeting=self._greeting)
+            return
         async with trio.open_nursery() as nursery:
-            with trio.move_on_after(HELLO_S) as patience:
-                connection = await self._open(nursery, stream)
-                hello = await self._hello(connection) if connection is not None else None
+            self._greeting += 1
+            try:
+                with trio.move_on_after(HELLO_S) as patience:
+                    connection = await self._open(nursery, stream)
+                    hello = await self._hello(connection) if connection is not None else None
+            finally:
+                self._greeting -= 1
             if not patience.cancelled_caught and connection is not None and hello is not None:
                 await self._keep_up_to_date(connection, hello, nursery)
             nursery.cancel_scope.cancel()
@@ -69,8 +79,9 @@ class Gate:
             hello = _read(await connection.get_message())
         except (ConnectionClosed, ValueError):
             hello = {}
-        if self._token.is_shown(Headers({"authorization": f"Bearer {hello.get('token', '')}"})):
+        if self._token.is_right(hello.get("token", "")):
             return hello
+        log.warning("feed_refused", reason="no token, or a wrong one")
         await connection.aclose(POLICY, "the first message must be JSON with the token")
         return None
 
@@ -83,9 +94,8 @@ class Gate:
             async for message in listener.messages:
                 with trio.fail_after(SEND_S):
                     await connection.send_message(message)
-            code = GOING_AWAY if listener.why == "the daemon ends" else TOO_SLOW
             with trio.move_on_after(SEND_S):
-                await connection.aclose(code, listener.why)
+                await connection.aclose(TOO_SLOW, listener.why)
         except (ConnectionClosed, trio.TooSlowError):
             pass  # it is gone, or as good as
         finally:

@@ -68,21 +68,29 @@ class Feed:
         self._document: Document | None = None
         self._kept: deque[tuple[int, bytes]] = deque(maxlen=KEPT)
         self._sent_at = -math.inf
+        self._looking = trio.Lock()
+        self._snapshot = (0, b"")
 
     @property
     def listeners(self) -> int:
         return len(self._listeners)
 
     async def run(self) -> None:
-        """Look for ever, while anybody listens."""
+        """Look for ever, while anybody listens. A fault in what is shown is logged, and no more than that."""
         while True:
             await self._has_listeners.wait()
-            await self.tick()
+            try:
+                await self.tick()
+            except Exception:
+                log.exception("feed_failed")
             await trio.sleep(TICK_S)
 
     async def tick(self) -> None:
         """Look once, and tell everybody what has changed."""
-        document = await self._look()
+        async with self._looking:  # or an older look could be told after a newer one
+            self._tell(await self._look())
+
+    def _tell(self, document: Document) -> None:
         if self._document is None:
             self._document, self._number = document, next(self._numbers)
             return
@@ -102,12 +110,14 @@ class Feed:
         new one.
         """
         if not self._listeners:
-            await self.tick()  # nobody has kept it up to date
+            async with self._looking:
+                if not self._listeners:  # nobody has kept it up to date
+                    self._tell(await self._look())
         listener = Listener(user)
         if len(self._listeners) >= MAX_LISTENERS:
             listener.close("too many listeners")
             return listener
-        others = [other for other in self._listeners if other.user == user]
+        others = [other for other in self._listeners if user and other.user == user]
         for other in others[: max(0, len(others) - MAX_OF_USER + 1)]:
             self._drop(other, "the same user has newer connections")
         for message in self._missing(had):
@@ -123,20 +133,17 @@ class Feed:
         if listener in self._listeners:
             self._drop(listener, "it left")
 
-    def close(self, why: str) -> None:
-        """Let all listeners go."""
-        for listener in [*self._listeners]:
-            self._drop(listener, why)
-
     def _missing(self, had: str) -> list[bytes]:
         """Up to WAITING patches since `had`, or a snapshot."""
         life, _, number = had.partition(".")
         if life == self._life and number.isdecimal() and int(number) <= self._number:
             later = [message for n, message in self._kept if n > int(number)]
             if len(later) == self._number - int(number) < WAITING:
-                return later
-        snapshot = {"life": self._life, "n": self._number, "at": time.time(), "document": self._document}
-        return [_packed(snapshot)]
+                return later or [_packed({"n": self._number, "at": time.time()})]
+        if self._snapshot[0] != self._number:  # made once, however many come at once
+            document = {"life": self._life, "n": self._number, "at": time.time(), "document": self._document}
+            self._snapshot = (self._number, _packed(document))
+        return [self._snapshot[1]]
 
     def _tell_all(self, message: bytes) -> None:
         self._sent_at = trio.current_time()
@@ -162,7 +169,7 @@ class Feed:
 def _packed(message: Document) -> bytes:
     """JSON, compressed as raw deflate, which browsers and zlib undo by themselves."""
     packer = zlib.compressobj(COMPRESSION, wbits=-zlib.MAX_WBITS)
-    text = json.dumps(message, ensure_ascii=False, separators=(",", ":")).encode()
+    text = json.dumps(message, ensure_ascii=False, separators=(",", ":")).encode(errors="replace")
     return packer.compress(text) + packer.flush()
 
 

@@ -36,11 +36,12 @@ class Look:
 
     async def __call__(self) -> Document:
         """The document of now."""
+        now = time.time()  # the ages that follow are of this moment
         status = await read_status(self._house)
         if trio.current_time() - self._slow_at >= SLOW_S:
-            self._slow = await self._look_slowly()
+            self._slow |= await self._look_slowly()
             self._slow_at = trio.current_time()
-        document = make_document(status | self._slow, time.time())
+        document = make_document(status | self._slow, now)
         clock = self._house.clock
         document["clock"] = {
             "speed": clock.speed,

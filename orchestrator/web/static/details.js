@@ -16,16 +16,19 @@ export class Details {
 
   async show() {
     const [, kind, name] = location.hash.split("/").map(decodeURIComponent);
-    const page = { job: this.job, post: this.post, account: this.account, alerts: this.alerts, models: this.models, runs: this.runs }[kind];
+    const page = { job: this.job, post: this.post, account: this.account, alerts: this.alerts, models: this.models }[kind];
     if (!page) return this.dialog.close();
     this.title.textContent = `${words(kind)} ${name ?? ""}`;
     this.body.replaceChildren(make("p", {}, "…"));
     if (!this.dialog.open) this.dialog.showModal();
+    const asked = location.hash;
+    let shown;
     try {
-      this.body.replaceChildren(...(await page.call(this, name)));
+      shown = await page.call(this, name);
     } catch (error) {
-      this.body.replaceChildren(make("p", { role: "alert" }, error.message));
+      shown = [make("p", { role: "alert" }, error.message)];
     }
+    if (location.hash === asked) this.body.replaceChildren(...shown); // else it is too late
   }
 
   async job(name) {

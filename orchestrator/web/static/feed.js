@@ -6,13 +6,12 @@ const SILENT_MS = 40000; // the daemon says something every 15 s
 export class Feed {
   constructor({ token, changed, linked }) {
     this.token = token;
-    this.changed = changed; // (document, the keys that changed, or null for all of them)
+    this.changed = changed; // (document)
     this.linked = linked; // "live", "lost" or "refused"
     this.document = null;
     this.life = "";
     this.number = 0;
     this.tries = 0;
-    this.bytes = 0;
     this.chain = Promise.resolve();
     this.open();
   }
@@ -29,7 +28,6 @@ export class Feed {
       this.listen(socket);
     };
     socket.onmessage = (event) => {
-      this.bytes += event.data.byteLength;
       this.listen(socket);
       // One after the other: inflating takes its time, and patches must not overtake each other.
       this.chain = this.chain.then(() => this.take(event.data)).catch((error) => this.distrust(socket, error));
@@ -55,10 +53,10 @@ export class Feed {
     if (message.document) {
       this.life = message.life;
       this.document = message.document;
-      this.changed(this.document, null);
+      this.changed(this.document);
     } else if (message.patch) {
       this.document = merged(this.document, message.patch);
-      this.changed(this.document, Object.keys(message.patch));
+      this.changed(this.document);
     }
     this.linked("live");
   }
@@ -91,7 +89,7 @@ export function merged(target, patch) {
 }
 
 function user() {
-  let name = localStorage.getItem("orchestrator-user");
-  if (!name) localStorage.setItem("orchestrator-user", (name = crypto.getRandomValues(new Uint32Array(2)).join("-")));
+  let name = sessionStorage.getItem("orchestrator-user"); // of this tab alone
+  if (!name) sessionStorage.setItem("orchestrator-user", (name = crypto.getRandomValues(new Uint32Array(2)).join("-")));
   return name;
 }

@@ -279,6 +279,9 @@ $("ask").addEventListener("submit", (event) => {
   $("token").value = "";
   begin();
 });
+addEventListener("hashchange", () => {
+  if (location.hash.startsWith("#token=")) location.reload(); // a new link in this tab
+});
 const details = new Details($("details"), ask);
 begin();
 details.show();
