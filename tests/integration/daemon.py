@@ -164,8 +164,8 @@ class Daemon:
         os.killpg(self.process.pid, signal.SIGINT)
 
     async def ended(self) -> int:
-        """Wait for the end; the exit code."""
-        with trio.fail_after(PATIENCE_S):
+        """Wait for the end, which runs under way hold up by half a minute; the exit code."""
+        with trio.fail_after(2 * PATIENCE_S):
             return await self.process.wait()
 
     def family(self) -> list[psutil.Process]:
