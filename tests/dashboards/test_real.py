@@ -24,7 +24,7 @@ NOTHING_TO_SHOW = {
     ("orchestrator-posting", "Tier"): "no language model",
     ("orchestrator-resources", "Messages to people"): "no destination",
 }
-OF_HASTE = {"OrchestratorQueueLong", "OrchestratorPostLate", "OrchestratorJobOverdue"}
+OF_HASTE = {"OrchestratorQueueLong", "OrchestratorPostLate"}
 """Alerts that a clock 1,200 times as fast makes true now and then: a quarter of an hour is a second there."""
 SCRAPES = "12s"
 """What `$__rate_interval` is here."""
