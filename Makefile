@@ -37,7 +37,7 @@ run:
 
 test:
 	$(SETUP) test
-	@exec $(VENV)/python -m pytest $(ARGS)
+	@exec $(VENV)/python -m pytest --numprocesses 2 --dist worksteal $(ARGS)
 
 check:
 	$(SETUP) check

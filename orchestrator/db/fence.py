@@ -43,18 +43,18 @@ class Fence:
     async def keep(self, database: Database) -> None:
         """Renew for ever. FenceLostError: another daemon has taken over, or the database was replaced.
 
-        A database that is away, or refuses us for a while, is asked again and again.
+        A database that is away, or refuses us for a while, is asked again and again. The first time is at
+        once: an older state of the database is told by its count of renewals, which only the answer says.
         """
         share_s = self.ttl_s / RENEWALS_PER_TTL
-        next_at = trio.current_time() + share_s
         while True:
-            await trio.sleep_until(next_at)
             next_at = trio.current_time() + share_s
             with trio.move_on_after(share_s) as scope:
                 await self._renew(database)
             if scope.cancelled_caught:
                 log.warning("lease_not_renewed", error=f"no answer within {share_s:g} s")
                 database.doubt()
+            await trio.sleep_until(next_at)
 
     async def _renew(self, database: Database) -> None:
         asked_at = boot_time()

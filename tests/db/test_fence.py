@@ -149,6 +149,22 @@ async def test_it_is_renewed_for_as_long_as_the_database_answers(
     assert len(database.asked) == pytest.approx(3 * RENEWALS_PER_TTL, abs=1)
 
 
+async def test_it_is_renewed_at_once_so_that_even_a_backup_of_the_first_seconds_is_told(
+    boot_time: BootTime, autojump_clock: trio.testing.MockClock
+) -> None:
+    counts = iter([5])
+    asked_with: list[int] = []
+
+    class Counting(ScriptedDatabase):
+        async def run(self, _work: Callable[..., Any], /, *args: Any, **_options: Any) -> Any:  # type: ignore[override]
+            asked_with.append(args[2])
+            return next(counts, 6)
+
+    with trio.move_on_after(TTL_S / RENEWALS_PER_TTL + 0.1):
+        await Fence(1, TTL_S, asked_at=boot_time.now).keep(Counting(lambda _work: None))
+    assert asked_with == [0, 5]
+
+
 async def test_a_database_that_is_away_makes_it_unsure_in_time_and_sure_again_later(
     boot_time: BootTime, autojump_clock: trio.testing.MockClock
 ) -> None:
