@@ -34,7 +34,9 @@ async def test_a_new_key_in_front_reads_what_the_old_one_wrote_and_takes_over_at
 
 
 @pytest.mark.parametrize(
-    "sealed", [b"", b"junk", Fernet(OLD).encrypt(b"{}"), Fernet(NEW).encrypt(b"no json")]
+    "sealed",
+    [b"", b"junk", Fernet(OLD).encrypt(b"{}"), Fernet(NEW).encrypt(b"no json")],
+    ids=["empty", "junk", "of an old key", "no JSON"],
 )
 async def test_a_state_that_no_key_fits_counts_as_signed_out(sealed: bytes) -> None:
     store = MemoryStore()

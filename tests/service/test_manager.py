@@ -57,6 +57,7 @@ def test_what_can_not_be_told_is_logged_and_nothing_else(tmp_path: Path) -> None
         ("", OWN, None),
         ("0", OWN, None),
     ],
+    ids=["our own", "of nobody", "another process's", "no time", "no time at all"],
 )
 def test_the_watchdog_is_the_daemons_only_when_it_is_meant(
     systemd: Listener, usec: str, pid: str, watchdog_s: float | None
