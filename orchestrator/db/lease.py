@@ -14,6 +14,7 @@ from orchestrator.errors import DatabaseReplacedError, FenceLostError
 HAS_RENEWALS = """
 SELECT EXISTS (SELECT FROM pg_attribute WHERE attrelid = 'daemon_lease'::regclass AND attname = 'renewals')
 """
+ONE_AT_A_TIME = "SELECT pg_advisory_xact_lock(hashtext('orchestrator daemon_lease'))"
 FENCE_IS_KEY = "SELECT to_regclass('daemon_lease_fence') IS NOT NULL"
 
 
@@ -28,7 +29,7 @@ class Held:
 
 async def prepare(connection: Connection) -> None:
     """Make the lease's table in a database that has none. It uses the server's own clock."""
-    await connection.execute("SELECT pg_advisory_xact_lock(hashtext('orchestrator daemon_lease'))")
+    await connection.execute(ONE_AT_A_TIME)
     await connection.execute(
         """
         CREATE TABLE IF NOT EXISTS daemon_lease (
@@ -51,7 +52,9 @@ async def claim(connection: Connection, owner: str, ttl_s: float) -> int | Held:
     """Take the lease: the new fence, or who has it.
 
     The same owner gets it at once: its state directory's lock proves that its earlier self is gone.
+    Claims come one after the other: where there is no row yet, several would meet in both of its keys.
     """
+    await connection.execute(ONE_AT_A_TIME)
     row = await connection.fetchrow(
         """
         INSERT INTO daemon_lease AS l (id, fence, owner, expires_at)

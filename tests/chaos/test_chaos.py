@@ -51,7 +51,7 @@ PLANS: dict[str, list[tuple[int, str]]] = {
     "two daemons": [(34, "standby")],
 }
 """Seeds whose moment is a point after which no post waits long: the campaign has the others."""
-SIDE_BY_SIDE = 3
+SIDE_BY_SIDE = 2
 """Worlds at once: a cycle mostly waits."""
 
 

@@ -20,7 +20,7 @@ pytestmark = pytest.mark.timeout(400)
 
 NOTHING_TO_SHOW = {
     # what needs a thing that this house does not have, or days
-    ("orchestrator-posting", "Error of the models"): "no model has enough settled posts yet",
+    ("orchestrator-posting", "Error of the models"): "no model has been judged yet",
     ("orchestrator-posting", "Tier"): "no language model",
     ("orchestrator-resources", "Messages to people"): "no destination",
 }
@@ -45,7 +45,8 @@ async def address_of(daemon: Daemon) -> str:
 
 
 async def test_each_panel_shows_something_of_a_daemon_at_work(state_dir: Path, tmp_path: Path) -> None:
-    async with running(state_dir, environment=WITH_READERS) as daemon:
+    environment = {**WITH_READERS, "ORCHESTRATOR_PREDICTOR__MIN_POSTS": "20"}  # so that a model comes soon
+    async with running(state_dir, environment=environment) as daemon:
         await daemon.wait_for_mode("ready")
         async with prometheus(tmp_path, await address_of(daemon)) as server:
             missing = expressions()
@@ -53,7 +54,7 @@ async def test_each_panel_shows_something_of_a_daemon_at_work(state_dir: Path, t
             async def all_show_something() -> bool:
                 nonlocal missing
                 missing = [one for one in missing if not await shows(server, one[2])]
-                return {one[:2] for one in missing} == set(NOTHING_TO_SHOW)
+                return {one[:2] for one in missing} <= set(NOTHING_TO_SHOW)
 
             await wait_until(all_show_something, "each panel shows something", lambda: missing, 240)
             for rule in rules():
