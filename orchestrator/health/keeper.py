@@ -69,8 +69,9 @@ class MemoryKeeper:
         self._publish_step()
 
     async def look(self) -> Outcome:
-        """One look, and what follows from it."""
+        """One look, and what follows from it. What the C library keeps of freed memory is no use of ours."""
         await self._let_go()
+        await trio.to_thread.run_sync(_trim)
         weights = await trio.to_thread.run_sync(partial(self._weigh, *self._pool.process_ids(), self._data))
         await self._ask_renderers(weights)
         figures = self._figures(weights)
@@ -157,7 +158,8 @@ class MemoryKeeper:
         if actions.add:
             # In one step: whoever gets the slot finds it in the pool.
             slot = self._house.allocator.add_slot()
-            self._pool.add_slot(slot)
+            if slot not in self._pool.slots:  # an earlier extra one that was let go since the look began
+                self._pool.add_slot(slot)
             log.info("context_added", slot=slot, waited_s=round(figures.background_wait_s, 1))
         if actions.withdraw is not None:
             self._house.allocator.withdraw(actions.withdraw)

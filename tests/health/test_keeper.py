@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import psutil
 import pytest
 import trio
 from playwright.async_api import Page
@@ -43,8 +44,10 @@ class Scale:
     """Weighs truly, but for the total when a test says so: the daemon then weighs what is lacking."""
 
     total_mb: float | None = None
+    meanwhile: Callable[[], None] = lambda: None
 
     def __call__(self, driver_pid: int, browser_pid: int, data: Path) -> Weights:
+        trio.from_thread.run_sync(self.meanwhile)
         found = weigh(driver_pid, browser_pid, data)
         if self.total_mb is None:
             return found
@@ -241,6 +244,34 @@ async def test_a_fourth_context_that_nobody_wants_goes_again(tmp_path: Path) -> 
             await world.keeper.look()
         assert world.allocator.capacity == 3
         assert sorted(world.pool.slots) == [0, 1, 2]
+
+
+async def test_a_slot_that_goes_and_comes_back_during_a_look_keeps_its_context(tmp_path: Path) -> None:
+    async with a_world(tmp_path) as world, trio.open_nursery() as nursery:
+        extra = world.allocator.add_slot()
+        world.pool.add_slot(extra)
+        await world.eat(extra, "ada", 1)
+        for priority in (5, 6, 7, 8):
+            nursery.start_soon(stay, world.allocator, priority)
+        await settle()
+        [waiter] = world.allocator._order()
+        waiter.enqueued_at -= 60
+        world.scale.meanwhile = lambda: world.allocator.withdraw(extra)
+        await world.keeper.look()
+        assert world.allocator.capacity == 4
+        assert [one.account for one in world.pool.statistics().slots if one.slot == extra] == ["ada"]
+        nursery.cancel_scope.cancel()
+
+
+async def test_what_the_c_library_keeps_of_freed_memory_goes_back_with_each_look(tmp_path: Path) -> None:
+    async with a_world(tmp_path) as world:
+        freed = [bytes(100_000) for _ in range(600)]
+        last = bytes(100_000)  # above them, so that they do not go back by themselves
+        before = psutil.Process().memory_info().rss
+        del freed
+        await world.keeper.look()
+        assert before - psutil.Process().memory_info().rss > 30 * MB
+        del last
 
 
 async def stay(allocator: Allocator, priority: int) -> None:
