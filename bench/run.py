@@ -23,6 +23,7 @@ from bench import (
     accounts,
     actors,
     allocation,
+    api,
     bridge,
     cache,
     faults,
@@ -52,6 +53,7 @@ NAMES = (
     "bridge",
     "learning",
     "cache",
+    "api",
 )
 BEGIN, END = "<!-- results: begin -->", "<!-- results: end -->"
 
@@ -120,6 +122,8 @@ async def _with_database(name: str, directory: Path, rounds: int) -> Report:
             return await bridge.measure(server.dsn, rounds)
         async with open_database(server.dsn, DatabaseSettings()) as database:
             await migrate(database)
+            if name == "api":
+                return await api.measure(database)
             return await scraping.measure(directory, database, rounds)
 
 

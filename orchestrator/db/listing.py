@@ -63,8 +63,16 @@ MODELS = Listing(
     ("version",),
     {"site": "scope = {}"},
 )
+OPPORTUNITIES = Listing(
+    "opportunities",
+    "opportunities",
+    "id, site, reference, author, text, posted_at, seen_at, likes, replies, views, relevance, topic, state, "
+    "state_since AS since, why, reply",
+    ("id",),
+    {"site": "site = {}", "state": "state = {}"},
+)
 
-LISTINGS = (POSTS, REPLIES, DRAFTS, RUNS, ALERTS, MODELS)
+LISTINGS = (POSTS, REPLIES, DRAFTS, RUNS, ALERTS, MODELS, OPPORTUNITIES)
 
 
 async def page(

@@ -52,6 +52,7 @@ FILTERS: dict[str, dict[str, tuple[Any, ...]]] = {
     "runs": {"job": ("job7", "nothing"), "ending": ("done", "skipped", "given_up", "interrupted")},
     "alerts": {"name": ("kind7", "nothing"), "is_over": (True, False)},
     "models": {},
+    "opportunities": {},
 }
 
 
@@ -119,4 +120,5 @@ async def test_every_filter_is_looked_at() -> None:
         "runs": set(),
         "alerts": set(),
         "models": {"site"},  # a row for each training
+        "opportunities": {"site", "state"},  # a month of them: `retention.opportunities_days`
     }

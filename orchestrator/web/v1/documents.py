@@ -11,6 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from orchestrator.actors.actor import ActorState
 from orchestrator.db.alerts import Severity
 from orchestrator.db.models import State
+from orchestrator.db.opportunities import OpportunityState
 from orchestrator.model import AccountCondition, Ending, PostState
 
 T = TypeVar("T")
@@ -326,6 +327,27 @@ class Model(Document):
     predecessor: int | None
 
 
+class Opportunity(Document):
+    """A post of somebody else that a reply of ours would suit."""
+
+    id: int
+    site: str
+    reference: str = Field(description="the site's own name of it")
+    author: str
+    text: str
+    posted_at: datetime
+    seen_at: datetime
+    likes: int | None = Field(description="null where the list shows none, as of the next two")
+    replies: int | None
+    views: int | None
+    relevance: float
+    topic: str
+    state: OpportunityState
+    since: datetime
+    why: str
+    reply: int | None = Field(description="ours, among the posts")
+
+
 class Alert(Document):
     """Something that is or was wrong."""
 
@@ -365,6 +387,10 @@ class Alerts(CursorPage[Alert]):
 
 class Models(CursorPage[Model]):
     """Versions of the predictor."""
+
+
+class Opportunities(CursorPage[Opportunity]):
+    """Opportunities, those that are over too."""
 
 
 class Problem(Document):

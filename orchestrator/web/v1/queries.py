@@ -5,6 +5,7 @@ from typing import Annotated, Any, Literal
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, model_validator
 
 from orchestrator.actors.actor import ActorState
+from orchestrator.db.opportunities import OpportunityState
 from orchestrator.model import Ending, PostState
 
 MAX_LIMIT, DEFAULT_LIMIT = 100, 50
@@ -90,6 +91,13 @@ class ModelsQuery(Long):
     site: SiteName | None = None
 
 
+class OpportunitiesQuery(Long):
+    """Which opportunities."""
+
+    site: SiteName | None = None
+    state: OpportunityState | None = None
+
+
 class InsightsQuery(Query):
     """For whom."""
 
@@ -144,6 +152,7 @@ PATH: dict[str, Any] = {
     "run": Number,
     "post": Number,
     "draft": Number,
+    "opportunity": Number,
     "version": Number,
     "alert": Word,
 }

@@ -94,6 +94,13 @@ class Reading:
     async def models(self, asked: Asked) -> documents.Models:
         return await self._page(documents.Models, listing.MODELS, asked)
 
+    async def opportunities(self, asked: Asked) -> documents.Opportunities:
+        return await self._page(documents.Opportunities, listing.OPPORTUNITIES, asked)
+
+    async def opportunity(self, asked: Asked) -> documents.Opportunity:
+        row = await self._run(asked, listing.find, listing.OPPORTUNITIES, asked.path.opportunity)
+        return documents.Opportunity(**row)
+
     async def model(self, asked: Asked) -> documents.Model:
         return documents.Model(**await self._run(asked, listing.find, listing.MODELS, asked.path.version))
 

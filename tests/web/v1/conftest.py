@@ -31,6 +31,17 @@ def an_app(house: House, *, is_open_to_read: bool = True) -> Starlette:
     return make_app(look=lambda: (True, {}), metrics=lambda: b"", more=more)
 
 
+def an_account(name: str) -> Document:
+    """What the verb tells of an account that is well."""
+    today = {"posts": {"count": 1, "limit": 24}}
+    row = {"name": name, "site": "murmur", "signed_in_at": None, "visited_at": None, "health": 100}
+    return row | {"condition": "well", "today": today, "figures": None, "why": []}
+
+
+async def roster() -> list[Document]:
+    return [an_account("ada"), an_account("grace")]
+
+
 @dataclass
 class Api:
     """What a client does, and what is behind it."""
@@ -78,6 +89,7 @@ async def api(database: Database) -> AsyncIterator[Api]:
     async with a_stage([a_job("plan", work), a_job("posting"), a_job("reply_posting")]) as stage:
         house = make_house(stage, database)
         house.accounts, house.site_of = ("ada", "grace"), {"ada": "murmur", "grace": "murmur"}
+        house.roster = roster
         fence = await rows.take_fence(database)
         house.fence = Fence(fence, rows.TTL_S, boot_time())
         transport = httpx.ASGITransport(app=an_app(house))

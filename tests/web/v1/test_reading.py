@@ -10,7 +10,7 @@ from orchestrator.model import Ending, Outcome, PostState
 from orchestrator.web.v1.documents import Job
 from tests import rows
 from tests.fakes import NOON
-from tests.web.v1.conftest import Api
+from tests.web.v1.conftest import Api, roster
 
 
 async def some_runs(api: Api, count: int, job: str = "plan") -> list[int]:
@@ -119,17 +119,7 @@ async def test_all_that_is_known_of_a_job_is_told(api: Api) -> None:
     assert row.keys() == Job.model_fields.keys()
 
 
-def an_account(name: str) -> dict[str, object]:
-    today = {"posts": {"count": 1, "limit": 24}}
-    row = {"name": name, "site": "murmur", "signed_in_at": None, "visited_at": None, "health": 100}
-    return row | {"condition": "well", "today": today, "figures": None, "why": []}
-
-
 async def test_accounts_are_listed_as_the_verb_tells_them(api: Api) -> None:
-    async def roster() -> list[dict[str, object]]:
-        return [an_account("ada"), an_account("grace")]
-
-    api.house.roster = roster
     assert (await api.get("/accounts"))["items"] == await roster()
     page = await api.get("/accounts", offset=1)
     assert ([one["name"] for one in page["items"]], page["total"]) == (["grace"], 2)
@@ -175,6 +165,21 @@ async def test_versions_of_the_predictor_are_listed(api: Api) -> None:
     assert (newest["state"], oldest["state"]) == ("serving", "retired")
     assert (await api.get(f"/models/{newest['version']}"))["why"] == "better"
     assert await api.walk("/models", site="elsewhere") == []
+
+
+async def test_opportunities_are_listed_by_site_and_state(api: Api) -> None:
+    for number, state in enumerate(("open", "answered", "open")):
+        await rows.execute(
+            api.database,
+            "INSERT INTO opportunities (site, reference, author, text, posted_at, seen_at, relevance, topic, "
+            "state, state_since, why) "
+            "VALUES ('murmur', $1, 'bert', 'hm', $2, $2, 0.5, 'bread', $3, $2, 'why')",
+            f"r{number}", NOON, state,
+        )  # fmt: skip
+    assert [one["reference"] for one in await api.walk("/opportunities", limit=1)] == ["r2", "r1", "r0"]
+    found = await api.walk("/opportunities", limit=1, site="murmur", state="open")
+    assert [one["reference"] for one in found] == ["r2", "r0"]
+    assert await api.walk("/opportunities", site="elsewhere") == []
 
 
 async def test_contexts_insights_and_budget_are_told_as_the_verbs_tell_them(api: Api) -> None:
