@@ -91,7 +91,7 @@ from orchestrator.web.feed.connection import Gate
 from orchestrator.web.feed.feed import Feed
 from orchestrator.web.feed.look import Look
 from orchestrator.web.feed.timeline import Timeline
-from orchestrator.web.guard import Token, is_loopback
+from orchestrator.web.guard import Token, is_open_to_read
 from orchestrator.web.serve import Upgrade, serve_http
 from orchestrator.web.v1.routes import make_routes
 
@@ -299,7 +299,8 @@ class _Daemon:
 
         hosts = [settings.host, *settings.allowed_hosts]
         ask = asker(verbs_of(house, self.drain), "api")
-        routes = make_routes(house, ask, self._token, is_open_to_read=is_loopback(settings.host))
+        is_open = is_open_to_read(settings.host, settings.allowed_hosts)
+        routes = make_routes(house, ask, self._token, is_open_to_read=is_open)
         app = make_app(
             look=look, weigh=lambda: usage(house), metrics=self._render_metrics, hosts=hosts, more=routes
         )

@@ -74,9 +74,20 @@ def adopt_listener(
                 f"control.socket is {configured}, and the socket that was handed over is at {path}",
                 remedy="Leave control.socket out, or change ListenStream= of the socket's unit",
             )
-        if gid is not None and path.stat().st_gid != gid:
+        if gid is not None and _group_of(path) != gid:
             log.warning("control_group_shut_out", path=str(path), group=gid, remedy=GROUP_REMEDY)
         yield handed
+
+
+def _group_of(path: Path) -> int:
+    """The group of the socket's file. Raises SettingsError when there is none, or we may not look."""
+    try:
+        return path.stat().st_gid
+    except OSError as error:
+        raise SettingsError(
+            f"the control socket that was handed over can't be looked at: {path}: {error.strerror}",
+            remedy="Restart its socket unit, and let the daemon's user enter the directory",
+        ) from error
 
 
 def path_of(listener: socket.socket) -> Path:

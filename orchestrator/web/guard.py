@@ -6,11 +6,14 @@ know the token, and it can't hide its Origin.
 
 import hashlib
 import hmac
+from collections.abc import Collection
 from ipaddress import ip_address
 
 from starlette.datastructures import Headers
 
 SCHEME = "bearer"
+FORWARDED = ("forwarded", "via", "x-forwarded-for", "x-forwarded-host", "x-real-ip")
+"""Headers that proxies add."""
 
 
 class Token:
@@ -42,6 +45,19 @@ def is_loopback(host: str) -> bool:
         return ip_address(host).is_loopback
     except ValueError:
         return host.lower() == "localhost"
+
+
+def is_open_to_read(host: str, allowed_hosts: Collection[str]) -> bool:
+    """Whether nobody but this machine's own users can ask a port on this address.
+
+    Names besides those of the loopback are for a proxy before it, through which others come.
+    """
+    return is_loopback(host) and not allowed_hosts
+
+
+def is_forwarded(headers: Headers) -> bool:
+    """Whether a proxy says that it passes the request on."""
+    return any(name in headers for name in FORWARDED)
 
 
 def is_origin_allowed(headers: Headers) -> bool:

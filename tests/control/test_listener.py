@@ -259,3 +259,14 @@ def test_a_group_that_may_not_connect_to_what_was_handed_over_is_logged(handed: 
     with capture_logs() as logs, adopt_listener(handed, None, os.getegid() + 1):
         pass
     assert [line["event"] for line in logs] == ["control_group_shut_out"]
+
+
+def test_a_socket_that_was_handed_over_and_whose_file_is_gone_is_a_wrong_setting(
+    handed: socket.socket, path: Path
+) -> None:
+    path.unlink()
+    with (
+        pytest.raises(SettingsError, match=f"can't be looked at: {path}"),
+        adopt_listener(handed, None, os.getegid()),
+    ):
+        pass

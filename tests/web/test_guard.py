@@ -3,7 +3,7 @@
 import pytest
 from starlette.datastructures import Headers
 
-from orchestrator.web.guard import Token, is_loopback
+from orchestrator.web.guard import Token, is_loopback, is_open_to_read
 
 
 @pytest.mark.parametrize(
@@ -22,6 +22,16 @@ from orchestrator.web.guard import Token, is_loopback
 )
 def test_only_a_loopback_address_is_out_of_reach_for_others(host: str, answer: bool) -> None:
     assert is_loopback(host) is answer
+
+
+@pytest.mark.parametrize(
+    ("host", "allowed", "answer"),
+    [("127.0.0.1", [], True), ("127.0.0.1", ["watch.example"], False), ("0.0.0.0", [], False)],
+)
+def test_only_this_machine_reads_freely_and_only_while_no_proxy_is_meant_to_ask(
+    host: str, allowed: list[str], answer: bool
+) -> None:
+    assert is_open_to_read(host, allowed) is answer
 
 
 @pytest.mark.parametrize("shown", ["Bearer geheim", "bearer geheim", "Bearer  geheim "])

@@ -16,7 +16,7 @@ from starlette.routing import Route, compile_path
 
 from orchestrator.errors import NotReadyError, RequestError
 from orchestrator.web.api import mark
-from orchestrator.web.guard import Token, is_origin_allowed
+from orchestrator.web.guard import Token, is_forwarded, is_origin_allowed
 from orchestrator.web.v1.documents import Document
 from orchestrator.web.v1.queries import PATH, Body, Query
 
@@ -74,7 +74,8 @@ class Endpoint:
 class Door:
     """Lets requests in, to their endpoints.
 
-    Whatever changes something needs the token; reading needs it too where others than this machine can ask.
+    Whatever changes something needs the token; reading needs it too where others than this machine can ask,
+    and of a request that a proxy passes on.
     """
 
     def __init__(self, token: Token, *, is_open_to_read: bool) -> None:
@@ -99,7 +100,8 @@ class Door:
     def _check(self, endpoint: Endpoint, request: Request) -> None:
         if not is_origin_allowed(request.headers):
             raise HTTPException(403, "a page of another site may not ask this")
-        needs_token = endpoint.is_changing or not self.is_open_to_read
+        is_open = self.is_open_to_read and not is_forwarded(request.headers)
+        needs_token = endpoint.is_changing or not is_open
         if needs_token and not self._token.is_shown(request.headers):
             log.warning("api_refused", method=endpoint.method, endpoint=endpoint.path)
             detail = "this needs the token: Authorization: Bearer TOKEN"

@@ -15,8 +15,8 @@ from orchestrator.web.v1.queries import PATH, Body
 Node = dict[str, Any]
 
 _REFERENCE = "#/components/schemas/{model}"
-_OF_ALL = (400, 403, 500, 503)
-_OF_ORDERS = (401,)
+_OF_ALL = (400, 401, 403, 500, 503)
+"""401: of reading too, for whom a proxy passes on."""
 _OF_BODIES = (413, 415)
 
 ABOUT = """What the daemon does, and what a person may order.
@@ -64,8 +64,7 @@ def _operation(endpoint: Endpoint, is_open_to_read: bool) -> Node:
         "responses": {
             str(endpoint.status): _response(endpoint.status, "application/json", endpoint.answer.__name__),
             **{
-                str(status): _response(status, MEDIA_TYPE, Problem.__name__)
-                for status in _refusals(endpoint, needs_token)
+                str(status): _response(status, MEDIA_TYPE, Problem.__name__) for status in _refusals(endpoint)
             },
         },
     }
@@ -77,10 +76,8 @@ def _operation(endpoint: Endpoint, is_open_to_read: bool) -> Node:
     return operation
 
 
-def _refusals(endpoint: Endpoint, needs_token: bool) -> list[int]:
+def _refusals(endpoint: Endpoint) -> list[int]:
     found = {*_OF_ALL, *endpoint.refusals}
-    if needs_token:
-        found |= {*_OF_ORDERS}
     if endpoint.body is not None:
         found |= {*_OF_BODIES}
     if endpoint.path_names:

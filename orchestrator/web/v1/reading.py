@@ -1,6 +1,7 @@
 """What can be read over the API: long lists from the database, the rest as the control verbs tell it."""
 
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
 from typing import Any, TypeVar
 
 import trio
@@ -45,16 +46,16 @@ class Reading:
 
     async def job(self, asked: Asked) -> documents.OneJob:
         name = asked.path.job
-        lines = (await self._ask("why", {"job": name}))["lines"]
+        lines = (await self._ask_stored(asked, "why", job=name))["lines"]
         [row] = [row for row in (await self._ask("jobs", {}))["jobs"] if row["name"] == name]
         return documents.OneJob(**row, lines=lines)
 
     async def accounts(self, asked: Asked) -> documents.Accounts:
-        rows = (await self._ask("accounts", {"limit": MAX_ACCOUNTS}))["accounts"]
+        rows = (await self._ask_stored(asked, "accounts", limit=MAX_ACCOUNTS))["accounts"]
         return _cut(documents.Accounts, rows, asked)
 
     async def post(self, asked: Asked) -> documents.OnePost:
-        found = await self._ask("post", {"post": asked.path.post})
+        found = await self._ask_stored(asked, "post", post=asked.path.post)
         return documents.OnePost(**found["post"], next=found["next"])
 
     async def leases(self, _asked: Asked) -> documents.Leases:
@@ -62,11 +63,11 @@ class Reading:
 
     async def insights(self, asked: Asked) -> documents.Insights:
         account = asked.query.account
-        found = await self._ask("insights", {} if account is None else {"account": account})
+        found = await self._ask_stored(asked, "insights", **({} if account is None else {"account": account}))
         return documents.Insights(**found)
 
-    async def budget(self, _asked: Asked) -> documents.Budget:
-        return documents.Budget(**await self._ask("budget", {}))
+    async def budget(self, asked: Asked) -> documents.Budget:
+        return documents.Budget(**await self._ask_stored(asked, "budget"))
 
     # ── long lists ──────────────────────────────────────────────────────────────────────────────
 
@@ -123,11 +124,21 @@ class Reading:
         if database is None or self._house.supervisor is None:  # before the jobs the tables may not be there
             raise NotReadyError("the daemon is still starting", remedy="See: orchestrator ctl status")
 
+        async with self._turn(asked):
+            return await database.run(work, *args, read_only=True)
+
+    async def _ask_stored(self, asked: Asked, verb: str, **args: Any) -> Any:
+        """Ask a verb that reads the database."""
+        async with self._turn(asked):
+            return await self._ask(verb, args)
+
+    @asynccontextmanager
+    async def _turn(self, asked: Asked) -> AsyncIterator[None]:
+        """One of the turns that there are for requests that use the database."""
         async with self._room:
             asked.mark("turn for the database")
-            found = await database.run(work, *args, read_only=True)
+            yield
         asked.mark("database")
-        return found
 
 
 def _cut(kind: type[Short], rows: list[Any], asked: Asked) -> Short:

@@ -123,6 +123,14 @@ async def test_where_others_can_reach_the_port_reading_needs_the_token_too(api: 
     assert described["paths"]["/posts"]["get"]["security"] == [{"token": []}]
 
 
+@pytest.mark.parametrize("header", ["Forwarded", "Via", "X-Forwarded-For", "X-Forwarded-Host", "X-Real-IP"])
+async def test_what_a_proxy_passes_on_needs_the_token_for_reading_too(api: Api, header: str) -> None:
+    passed_on = {header: "192.0.2.1"}
+    assert (await api.client.get("/api/v1/posts", headers=passed_on)).status_code == 401
+    assert (await api.client.get("/api/v1/posts", headers={**passed_on, **SHOWN})).status_code == 200
+    assert (await api.client.get("/api/v1/posts")).status_code == 200
+
+
 async def test_a_request_without_the_token_is_logged_and_the_token_never_is(api: Api) -> None:
     with capture_logs() as logs:
         await api.client.post("/api/v1/pause", headers={"authorization": "Bearer hunter2"})

@@ -1,13 +1,20 @@
 """What can be read over the API."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import timedelta
+from typing import Any, cast
 
 import pytest
+import trio
+from trio.testing import wait_all_tasks_blocked
 
 from orchestrator.db import runs
+from orchestrator.db.pool import Database, PoolStatistics
 from orchestrator.health.status import job_row
 from orchestrator.model import Ending, Outcome, PostState
 from orchestrator.web.v1.documents import Job
+from orchestrator.web.v1.reading import AT_ONCE
 from tests import rows
 from tests.fakes import NOON
 from tests.web.v1.conftest import Api, roster
@@ -211,6 +218,46 @@ async def test_before_the_jobs_are_there_the_lists_say_that_the_daemon_starts(ap
     for path in ("/runs", "/posts", "/posts/1", "/accounts", "/jobs/plan", "/budget"):
         assert (await api.get(path, 503))["detail"] == "the daemon is still starting"
     assert (await api.get("/jobs"))["items"] == []
+
+
+class Crowd:
+    """A database of which it is known how many use it at once; `most`, at most."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+        self._users = 0
+        self.most = 0
+
+    async def run(self, *args: Any, **options: Any) -> Any:
+        with self._used():
+            await wait_all_tasks_blocked()  # until whoever else may has come as far
+            return await self._database.run(*args, **options)
+
+    async def roster(self) -> list[dict[str, Any]]:
+        with self._used():
+            await wait_all_tasks_blocked()
+            return await roster()
+
+    def statistics(self) -> PoolStatistics:
+        return self._database.statistics()
+
+    @contextmanager
+    def _used(self) -> Iterator[None]:
+        self._users += 1
+        self.most = max(self.most, self._users)
+        yield
+        self._users -= 1
+
+
+async def test_three_requests_at_once_use_the_database_whatever_they_ask(api: Api) -> None:
+    crowd = Crowd(api.database)
+    api.house.database = cast("Database", crowd)
+    api.house.roster = crowd.roster
+    async with trio.open_nursery() as nursery:
+        for path in ("/jobs/posting", "/runs", "/accounts", "/insights", "/budget", "/alerts", "/drafts"):
+            nursery.start_soon(api.get, path)
+        nursery.start_soon(api.get, "/posts/7", 404)
+    assert crowd.most == AT_ONCE
 
 
 async def test_the_index_names_every_path(api: Api) -> None:
