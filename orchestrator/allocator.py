@@ -525,6 +525,7 @@ class Allocator:
             is_late=lease.is_late,
             called_back_for=called_back_for,
             is_leaving=lease.is_leaving,
+            is_broken=lease.is_broken,
         )
 
     def _waiter_view(

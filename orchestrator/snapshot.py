@@ -29,6 +29,13 @@ class LeaseView:
     """Who has more right to the slot and waits for it."""
     is_leaving: bool
     """Whether the slot is being withdrawn."""
+    is_broken: bool
+    """Whether the slot has to be rebuilt when the lease ends."""
+
+    @property
+    def can_be_called_back(self) -> bool:
+        """Whether critical work may take the slot at the end of its patience, and finds it whole."""
+        return self.lane != "critical" and not (self.is_leaving or self.is_broken or self.is_late)
 
     def __str__(self) -> str:
         state = f"{self.lane}, borrowed" if self.is_borrowed else self.lane
@@ -115,6 +122,10 @@ def why_waiting(
     held = [(slot.slot, slot.lease) for slot in slots if slot.lease is not None]
     for number, lease in sorted(held, key=lambda pair: pair[1].left_s):
         left = f"{lease.left_s:.0f} s at most to go" if lease.left_s > 0 else _ending(lease)
+        if lease.is_leaving:
+            left += ", then the slot is withdrawn"
+        elif lease.is_broken:
+            left += ", then the slot is rebuilt"
         if lane != "critical" and lease.lane == "critical" and not lease.is_borrowed:
             kept.append(f"{lease.holder} holds slot {number}, which is kept for critical work")
         else:
@@ -123,9 +134,9 @@ def why_waiting(
     parts += [f"slot {slot.slot} is broken and being rebuilt" for slot in slots if slot.state == "broken"]
     if held and all(lease.lane == "critical" for _, lease in held):
         parts.append("critical work is never interrupted")
-    elif held and urgent_in_s is not None and all(x.is_late or x.lane == "critical" for _, x in held):
-        parts.append("there is no other slot to be had")
-    elif urgent_in_s is not None:
+    elif urgent_in_s is not None and any(lease.can_be_called_back for _, lease in held):
         when = "now" if urgent_in_s <= 0 else f"in {urgent_in_s:.0f} s"
         parts.append(f"{when} it takes a slot from the lowest lane")
+    elif urgent_in_s is not None:
+        parts.append("there is no other slot to be had")
     return "; ".join(parts)

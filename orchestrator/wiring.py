@@ -17,6 +17,7 @@ from orchestrator.actors.job import ASKED_BY, Job
 from orchestrator.actors.supervisor import Supervisor
 from orchestrator.allocator import Lane, why_no_promise
 from orchestrator.breakers import Breakers
+from orchestrator.browser.pool import END_OF_USE_S
 from orchestrator.clock import Clock
 from orchestrator.crash import Step
 from orchestrator.db import breakers as kept_orders
@@ -179,6 +180,12 @@ def check_jobs(settings: Settings, more: Sequence[OwnJob] = ()) -> None:
     Raises SettingsError for a name that is no job, for replies that nobody would settle, and when critical
     jobs could wait for a context longer than is promised; GraphError for dependencies that can't be.
     """
+    if settings.allocator.cleanup_s < END_OF_USE_S:
+        problem = (
+            f"allocator.cleanup_s is {settings.allocator.cleanup_s:g} s, but a cancelled job takes up to "
+            f"{END_OF_USE_S} s to give its context back: critical jobs could wait longer than critical_wait_s"
+        )
+        raise SettingsError(problem, remedy=f"Raise allocator.cleanup_s to at least {END_OF_USE_S}.")
     listed = jobs.declared(settings.jobs, more, jobs.idle(settings))
     downstream_of(listed)
     names = {job.name for job in listed}

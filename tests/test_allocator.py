@@ -613,6 +613,30 @@ async def test_waiters_and_holders_are_told_why(autojump_clock: object) -> None:
         assert bench.explain("reply")[0].endswith("in 25 s it takes a slot from the lowest lane.")
 
 
+async def test_an_urgent_one_is_not_told_of_a_slot_that_would_not_come_back(autojump_clock: object) -> None:
+    async with a_bench(capacity=3) as bench:
+        for holder, priority in (("post", CRITICAL), ("metrics", HIGH), ("news", BACKGROUND)):
+            await bench.ask(holder, priority)
+        await bench.ask("reply", CRITICAL)
+        assert bench.explain("reply")[0].endswith("; in 25 s it takes a slot from the lowest lane.")
+        bench.allocator.break_slot(1)
+        bench.allocator.withdraw(2)
+        told = bench.explain("reply")[0]
+        assert "holds slot 1 for 0 s, 600 s at most to go, then the slot is rebuilt" in told
+        assert "holds slot 2 for 0 s, 600 s at most to go, then the slot is withdrawn" in told
+        assert told.endswith("; there is no other slot to be had.")
+
+
+async def test_a_critical_one_is_told_when_no_slot_is_whole(autojump_clock: object) -> None:
+    async with a_bench(capacity=2, high_guarantee=0, background_guarantee=0) as bench:
+        for slot in (0, 1):
+            bench.allocator.break_slot(slot)
+        await bench.ask("post", CRITICAL)
+        [told] = bench.explain("post")
+        broken = "slot 0 is broken and being rebuilt; slot 1 is broken and being rebuilt"
+        assert told.endswith(f": {broken}; there is no other slot to be had.")
+
+
 async def test_who_waits_is_told_that_a_slot_in_critical_hands_is_none_for_it(autojump_clock: object) -> None:
     async with a_bench(capacity=2, background_guarantee=0) as bench:
         for holder, priority in (("post", CRITICAL), ("metrics", HIGH), ("harvest", HIGH)):

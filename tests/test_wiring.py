@@ -30,6 +30,7 @@ def test_a_job_that_the_settings_switch_off_is_known_with_the_place_that_says_so
              "ALLOCATOR__HIGH_GUARANTEE": "0", "ALLOCATOR__BACKGROUND_GUARANTEE": "0"},
             None,
         ),
+        ({"ALLOCATOR__CLEANUP_S": "19"}, "cleanup_s is 19 s, but .* takes up to 20 s to give"),
     ],
 )  # fmt: skip
 def test_what_can_be_said_of_the_jobs_is_said_before_anything_starts(

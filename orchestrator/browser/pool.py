@@ -37,6 +37,8 @@ DIRECTORY = "browser"
 SAVE_S = 5
 """Looking at a context's cookies and saving them; the lease is held for as long after a use."""
 CLOSE_S = 10
+END_OF_USE_S = SAVE_S + SAVE_S + CLOSE_S
+"""Longest that the end of a use takes: its sign-in stored, once more if need be, and the context closed."""
 PROBE_ACCOUNT = "(probe)"
 
 

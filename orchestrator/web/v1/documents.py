@@ -202,6 +202,7 @@ class Lease(Document):
     is_late: bool
     called_back_for: str | None
     is_leaving: bool
+    is_broken: bool
 
 
 class Slot(Document):

@@ -17,7 +17,7 @@ def status(passed_s: float = 0.0, **more: Any) -> dict[str, Any]:
         "id": 7, "holder": "plan", "lane": "high", "priority": 1,
         "held_s": 3.02 + passed_s, "left_s": 60.0 - passed_s,
         "max_hold_s": 63.0, "is_borrowed": False, "is_called_back": False, "is_late": False,
-        "called_back_for": None, "is_leaving": False,
+        "called_back_for": None, "is_leaving": False, "is_broken": False,
     }  # fmt: skip
     job = {
         "name": "plan", "state": "running", "overdue_s": passed_s,
