@@ -79,6 +79,7 @@ from orchestrator.service.manager import CONTROL, Manager
 from orchestrator.service.reload import Reload
 from orchestrator.service.report import Report
 from orchestrator.settings import JobSettings, Settings
+from orchestrator.settings.cache import CACHE
 from orchestrator.settings.live import Reread
 from orchestrator.settings.llm import LANGUAGE_MODEL
 from orchestrator.sites.breakers import site_parties
@@ -600,6 +601,7 @@ class _Daemon:
         self.house.modes.start()
         self._mode = self.house.modes.mode
         self._down = {result.name for result in self.house.checks.down}
+        self._slow_down()
         self.house.ready_s = trio.current_time() - self.house.started_at
         log.info(str(self.house.modes.mode), after_s=round(self.house.ready_s, 3))
         self._tell_manager()
@@ -622,8 +624,14 @@ class _Daemon:
         were_down, self._down = self._down, {result.name for result in self.house.checks.down}
         if were_down != self._down:
             self._is_problem_new.set()
+            self._slow_down()
         if recovered := were_down - self._down:
             self._wake_the_unlucky(has_database=DATABASE in recovered)
+
+    def _slow_down(self) -> None:
+        """Without the cache more is asked of the database: what can wait asks less often (A1.3)."""
+        assert self.house.supervisor is not None
+        self.house.supervisor.slow_down("the cache's server is away" if CACHE in self._down else "")
 
     def _on_calmer(self) -> None:
         """Memory is less short: whoever was skipped for it has his turn."""

@@ -70,7 +70,7 @@ class Actor:
     """Runs one job for ever; never two runs at once.
 
     Written by its own task: `state`, `since`, `history`, `beat`. Written by operators through
-    the supervisor: `is_paused`, `is_draining`. Read by everybody.
+    the supervisor: `is_paused`, `is_draining`; by the supervisor: `slowed`. Read by everybody.
 
     A run that is wanted waits as `_wish`, the trigger it will have. Invariants: 1. `_wish` is None while
     the actor is paused or running. 2. `_hold` is None unless there is a wish. 3. `_due_by` is `_due_at` by
@@ -89,6 +89,8 @@ class Actor:
         self.beat: Beat | None = None
         self.is_paused = False
         self.is_draining = False
+        self.slowed = ""
+        """Why it runs less often than it should, and by its interval alone; empty: it does not."""
         self._house = surroundings
         self._lateness = Lateness(job, surroundings.clock)
         self._acts_by = math.inf

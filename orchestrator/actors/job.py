@@ -17,6 +17,10 @@ MAX_RUN_S = 1800.0
 DAY_S = 86_400.0
 MAX_INTERVAL_S = 3650 * DAY_S
 """No interval is longer: ten years from now is a moment that can be reckoned."""
+BACKGROUND_PRIORITY = 3
+"""What is held up first. Priority 2 looks after the house and settles posts in doubt."""
+SLOWED_FACTOR = 2.0
+"""So many times its interval a job has that is slowed down."""
 ASKED_BY = "asked by "
 """How the trigger of a run begins that an operator wants."""
 
@@ -101,6 +105,17 @@ class Job:
     @property
     def retry_rule(self) -> RetryRule:
         return preset(self.priority) if self.retry is None else self.retry
+
+    @property
+    def can_wait(self) -> bool:
+        """Whether it runs less often while the house lacks something; a time of day stays what it is."""
+        return self.priority >= BACKGROUND_PRIORITY and not self.is_upkeep and self.every_s is not None
+
+    def slowed(self) -> "Job":
+        """The job as it is timed meanwhile."""
+        if not self.can_wait:
+            return self
+        return replace(self, every_s=min(MAX_INTERVAL_S, SLOWED_FACTOR * self.interval_s))
 
     def with_settings(self, settings: JobSettings) -> "Job":
         """The job with an operator's changes."""

@@ -27,11 +27,17 @@ class Lateness:
         self.retime(job)
 
     def retime(self, job: Job) -> None:
-        """The job has another interval from now on."""
+        """The job has another interval from now on.
+
+        A shorter one makes no job late that was in time: it gets its slack for the run that is due now.
+        """
+        was_late = self.overdue_s > 0.0
         slack_s = SLACK_SHARE * job.interval_s
         self._interval_s = self._clock.real_seconds(job.interval_s)
         # On a fast clock an interval may be shorter than a run, which takes real time.
         self._slack_s = max(self._clock.real_seconds(slack_s), min(slack_s, job.max_run_s))
+        if self._since is not None and not was_late:
+            self._since = max(self._since, trio.current_time() - self._interval_s)
 
     def begin(self, elapsed_s: float) -> None:
         """The daemon has started, `elapsed_s` after the job's last success, or its first start."""

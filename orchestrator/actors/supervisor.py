@@ -80,6 +80,10 @@ class Supervisor:
         self._house = surroundings
         self._rule = rule or RestartRule()
         self._revived = {name: trio.Event() for name in self.actors}
+        self._declared = {name: actor.job for name, actor in self.actors.items()}
+        """With the timing that each job has while it is not slowed down."""
+        self._slowed = ""
+        """Why background jobs are slowed down; empty: they are not."""
 
     async def run(self) -> None:
         """Keep every actor going; returns when all have drained."""
@@ -97,7 +101,8 @@ class Supervisor:
         """Wake whatever comes after a job that is done; a posting window may have closed."""
         if outcome.ending is Ending.DONE:
             for follower in self._downstream[name]:
-                self.wake(follower, f"{name} is done")
+                if not self.actors[follower].slowed:
+                    self.wake(follower, f"{name} is done")
         for actor in self.actors.values():
             if actor.is_postponed:
                 actor.mailbox.put(Wake(Kind.POKE))
@@ -136,9 +141,24 @@ class Supervisor:
 
     def retime(self, job: Job) -> None:
         """Give a job that is here the timing of `job`, if that is another one."""
+        self._declared[job.name] = job
+        self._time(job)
+
+    def slow_down(self, why: str) -> None:
+        """Let background jobs run half as often, and not when another job is done; empty: as ever again."""
+        if bool(why) is bool(self._slowed):
+            return
+        self._slowed = why
+        log.warning("jobs_slowed_down", why=why) if why else log.info("jobs_as_often_as_ever")
+        for job in self._declared.values():
+            self._time(job)
+
+    def _time(self, job: Job) -> None:
         actor = self.actors[job.name]
-        if (actor.job.every_s, actor.job.daily_at) != (job.every_s, job.daily_at):
-            actor.retime(job)
+        actor.slowed = self._slowed if job.can_wait else ""
+        timed = job.slowed() if actor.slowed else job
+        if (actor.job.every_s, actor.job.daily_at) != (timed.every_s, timed.daily_at):
+            actor.retime(timed)
 
     def drain(self) -> None:
         """Start no new run; `run` returns when the runs under way have ended."""

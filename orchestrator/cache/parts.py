@@ -41,7 +41,7 @@ def cache_parties(settings: Settings, cache: Cache) -> list[Party]:
             name=CACHE,
             rule=rule_for(settings.breakers, CACHE, settings.cache.probe_s),
             judge=judge_by(CacheError),
-            keeps="the database answers instead",
+            keeps="the database answers instead, and background jobs run half as often",
             probe=cache.probe,
         )
     ]

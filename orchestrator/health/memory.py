@@ -10,6 +10,7 @@ from pathlib import Path
 
 import psutil
 
+from orchestrator.actors.job import BACKGROUND_PRIORITY
 from orchestrator.leases import Lane
 from orchestrator.settings import MemorySettings
 
@@ -29,9 +30,6 @@ GROW_WAIT_S = 30.0
 """For so long a background job has waited when a context is added for it."""
 CALM_LOOKS = 10
 """After so many looks that found one context to spare the added one goes again."""
-
-BACKGROUND_PRIORITY = 3
-"""What is paused first. Priority 2 looks after the house and settles posts in doubt."""
 
 CGROUPS = Path("/sys/fs/cgroup")
 NO_LIMIT = 2**60

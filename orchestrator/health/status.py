@@ -344,6 +344,10 @@ def why(actor: Actor, snapshot: Snapshot, why_not: str | None = None) -> list[st
         lines.append(f"A new run would be skipped: {why_not}.")
     elif why_not is not None:
         lines.insert(0, f"It would be skipped now: {why_not}.")
+    if actor.slowed:
+        lines.append(
+            f"It runs half as often as else, and is not woken when another job is done: {actor.slowed}."
+        )
     last = actor.history.last
     if last is not None:
         detail = f" ({last.outcome.detail})" if last.outcome.detail else ""
@@ -370,7 +374,8 @@ def _why_state(actor: Actor, is_queued: bool) -> str:
         case _ if actor.detail:
             return f"Waits {actor.detail}."
         case _:
-            woken = f", or when {' or '.join(actor.job.after)} is done" if actor.job.after else ""
+            is_woken = actor.job.after and not actor.slowed
+            woken = f", or when {' or '.join(actor.job.after)} is done" if is_woken else ""
             return f"Waits until {due}{woken}."
 
 

@@ -13,6 +13,9 @@ pytestmark = pytest.mark.timeout(300)
 QUICK = {"ORCHESTRATOR_BREAKERS__PARTIES": '{"cache": {"failures": 2, "open_s": 0.5, "open_max_s": 1}}'}
 
 
+SLOWED = "runs half as often as else"
+
+
 async def wait_for_hits(daemon: Daemon, more: int) -> None:
     async def hits() -> int:
         cache = (await daemon.status())["cache"]
@@ -41,6 +44,9 @@ async def test_without_its_server_the_daemon_is_degraded_and_goes_on(state_dir: 
             assert problem["name"] == "breaker_open"
             assert "the database answers instead" in problem["remedy"]
             assert status["learning"]["arms"] is not None
+            assert SLOWED in str(await daemon.ask("why", job="learn"))
+            assert SLOWED not in str(await daemon.ask("why", job="posting"))
             await redis.start()
             await daemon.wait_for_mode("ready")
+            assert SLOWED not in str(await daemon.ask("why", job="learn"))
             await wait_for_hits(daemon, 5)
