@@ -13,7 +13,7 @@ from orchestrator import crash, jobs
 from orchestrator.actors.actor import Actor, Surroundings
 from orchestrator.actors.graph import downstream_of
 from orchestrator.actors.history import History, LastRun
-from orchestrator.actors.job import ASKED_BY, Job
+from orchestrator.actors.job import Job
 from orchestrator.actors.supervisor import Supervisor
 from orchestrator.allocator import Lane, why_no_promise
 from orchestrator.breakers import Breakers
@@ -215,7 +215,7 @@ async def make_supervisor(
     listed: list[Job], surroundings: Surroundings, database: Database, metrics: Metrics
 ) -> Supervisor:
     """An actor for each job, with the history and the pauses that the database keeps."""
-    stored = await database.run(runs.histories, ASKED_BY)
+    stored = await database.run(runs.histories, [job.name for job in listed])
     actors = [Actor(job, surroundings, _history(stored.get(job.name), surroundings.clock)) for job in listed]
     for job in listed:
         metrics.declare_job(job.name)

@@ -5,10 +5,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 
-import asyncpg
-
 from orchestrator.db.pool import Connection
 from orchestrator.model import Ending, Outcome, storable
+
+COUNTED = 500
+"""The runs of a job, the latest, whose endings are counted: a start shall not read all that ever were."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,6 +31,7 @@ class StoredHistory:
     gave_up: StoredRun | None = None
     """The latest run that gave up, unless one was done since, or one that was asked for had nothing to do."""
     endings: Counter[Ending] = field(default_factory=Counter)
+    """Of the latest `COUNTED` runs."""
 
 
 async def begin(
@@ -74,46 +76,85 @@ async def interrupt_orphans(connection: Connection, fence: int, now: datetime) -
     return len(rows)
 
 
-async def histories(connection: Connection, asked_by: str) -> dict[str, StoredHistory]:
-    """The latest run that was not skipped, the latest success and the count of endings of each job.
-
-    `asked_by` is how the trigger of a run begins that an operator wants.
-    """
-    found: dict[str, StoredHistory] = {}
+async def histories(connection: Connection, jobs: Sequence[str]) -> dict[str, StoredHistory]:
+    """What is known of those of `jobs` that have ever ended a run, however many runs there were."""
+    latest = await _latest(connection, jobs)
+    found = {job: _history(runs) for job, runs in latest.items()}
     for row in await connection.fetch(
         """
-        SELECT job, ending, count(*) AS n, max(finished_at) AS at, min(started_at) AS first FROM job_runs
-        WHERE ending IS NOT NULL GROUP BY job, ending
-        """
-    ):
-        history = found.setdefault(row["job"], StoredHistory())
-        ending = Ending(row["ending"])
-        history.endings[ending] = row["n"]
-        history.first_start = min(filter(None, (history.first_start, row["first"])))
-        if ending in (Ending.DONE, Ending.NOTHING_TO_DO):
-            history.last_success_at = max(filter(None, (history.last_success_at, row["at"])))
-    for row in await connection.fetch(
-        """
-        SELECT DISTINCT ON (job) job, started_at, finished_at, ending, detail FROM job_runs
-        WHERE ending <> 'skipped' ORDER BY job, started_at DESC, id DESC
-        """
-    ):
-        found[row["job"]].last = _run(row)
-    for row in await connection.fetch(
-        """
-        SELECT DISTINCT ON (job) job, started_at, finished_at, ending, detail FROM job_runs
-        WHERE ending IN ('given_up', 'done') OR (ending = 'nothing_to_do' AND starts_with(trigger, $1))
-        ORDER BY job, started_at DESC, id DESC
+        SELECT given.job, r.started_at FROM unnest($1::text[]) AS given (job)
+        CROSS JOIN LATERAL (SELECT started_at FROM job_runs
+                            WHERE job = given.job AND ending IS NOT NULL ORDER BY started_at LIMIT 1) r
         """,
-        asked_by,
+        list(found),
     ):
-        if row["ending"] == Ending.GIVEN_UP:
-            found[row["job"]].gave_up = _run(row)
+        found[row["job"]].first_start = row["started_at"]
+    for row in await connection.fetch(
+        """
+        SELECT given.job, r.ending, count(*) AS n FROM unnest($1::text[]) AS given (job)
+        CROSS JOIN LATERAL (SELECT ending FROM job_runs WHERE job = given.job ORDER BY id DESC LIMIT $2) r
+        WHERE r.ending IS NOT NULL GROUP BY given.job, r.ending
+        """,
+        list(found),
+        COUNTED,
+    ):
+        found[row["job"]].endings[Ending(row["ending"])] = row["n"]
     return found
 
 
-def _run(row: asyncpg.Record) -> StoredRun:
-    return StoredRun(row["started_at"], row["finished_at"], Outcome(Ending(row["ending"]), row["detail"]))
+@dataclass(frozen=True, slots=True)
+class _Latest:
+    """The latest run of a job with that ending, of those that an operator asked for, or of the others."""
+
+    run: StoredRun
+    run_id: int
+    is_asked: bool
+
+    @property
+    def place(self) -> tuple[datetime, int]:
+        return self.run.started_at, self.run_id
+
+    @property
+    def ending(self) -> Ending:
+        return self.run.outcome.ending
+
+
+async def _latest(connection: Connection, jobs: Sequence[str]) -> dict[str, list[_Latest]]:
+    """By job; a look into the index for each."""
+    found: dict[str, list[_Latest]] = {}
+    for row in await connection.fetch(
+        """
+        SELECT given.job, kind.ending, asked.is_asked, r.id, r.started_at, r.finished_at, r.detail
+        FROM unnest($1::text[]) AS given (job)
+        CROSS JOIN unnest($2::text[]) AS kind (ending)
+        CROSS JOIN (VALUES (false), (true)) AS asked (is_asked)
+        CROSS JOIN LATERAL (
+            SELECT id, started_at, finished_at, detail FROM job_runs
+            WHERE job = given.job AND ending = kind.ending
+              AND starts_with(trigger, 'asked by ') = asked.is_asked
+            ORDER BY started_at DESC, id DESC LIMIT 1) r
+        """,
+        list(jobs),
+        list(Ending),
+    ):
+        run = StoredRun(row["started_at"], row["finished_at"], Outcome(Ending(row["ending"]), row["detail"]))
+        found.setdefault(row["job"], []).append(_Latest(run, row["id"], row["is_asked"]))
+    return found
+
+
+def _history(latest: Sequence[_Latest]) -> StoredHistory:
+    runs = sorted(latest, key=lambda one: one.place)
+    history = StoredHistory()
+    for one in runs:
+        if one.ending is not Ending.SKIPPED:
+            history.last = one.run
+        if one.ending in (Ending.DONE, Ending.NOTHING_TO_DO):
+            history.last_success_at = max(filter(None, (history.last_success_at, one.run.finished_at)))
+        if one.ending is Ending.GIVEN_UP:
+            history.gave_up = one.run
+        elif one.ending is Ending.DONE or (one.ending is Ending.NOTHING_TO_DO and one.is_asked):
+            history.gave_up = None
+    return history
 
 
 async def pause(connection: Connection, jobs: Sequence[str], who: str, now: datetime) -> None:

@@ -12,6 +12,9 @@ from orchestrator.model import Ending, Outcome
 from tests import rows
 from tests.rows import MINUTE, NOON
 
+JOBS = ["plan", "learn", "analytics"]
+"""The last one has never run."""
+
 
 async def run_once(
     database: Database,
@@ -56,7 +59,7 @@ async def test_a_finished_run_has_its_ending_and_its_figures(database: Database)
 async def test_every_ending_can_be_kept(database: Database) -> None:
     for ending in Ending:
         await run_once(database, "plan", ending)
-    histories = await database.run(runs.histories, "asked by ")
+    histories = await database.run(runs.histories, JOBS)
     assert histories["plan"].endings == Counter(Ending)
 
 
@@ -76,7 +79,7 @@ async def test_a_history_is_the_latest_run_the_latest_success_and_all_endings(da
     await run_once(database, "plan", Ending.NOTHING_TO_DO, 2 * MINUTE)
     await run_once(database, "plan", Ending.GIVEN_UP, 4 * MINUTE, "no folder")
     await database.run(runs.begin, "plan", "schedule", 1, 1, NOON + 6 * MINUTE)  # still under way
-    [(name, history)] = (await database.run(runs.histories, "asked by ")).items()
+    [(name, history)] = (await database.run(runs.histories, JOBS)).items()
     assert name == "plan"
     latest = StoredRun(NOON + 4 * MINUTE, NOON + 5 * MINUTE, Outcome(Ending.GIVEN_UP, "no folder"))
     assert history.last == history.gave_up == latest
@@ -86,7 +89,7 @@ async def test_a_history_is_the_latest_run_the_latest_success_and_all_endings(da
 
 async def test_a_job_that_never_succeeded_has_no_success(database: Database) -> None:
     await run_once(database, "plan", Ending.SKIPPED)
-    assert (await database.run(runs.histories, "asked by "))["plan"].last_success_at is None
+    assert (await database.run(runs.histories, JOBS))["plan"].last_success_at is None
 
 
 @pytest.mark.parametrize(
@@ -105,7 +108,7 @@ async def test_a_run_that_gave_up_is_told_until_one_shows_that_it_is_over(
 ) -> None:
     await run_once(database, "plan", Ending.GIVEN_UP, detail="no folder")
     await run_once(database, "plan", ending, 2 * MINUTE, trigger=trigger)
-    gave_up = (await database.run(runs.histories, "asked by "))["plan"].gave_up
+    gave_up = (await database.run(runs.histories, JOBS))["plan"].gave_up
     assert (gave_up is None) is is_over
     if gave_up is not None:
         assert (gave_up.started_at, gave_up.outcome.detail) == (NOON, "no folder")
@@ -114,14 +117,14 @@ async def test_a_run_that_gave_up_is_told_until_one_shows_that_it_is_over(
 async def test_a_history_has_the_first_start_of_all(database: Database) -> None:
     await run_once(database, "plan", Ending.GIVEN_UP)
     await run_once(database, "plan", Ending.DONE, 5 * MINUTE)
-    assert (await database.run(runs.histories, "asked by "))["plan"].first_start == NOON
+    assert (await database.run(runs.histories, JOBS))["plan"].first_start == NOON
 
 
 async def test_a_run_that_was_skipped_is_not_the_latest(database: Database) -> None:
     await run_once(database, "plan", Ending.DONE)
     await run_once(database, "plan", Ending.SKIPPED, 5 * MINUTE)
     await run_once(database, "learn", Ending.SKIPPED)
-    histories = await database.run(runs.histories, "asked by ")
+    histories = await database.run(runs.histories, JOBS)
     last = histories["plan"].last
     assert last is not None
     assert (last.outcome.ending, last.started_at) == (Ending.DONE, NOON)
@@ -129,8 +132,25 @@ async def test_a_run_that_was_skipped_is_not_the_latest(database: Database) -> N
     assert histories["plan"].endings == {Ending.DONE: 1, Ending.SKIPPED: 1}
 
 
+async def test_a_job_that_is_not_asked_for_is_not_told(database: Database) -> None:
+    await run_once(database, "of_a_package_that_is_gone", Ending.DONE)
+    assert await database.run(runs.histories, JOBS) == {}
+
+
+async def test_the_endings_of_the_latest_runs_are_counted_and_no_others(
+    database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(runs, "COUNTED", 3)
+    await run_once(database, "plan", Ending.GIVEN_UP)
+    for number in range(1, 4):
+        await run_once(database, "plan", Ending.DONE, number * MINUTE)
+    found = (await database.run(runs.histories, JOBS))["plan"]
+    assert found.endings == {Ending.DONE: 3}
+    assert found.first_start == NOON
+
+
 async def test_without_runs_there_are_no_histories(database: Database) -> None:
-    assert await database.run(runs.histories, "asked by ") == {}
+    assert await database.run(runs.histories, JOBS) == {}
 
 
 async def test_a_pause_is_kept_until_it_is_ended(database: Database) -> None:
