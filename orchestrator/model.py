@@ -18,7 +18,7 @@ class PostState(StrEnum):
     FAILED = "failed"
 
 
-#   draft ──► queued ──► claimed ──► submitting ──► published
+#   draft ──► queued ──► claimed ──► submitting ──► published       (draft, queued ──► failed too)
 #                ▲          │ └► failed   │
 #                │          │             ├──► failed
 #                ├──────────┘             ├──► queued     (the site said: not now, nothing was taken)
@@ -26,7 +26,7 @@ class PostState(StrEnum):
 #                └───────────────────────────────────┘
 POST_TRANSITIONS: dict[PostState, frozenset[PostState]] = {
     PostState.DRAFT: frozenset({PostState.QUEUED, PostState.FAILED}),
-    PostState.QUEUED: frozenset({PostState.CLAIMED}),
+    PostState.QUEUED: frozenset({PostState.CLAIMED, PostState.FAILED}),
     PostState.CLAIMED: frozenset({PostState.SUBMITTING, PostState.QUEUED, PostState.FAILED}),
     PostState.SUBMITTING: frozenset(
         {PostState.PUBLISHED, PostState.FAILED, PostState.AMBIGUOUS, PostState.QUEUED}

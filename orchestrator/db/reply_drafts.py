@@ -14,6 +14,8 @@ OF_A_JOB = "job "
 """How the source of a draft begins that no person has written."""
 MOST = 100
 """Drafts that are withdrawn at a time."""
+WITHDRAWN = "withdrawn: "
+"""How the detail of a reply begins that nobody wants any more."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,39 +76,96 @@ async def may_be_answered(connection: Connection, one: Opportunity, limits: Limi
     return may
 
 
-async def withdraw(connection: Connection, site: str, before: datetime, stamp: Stamp) -> int:
-    """Drafts of jobs that nobody has approved, to posts from `before` or earlier, fail; how many."""
+async def withdraw(
+    connection: Connection, site: str, before: datetime, long_before: datetime, stamp: Stamp
+) -> int:
+    """Replies of jobs that would come too late fail; how many.
+
+    Those that nobody has approved, to posts from `before` or earlier; those that wait to go out, to posts
+    from `long_before` or earlier.
+    """
     await lease.check(connection, stamp.fence)
     await opportunities.lock_pool(connection, site)
-    found = await stale(connection, site, before)
-    why = "withdrawn: nobody has approved it, and the post is a day old"
+    count = 0
+    for state, posted_before, why in (
+        (PostState.DRAFT, before, "nobody has approved it, and the post is a day old"),
+        (PostState.QUEUED, long_before, "it could not go out, and the post is two days old"),
+    ):
+        found = await stale(connection, site, state, posted_before)
+        await _withdraw(connection, site, found, state, why, stamp)
+        count += len(found)
+    return count
+
+
+async def withdraw_gone(connection: Connection, site: str, target: str, stamp: Stamp) -> int:
+    """Drafts of jobs to a post that its site has no more fail, unless somebody was faster; how many."""
+    await lease.check(connection, stamp.fence)
+    await opportunities.lock_pool(connection, site)
+    rows = await connection.fetch(
+        """
+        SELECT p.id FROM opportunities o JOIN posts p ON p.id = o.reply
+        WHERE o.site = $1 AND o.reference = $2 AND o.state = 'drafted'
+          AND p.state = 'draft' AND starts_with(p.source, $3)
+        LIMIT 1 FOR UPDATE OF p
+        """,
+        site,
+        target,
+        OF_A_JOB,
+    )
+    found = [row["id"] for row in rows]
+    await _withdraw(connection, site, found, PostState.DRAFT, "the site has no such post any more", stamp)
+    return len(found)
+
+
+async def _withdraw(
+    connection: Connection, site: str, found: Sequence[int], came_from: PostState, why: str, stamp: Stamp
+) -> None:
+    """Of replies that the transaction holds."""
     for reply in found:
-        await posts.fail(connection, reply, PostState.DRAFT, stamp, why)
+        await posts.fail(connection, reply, came_from, stamp, f"{WITHDRAWN}{why}")
     await connection.execute(
         """
         UPDATE opportunities SET state = 'stale', state_since = $3, why = $4
         WHERE site = $1 AND state = 'drafted' AND reply = ANY ($2)
         """,
         site,
-        found,
+        list(found),
         stamp.now,
-        why,
+        f"{WITHDRAWN}{why}",
     )
-    return len(found)
 
 
-async def stale(connection: Connection, site: str, before: datetime) -> list[int]:
-    """The drafts of jobs to posts from `before` or earlier, `MOST` at most, held by the transaction."""
+async def targets(connection: Connection, site: str, limit: int) -> list[str]:
+    """The posts, by the site's names, that drafts of jobs answer which wait for a person."""
+    rows = await connection.fetch(
+        """
+        SELECT o.reference FROM opportunities o JOIN posts p ON p.id = o.reply
+        WHERE o.site = $1 AND o.state = 'drafted' AND p.state = 'draft' AND starts_with(p.source, $2)
+        ORDER BY p.id LIMIT $3
+        """,
+        site,
+        OF_A_JOB,
+        limit,
+    )
+    return [row["reference"] for row in rows]
+
+
+async def stale(connection: Connection, site: str, state: PostState, before: datetime) -> list[int]:
+    """Replies of jobs in that state to posts from `before` or earlier, `MOST` at most.
+
+    The transaction holds them.
+    """
     rows = await connection.fetch(
         """
         SELECT p.id FROM opportunities o JOIN posts p ON p.id = o.reply
         WHERE o.site = $1 AND o.state = 'drafted' AND least(o.posted_at, o.seen_at) <= $2
-          AND p.state = 'draft' AND starts_with(p.source, $3)
+          AND p.state = $5 AND starts_with(p.source, $3)
         ORDER BY p.id LIMIT $4 FOR UPDATE OF p
         """,
         site,
         before,
         OF_A_JOB,
         MOST,
+        state,
     )
     return [row["id"] for row in rows]

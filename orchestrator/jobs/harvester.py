@@ -4,9 +4,9 @@ from collections import deque
 from dataclasses import dataclass, replace
 
 from orchestrator.actors.job import Job, Run
-from orchestrator.db import opportunities
+from orchestrator.db import opportunities, reply_drafts
 from orchestrator.db.opportunities import Found
-from orchestrator.errors import RobotsForbidError
+from orchestrator.errors import PostMissingError, RobotsForbidError
 from orchestrator.jobs.apart import Apart
 from orchestrator.jobs.prospects import Judge, by_site, judge_of, read_stock
 from orchestrator.jobs.tools import Account, Tools, Visit
@@ -17,6 +17,10 @@ from orchestrator.model import Listing, ListKind, Outcome, SeenPost, done, nothi
 NAME = "harvester"
 PAGE = 100
 """Posts of a list that are read at most."""
+LOOKS = 10
+"""Drafts that wait for a person whose posts are looked at in one run: whether they are there still."""
+MOST_DRAFTS = 500
+"""From among so many."""
 _PLACE = "place/"
 """How the key of a note begins that has the lists which a run did not get to."""
 
@@ -41,6 +45,7 @@ class _Counts:
     seen: int = 0
     new: int = 0
     gave_back: int = 0
+    withdrawn: int = 0
     sites: int = 0
 
 
@@ -60,7 +65,8 @@ async def harvest(run: Run, tools: Tools) -> Outcome:
             continue
         if lexicon is None:
             _, lexicon = await read_stock(tools)
-        harvester = _Harvester(run, tools, site, accounts, await judge_of(tools, site, accounts, lexicon))
+        judge = await judge_of(tools, site, accounts, lexicon)
+        harvester = _Harvester(run, tools, site, accounts, judge, count)
         account = harvester.account
         with apart.account(account.name):
             total.sites += 1
@@ -68,25 +74,33 @@ async def harvest(run: Run, tools: Tools) -> Outcome:
             now = tools.clock.now()
             level = replace(level, harvested_at=now).seen(now, harvester.open, settings.target)
             await tools.remember(run, key_of(site), level.note())
+            total.withdrawn += await withdraw_gone(run, tools, site, account)
     tools.metrics.opportunities_least.set(least)
     if not total.sites:
         return apart.end(nothing_to_do("no pool is due for more"))
     detail = f"{total.new} new of {total.seen} posts seen"
     if total.gave_back:
         detail += f", {total.gave_back} × gave its context back"
-    return apart.end(done(detail, seen=total.seen, new=total.new, gave_back=total.gave_back))
+    if total.withdrawn:
+        detail += f", {total.withdrawn} drafts withdrawn whose posts are gone"
+    figures = {
+        "seen": total.seen, "new": total.new, "gave_back": total.gave_back, "withdrawn": total.withdrawn
+    }  # fmt: skip
+    return apart.end(done(detail, **figures))
 
 
 class _Harvester:
     """Fills the pool of one site in one run."""
 
-    def __init__(self, run: Run, tools: Tools, site: str, accounts: list[Account], judge: Judge) -> None:
+    def __init__(
+        self, run: Run, tools: Tools, site: str, accounts: list[Account], judge: Judge, count: int
+    ) -> None:
         self._run = run
         self._tools = tools
         self._site = site
         self._accounts = accounts
         self._judge = judge
-        self.open = 0
+        self.open = count
         """How many are in the pool, as last counted."""
 
     @property
@@ -171,6 +185,27 @@ class _Harvester:
             post.reference, post.author, post.text, post.posted_at, post.likes, post.replies, post.views,
             score.score, score.topic, score.why,
         )  # fmt: skip
+
+
+async def withdraw_gone(run: Run, tools: Tools, site: str, account: Account) -> int:
+    """Look whether posts are there still that drafts answer which wait for a person; how many drafts went.
+
+    Another `LOOKS` of them each time: who reads and approves a draft shall not do so for nothing.
+    """
+    targets = await tools.database.run(reply_drafts.targets, site, MOST_DRAFTS)
+    if not targets:
+        return 0
+    withdrawn = 0
+    async with tools.visit(run, account) as visit:
+        for target in tools.rng.sample(targets, min(LOOKS, len(targets))):
+            if visit.lease.is_called_back:
+                break
+            try:
+                await visit.site.own_replies(target, 1)
+            except PostMissingError:
+                run.log.info("draft_withdrawn", site=site, target=target)
+                withdrawn += await tools.database.run(reply_drafts.withdraw_gone, site, target, tools.stamp())
+    return withdrawn
 
 
 def _name(listing: Listing) -> str:

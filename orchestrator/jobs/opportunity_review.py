@@ -29,6 +29,8 @@ TRIES = 2 * A_RUN
 RECENT_TEXTS = 200
 """So many of our latest replies a new one is compared with."""
 MOST_AUTHORS = 1000
+APPROVED_MAX_AGE = 2 * MAX_AGE
+"""Of a post whose answer waits to go out: approved at the last moment it has a day left."""
 
 
 def job(tools: Tools) -> Job:
@@ -49,7 +51,8 @@ async def review(run: Run, tools: Tools) -> Outcome:
         names, stamp = [account.name for account in accounts], tools.stamp()
         over += await tools.database.run(opportunities.settle, site, names, stamp)
         over += await tools.database.run(opportunities.expire, site, stamp.now - MAX_AGE, stamp)
-        withdrawn += await tools.database.run(reply_drafts.withdraw, site, stamp.now - MAX_AGE, stamp)
+        old, too_old = stamp.now - MAX_AGE, stamp.now - APPROVED_MAX_AGE
+        withdrawn += await tools.database.run(reply_drafts.withdraw, site, old, too_old, stamp)
         judge = await judge_of(tools, site, accounts, lexicon)
         pool = await _rescore(tools, site, judge)
         drafter = _Drafter(run, tools, stock, accounts, judge)
@@ -59,7 +62,7 @@ async def review(run: Run, tools: Tools) -> Outcome:
         return nothing_to_do(f"{left} open, no draft is wanted")
     said = f"{drafted} replies drafted, {over} over, {left} open"
     if withdrawn:
-        said += f"; {withdrawn} drafts withdrawn, their posts are a day old"
+        said += f"; {withdrawn} replies withdrawn, their posts are too old"
     return done(said, drafted=drafted, over=over, withdrawn=withdrawn, open=left)
 
 

@@ -68,6 +68,7 @@ STEPS = [
     Step("doubt", PostState.SUBMITTING, PostState.AMBIGUOUS, doubt),
     Step("approve", PostState.DRAFT, PostState.QUEUED, approve),
     failing(PostState.DRAFT),
+    failing(PostState.QUEUED),
 ]
 BY_CLAIMING = (PostState.QUEUED, PostState.CLAIMED)
 

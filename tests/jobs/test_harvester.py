@@ -9,17 +9,19 @@ import pytest
 import trio
 import trio.testing
 
-from orchestrator.db import opportunities
+from orchestrator.db import opportunities, reply_drafts
 from orchestrator.db.opportunities import Opportunity
 from orchestrator.db.pool import Database
+from orchestrator.db.reply_drafts import Limits
 from orchestrator.errors import RobotsForbidError, SiteUnavailableError
 from orchestrator.health import problems
 from orchestrator.jobs import harvester
 from orchestrator.jobs.harvester import harvest
 from orchestrator.learning.pool import Level, key_of
-from orchestrator.model import Ending, ListKind, Outcome, SeenPost
+from orchestrator.model import Ending, ListKind, Outcome, PostState, ReplyDraft, SeenPost
 from orchestrator.testing.house import ACCOUNTS, SITE, settings_for
 from orchestrator.testing.site import LIST_PAGE, Pause
+from tests import rows
 from tests.jobs.house import House, make_house, new_fence
 
 
@@ -197,6 +199,67 @@ async def test_a_list_that_robots_may_not_read_is_passed_over(house: House) -> N
     house.site.trouble["read_list"].append(RobotsForbidError("robots.txt forbids it"))
     assert (await look(house)).ending is Ending.DONE
     assert len(await pool(house)) == 1  # by a search
+
+
+async def test_a_pool_whose_lists_may_not_be_read_is_as_full_as_it_was(house: House) -> None:
+    for number in range(10):
+        posted(house, number, hours_ago=0)
+    await look(house)
+    lists = len(house.site.lists_read)
+    house.moment.go(minutes=70)
+    house.site.trouble["read_list"] += [RobotsForbidError("robots.txt forbids it") for _ in range(lists)]
+    assert (await look(house)).ending is Ending.DONE
+    level = Level.of(await house.tools.recall(house.run(harvester.NAME), key_of(SITE)))
+    assert (level.count, level.low_since) == (10, None)
+    assert await told(house) == []
+
+
+async def drafted(house: House, *numbers: int) -> None:
+    """Drafts of a job that answer open ones and wait for a person."""
+    limits = Limits(list(ACCOUNTS), house.moment.now)
+    by_reference = {one.found.reference: one for one in await pool(house)}
+    for number in numbers:
+        one = by_reference[f"r{number:03}xx"]
+        reply = ReplyDraft("ada", one.found.reference, f"answer {number}", "job opportunity_review")
+        state, stamp = PostState.DRAFT, house.stamp()
+        assert await house.database.run(reply_drafts.draft, one, reply, limits, state, stamp)
+
+
+async def states(house: House) -> list[tuple[str, str]]:
+    """Of each reply, and of what it answers."""
+    found = await rows.fetch(
+        house.database,
+        "SELECT p.state, o.state AS target FROM posts p JOIN opportunities o ON o.reply = p.id ORDER BY p.id",
+    )
+    return [(row["state"], row["target"]) for row in found]
+
+
+async def test_a_draft_whose_post_is_gone_from_the_site_is_withdrawn_before_a_person_reads_it(
+    house: House,
+) -> None:
+    for number in (1, 2, 3):
+        posted(house, number)
+    await look(house)
+    await drafted(house, 1, 2, 3)
+    await rows.execute(house.database, "UPDATE posts SET source = 'ada' WHERE in_reply_to = 'r003xx'")
+    house.site.gone |= {"r002xx", "r003xx"}
+    house.moment.go(minutes=20)
+    outcome = await look(house)
+    assert outcome.figures["withdrawn"] == 1
+    # What a person has written is the person's.
+    assert await states(house) == [("draft", "drafted"), ("failed", "stale"), ("draft", "drafted")]
+
+
+async def test_a_look_at_drafts_is_given_up_with_the_context(house: House) -> None:
+    for number in (1, 2):
+        posted(house, number)
+    await look(house)
+    await drafted(house, 1, 2)
+    house.site.gone |= {"r001xx", "r002xx"}
+    house.moment.go(minutes=20)
+    async with called_back(house, "own_replies") as outcomes:
+        pass
+    assert outcomes[0].figures["withdrawn"] == 1
 
 
 async def test_people_are_told_of_a_pool_that_stays_empty_and_of_one_that_empties_at_once(

@@ -131,6 +131,28 @@ async def test_a_draft_that_nobody_approves_is_withdrawn_when_its_post_is_a_day_
     }
 
 
+async def test_an_approved_reply_that_could_not_go_out_is_withdrawn_when_its_post_is_two_days_old(
+    house: House,
+) -> None:
+    await there(house, 1, hours_ago=23)
+    await there(house, 2)
+    await look(house)
+    for _ in range(2):
+        await judged(house, Approval.APPROVE)
+    house.moment.go(hours=24.9)
+    await look(house)
+    assert [state for _, _, state in await replies(house)] == ["queued", "queued"]
+    house.moment.go(hours=0.2)
+    assert (await look(house)).figures["withdrawn"] == 1
+    assert await states(house) == {"r1xxx": "stale", "r2xxx": "drafted"}
+    assert {target: state for _, target, state in await replies(house)} == {
+        "r1xxx": "failed",
+        "r2xxx": "queued",
+    }
+    await post_one(house.run(reply_posting.NAME), house.tools, PostKind.REPLIES)
+    assert [entry.in_reply_to for entry in house.site.ledger] == ["r2xxx"]
+
+
 async def test_what_a_person_has_written_or_approved_is_not_withdrawn(house: House) -> None:
     await there(house, 1, 2)
     await look(house)
