@@ -20,11 +20,10 @@ from orchestrator.breakers import Breakers
 from orchestrator.cache.cache import Cache
 from orchestrator.cache.parts import cache_parties, make_cache
 from orchestrator.clock import Clock
-from orchestrator.db import findings, learned, models
+from orchestrator.db import learned, models
 from orchestrator.db.learned import ArmRow
 from orchestrator.db.pool import Database
 from orchestrator.learning import cached
-from orchestrator.learning.bandit import DIMENSIONS
 from orchestrator.metrics import Metrics
 from orchestrator.settings import Settings
 
@@ -36,7 +35,7 @@ READS = 200
 WAITERS = 100
 ARMS: list[ArmRow] = [("hour", f"{hour:02}", 1.5 + hour, 2.5) for hour in range(35)]
 """As many as a site has of topics, formats and hours."""
-SITE, ACCOUNTS, DAY_MIN = "murmur", 20, 1440
+SITE, DAY_MIN = "murmur", 1440
 
 
 def measure(directory: Path, rounds: int) -> Report:
@@ -169,7 +168,7 @@ class _Answers:
         await trio.lowlevel.checkpoint()
         if work is learned.count_outcomes:
             return 0
-        return {} if work in (findings.effects, models.in_use) else []
+        return {} if work is models.in_use else []
 
 
 async def live_a_day() -> Figure:
@@ -193,7 +192,7 @@ async def live_a_day() -> Figure:
     hits = sum(tally.hits for tally in tallies.values())
     reads = hits + sum(tally.misses for tally in tallies.values())
     each = ", ".join(f"{name} {tally.hit_rate:.2f}" for name, tally in sorted(tallies.items()))
-    what = f"cache: hit rate in a simulated day with {ACCOUNTS} accounts"
+    what = "cache: hit rate in a simulated day"
     return Figure(what, hits / reads, f"{reads:,} reads: {each}", "", HIT_RATE_AIM, unit="")
 
 
@@ -203,14 +202,11 @@ async def _change_data(cache: Cache, minute: int) -> None:
         await cached.forget_learned(cache, SITE)
     if minute % 30 == 0:  # analytics, and expert_analysis after it
         await cached.forget_sums(cache)
-        await cached.forget_findings(cache, SITE)
+        await cached.forget_findings(cache)
     if minute % 720 == 0:  # learn has trained, model_review has judged
         await cached.forget_models(cache, SITE)
 
 
 async def _plan(cache: Cache, database: Database) -> None:
     await cached.models_in_use(cache, database, SITE)
-    for number in range(ACCOUNTS):
-        for _ in range(2):  # drafts
-            await cached.arms(cache, database, SITE)
-            await cached.effects(cache, database, SITE, f"account{number}", DIMENSIONS)
+    await cached.arms(cache, database, SITE)

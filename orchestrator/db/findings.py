@@ -1,6 +1,6 @@
 """What was found of past posts: sentences with their figures, until a later look finds otherwise."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import astuple, dataclass
 from datetime import datetime
 
@@ -125,21 +125,30 @@ async def standing(
     return [_standing(row) for row in rows]
 
 
-async def effects(
-    connection: Connection, site: str, account: str, kinds: Sequence[str]
-) -> dict[tuple[str, str], float]:
-    """By kind and subject what holds for an account; its own findings go before those of its site."""
+Effects = dict[tuple[str, str], float]
+"""By kind and subject."""
+
+
+async def effects(connection: Connection, site: str, kinds: Sequence[str]) -> dict[str, Effects]:
+    """What holds for each account of a site, and under `ALL` for all of them; see `effects_of`."""
     rows = await connection.fetch(
         """
-        SELECT kind, subject, effect FROM findings
-        WHERE superseded_at IS NULL AND site = $1 AND account = ANY ($2) AND kind = ANY ($3)
-        ORDER BY account LIMIT 1000
-        """,  # ALL comes before every name
+        SELECT account, kind, subject, effect FROM findings
+        WHERE superseded_at IS NULL AND site = $1 AND kind = ANY ($2)
+        ORDER BY account LIMIT 100000
+        """,
         site,
-        [ALL, account],
         list(kinds),
     )
-    return {(row["kind"], row["subject"]): row["effect"] for row in rows}
+    found: dict[str, Effects] = {}
+    for row in rows:
+        found.setdefault(row["account"], {})[row["kind"], row["subject"]] = row["effect"]
+    return found
+
+
+def effects_of(found: Mapping[str, Effects], account: str) -> Effects:
+    """What holds for an account; its own findings go before those of its site."""
+    return found.get(ALL, {}) | found.get(account, {})
 
 
 def _standing(row: asyncpg.Record) -> Standing:

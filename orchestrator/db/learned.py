@@ -78,17 +78,26 @@ async def candidates(
     ]
 
 
-async def history(connection: Connection, account: str, limit: int) -> list[PostMetrics]:
-    """What the account's latest learned posts had reached, newest first."""
+async def histories(
+    connection: Connection, accounts: Sequence[str], limit: int
+) -> dict[str, list[PostMetrics]]:
+    """What each account's latest learned posts had reached, newest first; `limit` of each."""
     rows = await connection.fetch(
         """
-        SELECT o.likes, o.replies, o.views FROM outcomes o JOIN posts p ON p.id = o.post_id
-        WHERE p.account = $1 ORDER BY o.learned_at DESC, o.post_id DESC LIMIT $2
+        SELECT given.account, o.likes, o.replies, o.views
+        FROM unnest($1::text[]) AS given (account)
+        CROSS JOIN LATERAL (SELECT p.id, o.likes, o.replies, o.views
+                            FROM posts p JOIN outcomes o ON o.post_id = p.id
+                            WHERE p.account = given.account ORDER BY p.id DESC LIMIT $2) o
+        ORDER BY given.account, o.id DESC
         """,
-        account,
+        list(accounts),
         limit,
     )
-    return [PostMetrics(row["likes"], row["replies"], row["views"]) for row in rows]
+    found: dict[str, list[PostMetrics]] = {account: [] for account in accounts}
+    for row in rows:
+        found[row["account"]].append(PostMetrics(row["likes"], row["replies"], row["views"]))
+    return found
 
 
 async def latest_rewards(connection: Connection, scope: str, limit: int) -> list[float]:

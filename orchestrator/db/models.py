@@ -162,11 +162,11 @@ Prediction = tuple[int, float, bool]
 """Version, predicted reward, whether it chose the text."""
 
 
-async def note(connection: Connection, post_id: int, said: Sequence[Prediction]) -> None:
-    """What each model in use says of a post that was just queued."""
+async def note(connection: Connection, said: Sequence[tuple[int, *Prediction]]) -> None:
+    """What each model in use says of posts that were just queued, after the number of the post."""
     await connection.executemany(
         "INSERT INTO predictions (post_id, version, predicted, chose) VALUES ($1, $2, $3, $4)",
-        [(post_id, *one) for one in said],
+        list(said),
     )
 
 

@@ -1,6 +1,7 @@
 """What an account's posts have reached lately: for posts that tell it."""
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, fields
 from datetime import datetime
 
 from orchestrator.db.pool import Connection
@@ -18,29 +19,37 @@ class Week:
     best_likes: int
 
 
-async def week(connection: Connection, account: str, since: datetime, source: str) -> Week | None:
-    """None when nothing was published or liked since then, or a post from `source` was made since."""
-    if await connection.fetchval(
-        "SELECT EXISTS (SELECT FROM posts WHERE account = $1 AND source = $2 AND created_at >= $3)",
-        account,
-        source,
-        since,
-    ):
-        return None
+_COLUMNS = tuple(field.name for field in fields(Week))
+
+
+async def weeks(
+    connection: Connection, accounts: Sequence[str], since: datetime, source: str
+) -> dict[str, Week]:
+    """Of each account.
+
+    Without those of which nothing was published or liked since then, or that made a post from `source` since.
+    """
     rows = await connection.fetch(
         """
-        SELECT p.text, p.topic, m.likes, m.views FROM posts p
-        CROSS JOIN LATERAL (SELECT likes, views FROM post_metrics
-                            WHERE post_id = p.id ORDER BY read_at DESC LIMIT 1) m
-        WHERE p.account = $1 AND p.state = 'published' AND p.published_at >= $2
-              AND p.in_reply_to IS NULL
-        ORDER BY m.likes DESC, p.id LIMIT 1000
+        SELECT given.account, w.* FROM unnest($1::text[]) AS given (account)
+        CROSS JOIN LATERAL (
+            SELECT count(*) AS posts, sum(m.likes)::bigint AS likes, sum(m.views)::bigint AS views,
+                   (array_agg(p.text ORDER BY m.likes DESC, p.id))[1] AS best_text,
+                   (array_agg(p.topic ORDER BY m.likes DESC, p.id))[1] AS best_topic,
+                   max(m.likes) AS best_likes
+            FROM posts p
+            CROSS JOIN LATERAL (SELECT likes, views FROM post_metrics
+                                WHERE post_id = p.id ORDER BY read_at DESC LIMIT 1) m
+            WHERE p.account = given.account AND p.state = 'published' AND p.published_at >= $2
+                  AND p.in_reply_to IS NULL) w
+        WHERE w.best_likes > 0
+          AND NOT EXISTS (SELECT FROM posts
+                          WHERE account = given.account AND source = $3 AND created_at >= $2)
+        LIMIT $4
         """,
-        account,
+        list(accounts),
         since,
+        source,
+        len(accounts),
     )
-    if not rows or not rows[0]["likes"]:
-        return None
-    best = rows[0]
-    likes, views = sum(row["likes"] for row in rows), sum(row["views"] for row in rows)
-    return Week(len(rows), likes, views, best["text"], best["topic"], best["likes"])
+    return {row["account"]: Week(**{name: row[name] for name in _COLUMNS}) for row in rows}

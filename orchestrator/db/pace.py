@@ -42,38 +42,59 @@ async def paces(connection: Connection, accounts: Sequence[str]) -> list[Pace]:
     return [Pace(**row) for row in rows]
 
 
-async def store(
-    connection: Connection, account: str, per_hour: float, why: str, fence: int, now: datetime
-) -> None:
-    """The account has been judged."""
+@dataclass(frozen=True, slots=True)
+class Judgement:
+    """How often an account posts from now on."""
+
+    account: str
+    per_hour: float
+    why: str
+
+
+async def store(connection: Connection, judged: Sequence[Judgement], fence: int, now: datetime) -> None:
+    """These accounts have been judged."""
     await lease.check(connection, fence)
     await connection.execute(
         """
-        INSERT INTO paces (account, per_hour, why, judged_at) VALUES ($1, $2, $3, $4)
+        INSERT INTO paces (account, per_hour, why, judged_at)
+        SELECT account, per_hour, why, $4
+        FROM unnest($1::text[], $2::float8[], $3::text[]) AS given (account, per_hour, why)
         ON CONFLICT (account) DO UPDATE
         SET per_hour = excluded.per_hour, why = excluded.why, judged_at = excluded.judged_at
         """,
-        account,
-        per_hour,
-        why,
+        [one.account for one in judged],
+        [one.per_hour for one in judged],
+        [one.why for one in judged],
         now,
     )
 
 
-async def taken(connection: Connection, account: str, since: datetime, limit: int) -> list[datetime]:
-    """When posts of the account are to go out, and when those went out that did so at `since` or later."""
+async def taken(
+    connection: Connection, accounts: Sequence[str], since: datetime, limit: int
+) -> dict[str, list[datetime]]:
+    """When posts of each account are to go out, and when those went out that did so at `since` or later.
+
+    At most `limit` of either.
+    """
     rows = await connection.fetch(
         """
-        (SELECT greatest(due_at, not_before) AS at FROM posts
-         WHERE account = $1 AND state IN ('queued', 'claimed', 'submitting') AND in_reply_to IS NULL
-         ORDER BY 1 LIMIT $3)
-        UNION ALL
-        (SELECT published_at FROM posts
-         WHERE account = $1 AND state = 'published' AND in_reply_to IS NULL AND published_at >= $2
-         ORDER BY 1 DESC LIMIT $3)
+        SELECT given.account, t.at FROM unnest($1::text[]) AS given (account)
+        CROSS JOIN LATERAL (
+            (SELECT greatest(due_at, not_before) AS at FROM posts
+             WHERE account = given.account AND state IN ('queued', 'claimed', 'submitting')
+               AND in_reply_to IS NULL
+             ORDER BY 1 LIMIT $3)
+            UNION ALL
+            (SELECT published_at FROM posts
+             WHERE account = given.account AND state = 'published' AND in_reply_to IS NULL
+               AND published_at >= $2
+             ORDER BY 1 DESC LIMIT $3)) t
         """,
-        account,
+        list(accounts),
         since,
         limit,
     )
-    return [row["at"] for row in rows]
+    found: dict[str, list[datetime]] = {account: [] for account in accounts}
+    for row in rows:
+        found[row["account"]].append(row["at"])
+    return found

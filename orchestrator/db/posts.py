@@ -64,26 +64,37 @@ class QueueDepth:
 
 async def add(connection: Connection, draft: Draft, stamp: Stamp) -> int | None:
     """Queue a draft; its id, or None when the account has the same text already."""
+    [post_id] = await add_all(connection, [draft], stamp)
+    return post_id
+
+
+async def add_all(connection: Connection, drafts: Sequence[Draft], stamp: Stamp) -> list[int | None]:
+    """Queue drafts; of each its id, or None when its account has the same text already."""
     await lease.check(connection, stamp.fence)
-    post_id: int | None = await connection.fetchval(
+    rows = await connection.fetch(
         """
         INSERT INTO posts (account, text, fingerprint, state, topic, format, hour, source, due_at,
                            created_at, state_since, fence)
-        VALUES ($1, $2, $3, 'queued', $4, $5, $6, $7, $8, $9, $9, $10)
-        ON CONFLICT DO NOTHING RETURNING id
+        SELECT account, text, fingerprint, 'queued', topic, format, hour, source, due_at, $9, $9, $10
+        FROM unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::text[], $6::int[], $7::text[],
+                    $8::timestamptz[])
+            WITH ORDINALITY AS given (account, text, fingerprint, topic, format, hour, source, due_at, place)
+        ORDER BY place
+        ON CONFLICT DO NOTHING RETURNING id, account, fingerprint
         """,
-        draft.account,
-        draft.text,
-        fingerprint(draft.text),
-        draft.arms.topic,
-        draft.arms.format,
-        draft.arms.hour,
-        draft.source,
-        draft.due_at,
+        [draft.account for draft in drafts],
+        [draft.text for draft in drafts],
+        [fingerprint(draft.text) for draft in drafts],
+        [draft.arms.topic for draft in drafts],
+        [draft.arms.format for draft in drafts],
+        [draft.arms.hour for draft in drafts],
+        [draft.source for draft in drafts],
+        [draft.due_at for draft in drafts],
         stamp.now,
         stamp.fence,
     )
-    return post_id
+    added = {(row["account"], row["fingerprint"]): int(row["id"]) for row in rows}
+    return [added.pop((draft.account, fingerprint(draft.text)), None) for draft in drafts]
 
 
 async def add_reply(
@@ -280,7 +291,10 @@ async def requeue(
 
 
 async def fail(connection: Connection, post_id: int, came_from: PostState, stamp: Stamp, detail: str) -> None:
-    """Draft, claimed, submitting or ambiguous → failed: the site, or a person, said no for good."""
+    """Draft, queued, claimed, submitting or ambiguous → failed: the site, or a person, said no for good.
+
+    From queued when nobody wants it any more.
+    """
     await _step(connection, post_id, (came_from, PostState.FAILED), stamp, detail)
     await _refund(connection, post_id)
 
@@ -325,17 +339,19 @@ async def has_published(connection: Connection, account: str) -> bool:
     return found
 
 
-async def depth(connection: Connection, account: str) -> QueueDepth:
-    row = await connection.fetchrow(
+async def depths(connection: Connection, accounts: Sequence[str]) -> dict[str, QueueDepth]:
+    """What each of `accounts` has on its way."""
+    rows = await connection.fetch(
         """
-        SELECT count(*) FILTER (WHERE state NOT IN ('published', 'failed', 'ambiguous')) AS waiting,
+        SELECT account, count(*) FILTER (WHERE state NOT IN ('published', 'failed', 'ambiguous')) AS waiting,
                count(*) FILTER (WHERE state = 'published') AS published
-        FROM posts WHERE account = $1 AND in_reply_to IS NULL
+        FROM posts WHERE account = ANY ($1) AND in_reply_to IS NULL GROUP BY account LIMIT $2
         """,
-        account,
+        list(accounts),
+        len(accounts),
     )
-    assert row is not None  # an aggregate always has a row
-    return QueueDepth(row["waiting"], row["published"])
+    found = {row["account"]: QueueDepth(row["waiting"], row["published"]) for row in rows}
+    return dict.fromkeys(accounts, QueueDepth(0, 0)) | found
 
 
 async def recent_texts(connection: Connection, accounts: Sequence[str], limit: int) -> list[str]:
@@ -367,17 +383,20 @@ async def expected(
     return [row["turn_at"] for row in rows]
 
 
-async def used_fingerprints(connection: Connection, account: str) -> set[str]:
-    """The fingerprints of the texts that the account is not to post (again).
+async def used_fingerprints(connection: Connection, accounts: Sequence[str]) -> dict[str, set[str]]:
+    """The fingerprints of the texts that each of `accounts` is not to post (again).
 
     All that it has posted or queued, and those that a person has dropped; the site's refusals aside.
     """
     rows = await connection.fetch(
-        "SELECT fingerprint FROM posts WHERE account = $1 AND (state <> 'failed' OR decision = 'drop') "
-        "AND in_reply_to IS NULL",
-        account,
+        "SELECT account, fingerprint FROM posts WHERE account = ANY ($1) "
+        "AND (state <> 'failed' OR decision = 'drop') AND in_reply_to IS NULL",
+        list(accounts),
     )
-    return {row["fingerprint"] for row in rows}
+    found: dict[str, set[str]] = {account: set() for account in accounts}
+    for row in rows:
+        found[row["account"]].add(row["fingerprint"])
+    return found
 
 
 async def hasten(connection: Connection, stamp: Stamp) -> None:

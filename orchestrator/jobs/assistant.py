@@ -10,6 +10,7 @@ from orchestrator.content import prompts
 from orchestrator.content.generator import Written
 from orchestrator.content.writer import Stock
 from orchestrator.db import prepared
+from orchestrator.db.prepared import Prepared
 from orchestrator.errors import BreakerOpenError, BudgetSpentError, LanguageModelError, ModelRestsError
 from orchestrator.jobs.tools import Account, Tools
 from orchestrator.llm.client import Message
@@ -34,6 +35,8 @@ class Assistant:
         """Texts of the model for each account in this run."""
         self._written = Counter[str]()
         self._is_out = False
+        self._pool: list[Prepared] | None = None
+        """What is left of the pool; None: nobody has asked."""
 
     async def write(
         self, account: Account, wish: Arms, stock: Stock, recent: Sequence[str], used: Collection[str]
@@ -63,13 +66,15 @@ class Assistant:
         self, account: Account, wish: Arms, stock: Stock, recent: Sequence[str], used: Collection[str]
     ) -> Written | None:
         """The prepared post that is nearest to the wish, which leaves the pool with it."""
-        pool = await self._tools.database.run(prepared.pool)
-        near = [post for post in pool if post.topic == wish.topic]
+        if self._pool is None:
+            self._pool = await self._tools.database.run(prepared.pool)
+        near = [post for post in self._pool if post.topic == wish.topic]
         for post in sorted(near, key=lambda post: post.format != wish.format):
             written = Written(post.text, f"{POOL_SOURCE}:{post.source}", post.topic, post.format)
             if await self._passes(written, account, stock, recent, used):
                 assert post.id is not None
                 await self._tools.database.run(prepared.drop, [post.id], self._tools.fence.number)
+                self._pool.remove(post)
                 return written
         return None
 

@@ -40,7 +40,7 @@ async def analyse(run: Run, tools: Tools) -> Outcome:
         found = [*_what_works(theirs, site), *_how_we_stand(ours, theirs, site)]
         fence, now = tools.fence.number, tools.clock.now()
         looks = await tools.database.run(findings.replace, site, [ALL], KINDS, found, fence, now)
-        await cached.forget_findings(tools.cache, site)
+        await cached.forget_findings(tools.cache)
         seen, holding, new = seen + len(theirs), holding + looks.new + looks.kept, new + looks.new
         run.log.info("peers_compared", site=site, peers=len(theirs), ours=len(ours), findings=len(found))
     if not seen:

@@ -95,5 +95,5 @@ def _sentences(found: Iterable[Difference], site: str, account: str) -> list[Fin
 async def _keep(tools: Tools, site: str, accounts: list[str], found: list[Finding]) -> Looks:
     fence, now = tools.fence.number, tools.clock.now()
     looks = await tools.database.run(findings.replace, site, accounts, KINDS, found, fence, now)
-    await cached.forget_findings(tools.cache, site)
+    await cached.forget_findings(tools.cache)
     return looks

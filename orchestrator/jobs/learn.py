@@ -57,10 +57,9 @@ async def _learn_site(run: Run, tools: Tools, site: str) -> int:
 async def _lessons(
     tools: Tools, candidates: list[Candidate], arms: list[Arm]
 ) -> tuple[list[Lesson], list[Arm]]:
-    histories = {
-        name: await tools.database.run(learned.history, name, tools.settings.learning.history)
-        for name in {candidate.account for candidate in candidates}
-    }
+    names = sorted({candidate.account for candidate in candidates})
+    limit = tools.settings.learning.history
+    histories = await tools.database.run(learned.histories, names, limit)
     lessons = []
     for candidate in candidates:
         history = histories[candidate.account]

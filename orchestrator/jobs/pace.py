@@ -4,8 +4,9 @@ from collections.abc import Sequence
 from datetime import datetime, timedelta
 
 from orchestrator.actors.job import Run
-from orchestrator.db import findings, pace
-from orchestrator.db.pace import Pace
+from orchestrator.db import pace
+from orchestrator.db.findings import Effects
+from orchestrator.db.pace import Judgement, Pace
 from orchestrator.jobs.tools import Account, Tools
 from orchestrator.learning import bandit, pacing
 from orchestrator.learning.features import hours_of
@@ -19,6 +20,7 @@ BEFORE = timedelta(days=1)
 async def rates(run: Run, tools: Tools, names: Sequence[str]) -> dict[str, float]:
     """Posts an hour of each of these accounts, judged anew where enough posts have ended since then."""
     settings, found = tools.settings.pacing, {}
+    judged: list[Judgement] = []
     for one in await tools.database.run(pace.paces, names):
         now_per_hour = one.per_hour or settings.start_per_hour
         then = pacing.judged(now_per_hour, one.published, one.failed, settings)
@@ -27,11 +29,11 @@ async def rates(run: Run, tools: Tools, names: Sequence[str]) -> dict[str, float
             found[one.account] = min(settings.max_per_hour, max(settings.min_per_hour, now_per_hour))
             continue
         found[one.account] = then
-        why = _why(one)
-        stamp = (tools.fence.number, tools.clock.now())
-        await tools.database.run(pace.store, one.account, then, why, *stamp)
+        judged.append(Judgement(one.account, then, _why(one)))
         if then != one.per_hour:
-            run.log.info("pace_changed", account=one.account, per_hour=round(then, 2), why=why)
+            run.log.info("pace_changed", account=one.account, per_hour=round(then, 2), why=_why(one))
+    if judged:
+        await tools.database.run(pace.store, judged, tools.fence.number, tools.clock.now())
     return found
 
 
@@ -39,15 +41,18 @@ def _why(one: Pace) -> str:
     return f"{one.published} of {one.published + one.failed} posts went out"
 
 
-async def timetable(tools: Tools, account: Account, per_hour: float) -> Timetable:
-    """When the account may post, as things stand now."""
-    now = tools.clock.now()
-    effects = await tools.database.run(findings.effects, account.settings.site, account.name, (bandit.HOUR,))
-    peaks = {hour for (_, band), effect in effects.items() if effect > 0 for hour in hours_of(band)}
-    taken = await tools.database.run(pace.taken, account.name, now - BEFORE, TAKEN)
-    return Timetable(
-        account.zone, per_hour, peaks, account.settings.posts_per_day, [_turn(at, now) for at in taken]
-    )
+def timetable(
+    account: Account, per_hour: float, effects: Effects, taken: Sequence[datetime], now: datetime
+) -> Timetable:
+    """When the account may post, by what was found of its hours, and by its other posts since `BEFORE`."""
+    peaks = {
+        hour
+        for (kind, band), effect in effects.items()
+        if kind == bandit.HOUR and effect > 0
+        for hour in hours_of(band)
+    }
+    turns = [_turn(at, now) for at in taken]
+    return Timetable(account.zone, per_hour, peaks, account.settings.posts_per_day, turns)
 
 
 def _turn(at: datetime, now: datetime) -> datetime:

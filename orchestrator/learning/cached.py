@@ -1,4 +1,4 @@
-"""What was learned, through the cache: it changes once an hour and is read for each draft and each screen."""
+"""What was learned, through the cache: it changes once an hour and is read for each run and each screen."""
 
 from collections.abc import Sequence
 from datetime import date
@@ -16,15 +16,11 @@ from orchestrator.model import fingerprint
 
 ARMS: Namespace[list[ArmRow]] = Namespace("arms", Level.QUARTER_HOUR, list[ArmRow])
 OUTCOMES: Namespace[int] = Namespace("outcomes", Level.HALF_HOUR, int)
-EFFECTS: Namespace[list[tuple[str, str, float]]] = Namespace(
-    "effects", Level.HALF_HOUR, list[tuple[str, str, float]]
-)
-"""Kind, subject and effect of the findings that hold."""
 MODELS: Namespace[list[Version]] = Namespace("models", Level.HOUR, list[Version])
 FINDINGS: Namespace[list[Standing]] = Namespace("findings", Level.HALF_HOUR, list[Standing])
 SUMS: Namespace[list[Sum]] = Namespace("sums", Level.FIVE_MINUTES, list[Sum])
 """Of posts' metrics."""
-NAMESPACES = (ARMS, OUTCOMES, EFFECTS, MODELS, FINDINGS, SUMS)
+NAMESPACES = (ARMS, OUTCOMES, MODELS, FINDINGS, SUMS)
 ALL = "all"
 
 
@@ -58,19 +54,6 @@ async def forget_models(cache: Cache, scope: str) -> None:
     await cache.forget(MODELS, scope)
 
 
-async def effects(
-    cache: Cache, database: Database, site: str, account: str, kinds: Sequence[str]
-) -> dict[tuple[str, str], float]:
-    """What findings say of an account, as `findings.effects` does. Raises DatabaseError."""
-
-    async def read() -> list[tuple[str, str, float]]:
-        found = await database.run(findings.effects, site, account, kinds)
-        return [(*what, effect) for what, effect in found.items()]
-
-    found = await cache.get_or_set(EFFECTS, f"{site}/{account}/{','.join(kinds)}", read)
-    return {(kind, subject): effect for kind, subject, effect in found}
-
-
 async def standing(
     cache: Cache, database: Database, sites: Sequence[str], account: str | None, limit: int
 ) -> list[Standing]:
@@ -81,9 +64,8 @@ async def standing(
     )
 
 
-async def forget_findings(cache: Cache, site: str) -> None:
+async def forget_findings(cache: Cache) -> None:
     """To be called when a look at a site's posts has changed what holds."""
-    await cache.forget_matching(EFFECTS, f"{site}/*")
     await cache.forget_matching(FINDINGS, "*")
 
 

@@ -6,6 +6,7 @@ import pytest
 
 from orchestrator.control.verbs import verbs_of
 from orchestrator.db import pace
+from orchestrator.db.pace import Judgement
 from orchestrator.db.pool import Database
 from orchestrator.health.status import House
 from tests import rows
@@ -32,7 +33,7 @@ async def test_each_account_has_a_sentence_with_its_rate_and_the_reason(
     house: House, database: Database
 ) -> None:
     fence = await rows.take_fence(database)
-    await database.run(pace.store, "ada", 1.1, "12 of 12 posts went out", fence, NOON)
+    await database.run(pace.store, [Judgement("ada", 1.1, "12 of 12 posts went out")], fence, NOON)
     lines = await why(house)
     assert lines[-2].startswith("ada posts 1.10 times an hour at most, judged 2026-")
     assert lines[-2].endswith(": 12 of 12 posts went out; none has ended since then.")

@@ -64,7 +64,7 @@ async def test_what_was_dropped_says_by_whom_and_its_text_is_not_posted_again(
     await decide(database, post_id, Decision.DROP, later(stamp))
     found = await rows.row(database, post_id)
     assert found["detail"] == "dropped by alice"
-    used = await database.run(posts.used_fingerprints, ACCOUNT)
+    used = (await database.run(posts.used_fingerprints, [ACCOUNT]))[ACCOUNT]
     assert found["fingerprint"] in used
     assert (await rows.row(database, refused))["fingerprint"] not in used
 

@@ -137,4 +137,6 @@ async def test_the_history_is_the_accounts_latest_lessons_newest_first(
         await database.run(learned.store, SITE, [Lesson(post_id, 0.5, metrics)], [], fence, moment)
     hers = await measured(database, fence, "hers", account="grace")
     await database.run(learned.store, SITE, [Lesson(hers, 0.5, SEEN)], [], fence, NOON)
-    assert await database.run(learned.history, ACCOUNT, 3) == [seen[3], seen[2], seen[1]]
+    await measured(database, fence, "not learned from yet")
+    histories = await database.run(learned.histories, [ACCOUNT, "grace", "nobody"], 3)
+    assert histories == {ACCOUNT: [seen[3], seen[2], seen[1]], "grace": [SEEN], "nobody": []}

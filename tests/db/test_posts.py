@@ -270,8 +270,8 @@ async def test_the_depth_counts_what_is_on_its_way_and_what_is_out(database: Dat
     for number, state in enumerate(PostState):
         await rows.in_state(database, state, stamp, f"text {number}", "grace")
         await rows.execute(database, "UPDATE posts SET account = 'ada' WHERE account = 'grace'")
-    assert await database.run(posts.depth, "ada") == QueueDepth(waiting=4, published=1)
-    assert await database.run(posts.depth, "grace") == QueueDepth(0, 0)
+    depths = await database.run(posts.depths, ["ada", "grace"])
+    assert depths == {"ada": QueueDepth(waiting=4, published=1), "grace": QueueDepth(0, 0)}
 
 
 async def test_recent_texts_leave_out_what_failed(database: Database, stamp: Stamp) -> None:

@@ -29,6 +29,7 @@ from orchestrator.db import (
 from orchestrator.db.opportunities import Found, Opportunity, OpportunityState
 from orchestrator.db.pool import Connection, Database
 from orchestrator.db.reply_drafts import Limits
+from orchestrator.model import PostState
 from tests import rows
 from tests.rows import NOON
 
@@ -125,6 +126,7 @@ FREQUENT: dict[str, Ask] = {
     "decisions.find": lambda c: decisions.find(c, 7),
     "measurements.turns": lambda c: measurements.turns(c, TWO),
     "measurements.due": lambda c: measurements.due(c, ACCOUNT, NOON, 100),
+    "learned.histories": lambda c: learned.histories(c, TWO, 50),
     "learned.candidates": lambda c: learned.candidates(c, TWO, timedelta(hours=6), 10, 100),
     "models.settled": lambda c: models.settled(c, "murmur", 100),
     "models.in_use": lambda c: models.in_use(c, "murmur"),
@@ -138,20 +140,22 @@ FREQUENT: dict[str, Ask] = {
     "peers.recent": lambda c: peers.recent(c, "site1", NOON - timedelta(hours=5), 100),
     "peers.ours": lambda c: peers.ours(c, [ACCOUNT], DAY, 100),
     "peers.best": lambda c: peers.best(c, "site1", 50, 5),
-    "findings.effects": lambda c: findings.effects(c, "murmur", ACCOUNT, ("format",)),
+    "findings.effects": lambda c: findings.effects(c, "murmur", ("format",)),
     "findings.standing": lambda c: findings.standing(c, ["murmur"], ACCOUNT, 100),
     "pace.paces": lambda c: pace.paces(c, TWO),
-    "pace.taken": lambda c: pace.taken(c, ACCOUNT, NOON - timedelta(days=1), 500),
+    "pace.taken": lambda c: pace.taken(c, TWO, NOON - timedelta(days=1), 500),
     "opportunities.best": lambda c: opportunities.best(c, "site1", 300),
     "opportunities.count_open": lambda c: opportunities.count_open(c, ["site1", "site2"]),
     "opportunities.addressed": lambda c: opportunities.addressed(c, "site1", NOON - timedelta(days=1), 100),
     "opportunities.drafts": lambda c: opportunities.drafts(c, TWO),
     "opportunities.reply_texts": lambda c: opportunities.reply_texts(c, TWO, 200),
-    "reply_drafts.stale": lambda c: reply_drafts.stale(c, "site1", NOON),
+    "reply_drafts.stale": lambda c: reply_drafts.stale(c, "site1", PostState.DRAFT, NOON),
+    "reply_drafts.targets": lambda c: reply_drafts.targets(c, "site1", 500),
     "reply_drafts.may_be_answered": lambda c: reply_drafts.may_be_answered(c, ONE, Limits(TWO, NOON)),
     "settled_replies.settled": lambda c: settled_replies.settled(c, "site1", TWO, timedelta(hours=6), 10),
     "comparison.by_fingerprint": lambda c: comparison.by_fingerprint(c, ACCOUNT, ["a", "b"]),
     "comparison.in_flight": lambda c: comparison.in_flight(c, ACCOUNT),
+    "runs.histories": lambda c: runs.histories(c, ["job1", "job2"]),
     "runs.paused": runs.paused,
 }
 """What is asked each minute or oftener, or for a person who waits."""

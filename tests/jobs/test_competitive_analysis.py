@@ -68,7 +68,7 @@ async def test_peers_move_no_choice_of_ours(house: House) -> None:
         await seen(house, "lin", f"early {number}", likes=number, hours_ago=8)
     await look(house)
     assert ("peers: hour", "09–12") in await said(house)
-    assert await house.database.run(findings.effects, SITE, "ada", DIMENSIONS) == {}
+    assert await house.database.run(findings.effects, SITE, DIMENSIONS) == {}
 
 
 async def test_posts_of_peers_that_were_seen_long_ago_are_not_compared(house: House) -> None:

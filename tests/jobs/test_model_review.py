@@ -63,7 +63,7 @@ async def speak(house: House, count: int = 40, seed: int = 1) -> None:
             (one.version, predict(from_json(one.parameters), post["text"], arms), post_id % 2 == 0)
             for one in in_use.values()
         ]
-        await house.database.run(models.note, post_id, said)
+        await house.database.run(models.note, [(post_id, *one) for one in said])
 
 
 def metric(house: House, name: str, role: str) -> Any:

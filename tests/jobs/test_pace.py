@@ -5,11 +5,15 @@ from itertools import pairwise
 
 import pytest
 
-from orchestrator.db import pace
+from orchestrator.db import findings, pace
+from orchestrator.db.findings import effects_of
+from orchestrator.db.pace import Judgement
 from orchestrator.jobs import plan as job
 from orchestrator.jobs.pace import rates, timetable
 from orchestrator.jobs.plan import plan
+from orchestrator.learning.bandit import DIMENSIONS
 from orchestrator.model import PostState
+from orchestrator.testing.house import SITE
 from tests import rows
 from tests.jobs.house import House
 from tests.rows import NOON
@@ -65,7 +69,7 @@ async def test_planned_posts_are_an_hour_apart(house: House) -> None:
 
 
 async def test_a_slow_account_gets_fewer_posts_that_are_further_apart(house: House) -> None:
-    await house.database.run(pace.store, "ada", 0.25, "0 of 10", house.tools.fence.number, NOON)
+    await house.database.run(pace.store, [Judgement("ada", 0.25, "0 of 10")], house.tools.fence.number, NOON)
     for _ in range(3):
         await plan(house.run(job.NAME, priority=1), house.tools)
     due = sorted(one["due_at"] for one in await rows.all_rows(house.database) if one["account"] == "ada")
@@ -81,5 +85,6 @@ async def test_hours_that_were_found_to_be_better_are_peaks(house: House) -> Non
         "('hour', 'murmur', '', '03–06', '', -0.2, -0.3, -0.1, 50, $1, $1)",
         NOON,
     )
-    table = await timetable(house.tools, house.tools.accounts["ada"], 1.0)
+    found = await house.database.run(findings.effects, SITE, DIMENSIONS)
+    table = timetable(house.tools.accounts["ada"], 1.0, effects_of(found, "ada"), [], NOON)
     assert set(table.peaks) == {18, 19, 20}

@@ -227,7 +227,7 @@ async def test_while_texts_are_read_and_written_everything_else_goes_on(
 
 
 async def test_a_draft_whose_answer_was_lost_is_there_once(house: House) -> None:
-    house.database.after("add", raising(DatabaseUnavailableError("away")))
+    house.database.after("keep", raising(DatabaseUnavailableError("away")))
     with pytest.raises(DatabaseUnavailableError):
         await write(house)
     for _ in range(3):

@@ -9,16 +9,19 @@ from orchestrator.jobs import (
     account_discovery,
     analytics,
     competitive_analysis,
+    desks,
     expert_analysis,
     harvester,
     learn,
     opportunity_review,
+    plan,
     scrape_background,
     scrape_priority,
 )
 from orchestrator.jobs.tools import Tools
 from orchestrator.model import Outcome, PostMetrics
 from orchestrator.testing.house import PASSWORD, SITE, settings_for
+from tests import rows
 from tests.jobs.house import House, make_house, new_fence
 from tests.jobs.test_analytics import measured
 from tests.jobs.test_reading import write
@@ -30,6 +33,7 @@ JOBS: dict[str, Work] = {
     expert_analysis.NAME: expert_analysis.analyse,
     competitive_analysis.NAME: competitive_analysis.analyse,
     harvester.NAME: harvester.harvest,
+    learn.NAME: learn.learn,
     opportunity_review.NAME: opportunity_review.review,
 }
 READERS: dict[str, Work] = {
@@ -39,12 +43,12 @@ READERS: dict[str, Work] = {
 }
 
 
-async def house_of(database: Database, accounts: int) -> House:
+async def house_of(database: Database, accounts: int, **settings: object) -> House:
     listed = [
         {"name": f"account{number}", "site": SITE, "username": "x", "password": PASSWORD}
         for number in range(accounts)
     ]
-    return make_house(database, await new_fence(database), settings_for(accounts=listed))
+    return make_house(database, await new_fence(database), settings_for(accounts=listed, **settings))
 
 
 async def count(house: House, name: str, work: Work, posts_each: int) -> int:
@@ -68,11 +72,28 @@ async def test_a_run_asks_as_often_for_many_accounts_and_posts_as_for_few(
     assert many <= few
 
 
-async def test_learning_asks_once_more_for_each_account_and_no_oftener(database: Database) -> None:
-    """Each account's history is read by itself."""
-    few = await count(await house_of(database, accounts=2), learn.NAME, learn.learn, posts_each=3)
-    many = await count(await house_of(database, accounts=6), learn.NAME, learn.learn, posts_each=9)
-    assert many - few <= 4
+@pytest.mark.parametrize("figures", [False, True])
+async def test_planning_asks_as_often_for_many_accounts_as_for_few(database: Database, figures: bool) -> None:
+    async def planned(accounts: int) -> tuple[int, int]:
+        house = await house_of(database, accounts, content={"figures": figures})
+        asked = await count(house, plan.NAME, plan.plan, posts_each=12)  # so that their pace is judged too
+        return asked, len(await rows.fetch(database, "SELECT FROM posts WHERE state = 'queued'"))
+
+    (few, _), (many, queued) = await planned(accounts=2), await planned(accounts=12)
+    assert queued >= 2 * 12
+    assert many <= few
+
+
+async def test_of_many_accounts_with_many_posts_some_are_planned_for_at_a_time(
+    database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    house = await house_of(database, accounts=5)
+    await count(house, learn.NAME, learn.learn, posts_each=2)
+    monkeypatch.setattr(desks, "HELD", 4)
+    await plan.plan(house.run(plan.NAME, priority=1), house.tools)
+    assert house.database.asked.count("used_fingerprints") == 3
+    found = await rows.fetch(database, "SELECT DISTINCT account FROM posts WHERE state = 'queued'")
+    assert len(found) == 5
 
 
 async def count_reading(house: House, name: str, posts_each: int) -> int:

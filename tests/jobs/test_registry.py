@@ -1,5 +1,6 @@
 """Accounts that people add, remove and switch off: what holds at once, and what a new daemon finds."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import pytest
@@ -122,15 +123,14 @@ async def test_the_jobs_take_it_up_at_their_next_run(house: House, orders: Order
 async def test_one_that_comes_and_one_that_goes_while_plan_runs_disturb_no_run(
     house: House, orders: Orders, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    depth = posts.depth
+    depths = posts.depths
 
-    async def with_orders(connection: Connection, account: str) -> posts.QueueDepth:
-        if account == "ada":
-            house.tools.accounts.disable("grace", "root")
-            house.tools.accounts.add(house.tools.accounts["ada"])
-        return await depth(connection, account)
+    async def with_orders(connection: Connection, accounts: Sequence[str]) -> dict[str, posts.QueueDepth]:
+        house.tools.accounts.disable("grace", "root")
+        house.tools.accounts.add(house.tools.accounts["ada"])
+        return await depths(connection, accounts)
 
-    monkeypatch.setattr(posts, "depth", with_orders)
+    monkeypatch.setattr(posts, "depths", with_orders)
     await plan(house.run("plan"), house.tools)
     planned = await rows.fetch(house.tools.database, "SELECT DISTINCT account FROM posts")
     assert {row["account"] for row in planned} == {"ada"}
