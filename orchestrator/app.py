@@ -69,7 +69,7 @@ from orchestrator.jobs.registry import Registry
 from orchestrator.jobs.roster import conditions, roster
 from orchestrator.jobs.standing import Standing
 from orchestrator.jobs.tools import Tools
-from orchestrator.keys import find_keys
+from orchestrator.keys import read_keys
 from orchestrator.learning import cached
 from orchestrator.llm.model import Books, open_model
 from orchestrator.metrics import Metrics
@@ -127,7 +127,9 @@ class Beginning:
     signals: trio.MemoryReceiveChannel[int]
     """SIGTERM and SIGINT, also those that came before the house was built."""
     hide: Callable[[SecretStr], None]
-    """Keeps a secret out of the log from now on."""
+    """Keeps a secret out of the log, and out of what `redact` returns, from now on."""
+    redact: Callable[[str], str] = str
+    """A text without the secrets that are known by now."""
     manager: Manager = Manager()
     """Who started us, and wants to be told how we are."""
     reread: Reread | None = None
@@ -210,7 +212,8 @@ class _Daemon:
         self._metrics = Metrics()
         self._timeline = Timeline()
         clock, capacity = beginning.clock, beginning.settings.allocator.capacity
-        checks = Checks(clock, self._metrics)
+        self._redact = beginning.redact
+        checks = Checks(clock, self._metrics, self._redact)
         self._send_broken, self._broken = trio.open_memory_channel[int](capacity + 1)  # the keeper adds one
         self._send_change, self._changes = trio.open_memory_channel[Change](math.inf)
         self._breakers = Breakers(
@@ -548,8 +551,10 @@ class _Daemon:
             house.site_of = {name: account.settings.site for name, account in accounts.here.items()}
             house.scopes = tuple(sorted({*house.site_of.values()}))
 
-        keys = find_keys(self._settings.browser, self._settings.state_dir)
-        registry = Registry(tools, profiles, keys, self._hide, on_change, self._pool.forget)
+        keys = read_keys(self._settings.browser, self._settings.state_dir)
+        for word in keys.words:
+            self._hide(SecretStr(word))
+        registry = Registry(tools, profiles, keys.fernet, self._hide, on_change, self._pool.forget)
         await registry.load()
         self.house.account_orders = orders_of(registry)
         return registry
@@ -566,6 +571,7 @@ class _Daemon:
             why_not=house.why_not,
             on_end=self._on_run_end,
             open_window=tools.windows.open_at,
+            redact=self._redact,
         )
         desk = Desk(settings.alerts, house.clock, self._rng, self._metrics, database, fence)
         await desk.load()

@@ -119,16 +119,21 @@ class _View:
             _say("Chromium's sandbox is off, since this is root; an ordinary user has it")
         if self._scene.state_dir != demo_state_dir(os.environ):
             _say(f"talk to it with: {program()} ctl --socket {self._scene.state_dir / SOCKET_NAME} status")
-        house.links = {"page": house.page, "site": self._scene.site_url, **house.links}
-        status: dict[str, Any] = read_live(house)
+        house.links = {"site": self._scene.site_url, **house.links}
+        status = _with_page(read_live(house), house.page)
 
         async with trio.open_nursery() as nursery:
             nursery.start_soon(_keep_clock, house.clock, self._scene.state_dir)
             nursery.start_soon(partial(show_live, lambda: status, is_plain=self._scene.is_plain))
             while True:
-                status = await read_status(house)
+                status = _with_page(await read_status(house), house.page)
                 self.posts = status.get("posts", {}).get(PostState.PUBLISHED, self.posts)
                 await trio.sleep(STATUS_EVERY_S)
+
+
+def _with_page(status: dict[str, Any], page: str) -> dict[str, Any]:
+    """The status as whoever started us sees it: the page's address carries the token of the API."""
+    return {**status, "links": {"page": page, **status["links"]}}
 
 
 def program() -> str:

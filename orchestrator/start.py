@@ -126,6 +126,7 @@ async def _live(  # noqa: PLR0913, PLR0917 - a life begins with all of it
                 started_at,
                 signals,
                 kept_log.hide,
+                kept_log.redact,
                 manager,
                 reread,
                 more_jobs(),

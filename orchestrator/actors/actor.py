@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from enum import StrEnum
 from random import Random
@@ -64,6 +64,8 @@ class Surroundings:
     """Called after each run with its duration in real seconds; must not block or raise."""
     open_window: OpenWindow = lambda _now: None
     pacer: Pacer = field(default_factory=Pacer)
+    redact: Callable[[str], str] = str
+    """Takes secrets out of what is said of a run: an error that nobody foresaw may say anything."""
 
 
 class Actor:
@@ -315,6 +317,7 @@ class Actor:
         try:
             with bound_contextvars(**record.ids):
                 outcome, bug = await attempt.work(self.job, run, tries)
+                outcome = replace(outcome, detail=house.redact(outcome.detail))
         finally:
             self._skip_on_record = self.beat = None
             self._note(run, LastRun(outcome, started_at, trio.current_time() - start))
@@ -335,7 +338,7 @@ class Actor:
         return outcome
 
     def _hear(self, said: str) -> None:
-        self.beat = Beat(said, trio.current_time())
+        self.beat = Beat(self._house.redact(said), trio.current_time())
 
     def _note(self, run: Run, last: LastRun) -> None:
         ending = last.outcome.ending
@@ -351,5 +354,5 @@ class Actor:
         if state is not self.state:
             self.since = self._house.clock.now()
         self.state = state
-        self.detail = detail
+        self.detail = self._house.redact(detail)
         self._acts_by = trio.current_time() + lasts_s

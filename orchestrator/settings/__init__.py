@@ -32,7 +32,7 @@ from pydantic_settings import (
 from orchestrator import crash
 from orchestrator.errors import SettingsError
 from orchestrator.settings.accounts_file import read_accounts
-from orchestrator.settings.address import shown_address
+from orchestrator.settings.address import passwords_in, shown_address
 from orchestrator.settings.analysis import AnalysisSettings
 from orchestrator.settings.api import ApiSettings
 from orchestrator.settings.base import Seconds, Section, read_secret
@@ -499,12 +499,18 @@ class Settings(BaseSettings):
         return (init_settings,)
 
     def secrets(self) -> list[SecretStr]:
-        """Everything that must never be shown, for the log's redactor."""
+        """Everything that must never be shown, for the log's redactor; addresses' passwords too."""
         given = [self.database.dsn, self.browser.session_key, self.language_model.read_key()]
         given.append(self.api.read_token())
         passwords = [account.read_password() for account in self.accounts]
         destinations = [self.alerts.read_url(name) for name in self.alerts.destinations]
-        return [*filter(None, [*given, self.cache.read_password()]), *passwords, *destinations]
+        addresses = [self.database.dsn, *destinations]
+        within = [
+            SecretStr(word)
+            for address in filter(None, addresses)
+            for word in sorted(passwords_in(address.get_secret_value()))
+        ]
+        return [*filter(None, [*given, self.cache.read_password()]), *passwords, *destinations, *within]
 
     def source(self, *route: str) -> str:
         """Where a setting that applies comes from, such as "from ORCHESTRATOR_HTTP__PORT"."""

@@ -31,6 +31,16 @@ def shown_address(dsn: str) -> str:
     return f"{database} on {hosts or _first(query, 'host') or 'the default host'}"
 
 
+def passwords_in(url: str) -> set[str]:
+    """The passwords that an address carries, as they are spelled there and as they are meant."""
+    try:
+        parts = urlsplit(url)
+        found = [parts.password or "", *parse_qs(parts.query).get("password", [])]
+    except ValueError:  # none that anybody could use
+        return set()
+    return {word for spelled in found for word in (spelled, unquote(spelled)) if word}
+
+
 def is_on_this_machine(dsn: str) -> bool:
     """Whether every host that the address names is this machine: a socket's folder, or a loopback address."""
     parts = urlsplit(dsn)

@@ -4,39 +4,28 @@ Events of structlog and of the standard library go the same way: through a handl
 one for the file), each with its own renderer, and through one `Redactor`.
 """
 
-import bisect
 import json
 import logging
-import math
 import os
-import re
 import sys
 from collections.abc import Iterable, Mapping
-from datetime import date
 from pathlib import Path
 from typing import Any, TextIO
 
 import structlog
-from pydantic import SecretBytes, SecretStr
+from pydantic import SecretStr
 from structlog.processors import ExceptionRenderer, StackInfoRenderer, TimeStamper, format_exc_info
 from structlog.stdlib import ExtraAdder, ProcessorFormatter
 from structlog.tracebacks import ExceptionDictTransformer
 from structlog.typing import EventDict, Processor, WrappedLogger
 
-from orchestrator.errors import SettingsError, without_queries
+from orchestrator.errors import SettingsError
+from orchestrator.log import last_words
+from orchestrator.log.redactor import Redactor
 from orchestrator.settings import LogSettings
 
-HIDDEN = "(hidden)"
-MIN_SECRET_CHARS = 4
-"""A shorter secret is not searched for in texts: it would blot out half of every line."""
 MAX_FRAMES = 30
-MAX_DEPTH = 8
 
-_SECRET_KEY = re.compile(
-    r"pass(word|wd|phrase)|secret|token|cookie|credential|authorization|dsn|(session|api|private|fernet)_?key",
-    re.IGNORECASE,
-)
-_URL_PASSWORD = re.compile(r"(://[^\s/:@]*:)[^\s/@]+(?=@)")
 _CONTROL = {code: f"\\x{code:02x}" for code in (*range(32), *range(127, 160)) if chr(code) != "\t"}
 _CONTROL_BUT_NEWLINE = {code: sign for code, sign in _CONTROL.items() if chr(code) != "\n"}
 _LONG_KEYS = frozenset({"exception", "stack"})
@@ -50,7 +39,7 @@ def configure(
     *,
     secrets: Iterable[SecretStr] = (),
     environ: Mapping[str, str] | None = None,
-) -> "Redactor":
+) -> Redactor:
     """Set up logging for this process: to `stream` (default: standard error) and to the settings' file.
 
     Called again it replaces its own earlier set-up. The redactor that it returns can be told of further
@@ -69,6 +58,7 @@ def configure(
         logging.root.addHandler(handler)
     logging.root.setLevel(level)
     logging.captureWarnings(True)
+    last_words.take(redactor.clean, is_shown=stream is sys.stderr)
     structlog.configure(
         processors=[
             structlog.contextvars.merge_contextvars,
@@ -88,6 +78,7 @@ def unconfigure() -> None:
             logging.root.removeHandler(handler)
             handler.close()
     logging.captureWarnings(False)
+    last_words.give_back()
     structlog.reset_defaults()
 
 
@@ -109,68 +100,9 @@ class KeptLog:
         self._secrets.append(secret)
         self._redactor.hide(secret)
 
-
-class Redactor:
-    """The processor that keeps secrets out of events, whatever brought them there.
-
-    Hidden are `SecretStr` values, values under keys that name a secret, passwords and queries in URLs, and
-    every occurrence of a secret that it was told of, also inside texts of exceptions. Everything that is no
-    plain value becomes text here, so that no renderer calls a `repr` that was not looked at.
-    """
-
-    def __init__(self) -> None:
-        self._known: set[str] = set()
-        self._secrets: list[str] = []
-        """Longest first: one that is part of another must not leave the other's rest behind."""
-
-    def hide(self, secret: SecretStr | str) -> None:
-        """From now on, hide this secret wherever it appears. One that is too short is ignored."""
-        text = secret if isinstance(secret, str) else secret.get_secret_value()
-        if len(text) >= MIN_SECRET_CHARS:
-            secrets = self._secrets.copy()  # another thread may be going through the old list
-            for spelling in _spellings(text) - self._known:
-                bisect.insort(secrets, spelling, key=lambda known: -len(known))
-            self._known |= _spellings(text)
-            self._secrets = secrets
-
-    def __call__(self, _logger: WrappedLogger, _method: str, event: EventDict) -> EventDict:
-        return {key: self._clean(value, key, MAX_DEPTH) for key, value in event.items()}
-
-    def _clean(self, value: Any, key: str, depth: int) -> Any:
-        if value is None or isinstance(value, bool | int):
-            return value
-        if isinstance(value, float):
-            return value if math.isfinite(value) else str(value)
-        if isinstance(value, SecretStr | SecretBytes) or _SECRET_KEY.search(key):
-            return HIDDEN
-        if isinstance(value, Mapping | list | tuple | set | frozenset):
-            return self._clean_many(value, key, depth - 1) if depth else "…"
-        is_plain = isinstance(value, str | Path | date)
-        return self._clean_text(str(value) if is_plain else repr(value))
-
-    def _clean_many(self, value: Any, key: str, depth: int) -> Any:
-        if isinstance(value, Mapping):
-            return {self._clean_text(str(k)): self._clean(v, str(k), depth) for k, v in value.items()}
-        return [self._clean(item, key, depth) for item in value]
-
-    def _clean_text(self, text: str) -> str:
-        for secret in self._secrets:
-            if secret in text:
-                text = text.replace(secret, HIDDEN)
-        return without_queries(_URL_PASSWORD.sub(rf"\1{HIDDEN}", text))
-
-
-def _spellings(secret: str) -> set[str]:
-    """The secret as it is, and as it stands in JSON and in the `repr` of texts that contain it."""
-    in_repr = repr(secret)[1:-1]
-    return {
-        secret,
-        json.dumps(secret)[1:-1],
-        json.dumps(secret, ensure_ascii=False)[1:-1],
-        in_repr,
-        in_repr.replace("\\'", "'").replace("'", "\\'"),  # beside a double quote elsewhere in the text
-        repr(secret.encode("utf-8", "surrogatepass"))[2:-1],
-    }
+    def redact(self, text: str) -> str:
+        """The text without the secrets that are known by now."""
+        return self._redactor.clean(text)
 
 
 # ── handlers and renderers ──────────────────────────────────────────────────────────────────────
