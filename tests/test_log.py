@@ -116,10 +116,13 @@ def test_the_format_can_be_forced_either_way(stream: io.StringIO) -> None:
     assert stream.getvalue().rstrip().endswith("b [x]")
 
 
-def test_under_journald_there_is_no_second_timestamp_but_the_level_as_a_prefix(tmp_path: Path) -> None:
+def test_without_the_journals_socket_its_lines_have_no_second_timestamp_but_the_level_as_a_prefix(
+    tmp_path: Path,
+) -> None:
     with (tmp_path / "journal").open("w+") as journal:
         status = os.fstat(journal.fileno())
-        configure(LogSettings(), journal, environ={"JOURNAL_STREAM": f"{status.st_dev}:{status.st_ino}"})
+        environ = {"JOURNAL_STREAM": f"{status.st_dev}:{status.st_ino}"}
+        configure(LogSettings(), journal, environ=environ, journal_socket=tmp_path / "nothing")
         log_of("x").error("broken")
         journal.seek(0)
         line = journal.read()

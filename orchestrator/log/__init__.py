@@ -20,7 +20,7 @@ from structlog.tracebacks import ExceptionDictTransformer
 from structlog.typing import EventDict, Processor, WrappedLogger
 
 from orchestrator.errors import SettingsError
-from orchestrator.log import last_words
+from orchestrator.log import journal, last_words
 from orchestrator.log.redactor import Redactor
 from orchestrator.settings import LogSettings
 
@@ -30,7 +30,6 @@ _CONTROL = {code: f"\\x{code:02x}" for code in (*range(32), *range(127, 160)) if
 _CONTROL_BUT_NEWLINE = {code: sign for code, sign in _CONTROL.items() if chr(code) != "\n"}
 _LONG_KEYS = frozenset({"exception", "stack"})
 _FIRST_KEYS = ("timestamp", "level", "logger", "event")
-_SYSLOG_PRIORITY = {"debug": 7, "info": 6, "warning": 4, "error": 3, "critical": 2}
 
 
 def configure(
@@ -39,8 +38,11 @@ def configure(
     *,
     secrets: Iterable[SecretStr] = (),
     environ: Mapping[str, str] | None = None,
+    journal_socket: Path = journal.SOCKET,
 ) -> Redactor:
     """Set up logging for this process: to `stream` (default: standard error) and to the settings' file.
+
+    A stream that is the journal's gives way to the journal's own socket, where there is one.
 
     Called again it replaces its own earlier set-up. The redactor that it returns can be told of further
     secrets. Raises SettingsError when the file can't be written.
@@ -50,7 +52,11 @@ def configure(
     for secret in secrets:
         redactor.hide(secret)
     level = logging.getLevelNamesMapping()[settings.level.upper()]
-    handlers = [_stream_handler(settings, stream, redactor, os.environ if environ is None else environ)]
+    environ = os.environ if environ is None else environ
+    if not _is_journal(stream, environ):
+        handlers = [_stream_handler(settings, stream, redactor, environ)]
+    else:
+        handlers = [_journal_handler(settings, stream, redactor, journal_socket)]
     if settings.file is not None:
         handlers.append(_file_handler(settings, settings.file, redactor))
     unconfigure()
@@ -117,15 +123,27 @@ def _stream_handler(
 ) -> logging.Handler:
     is_terminal = stream.isatty()
     is_console = settings.format == "console" or (settings.format == "auto" and is_terminal)
-    is_journal = _is_journal(stream, environ)
     if is_console:
         renderer = _console(redactor, is_coloured=is_terminal and "NO_COLOR" not in environ)
     else:
         renderer = _json(redactor)
-    if is_journal and not is_console:
-        renderer.append(_add_priority)
-    stamp: list[Processor] = [] if is_journal else [_timestamp(is_console)]
-    return _with_formatter(logging.StreamHandler(stream), [*stamp, *renderer])
+    return _with_formatter(logging.StreamHandler(stream), [_timestamp(is_console), *renderer])
+
+
+def _journal_handler(
+    settings: LogSettings, stream: TextIO, redactor: Redactor, journal_socket: Path
+) -> logging.Handler:
+    """The journal keeps the time itself, and its fields have what a line for people lacks."""
+    *cleaning, write = _json(redactor) if settings.format == "json" else _console(redactor, is_coloured=False)
+    lines = _with_formatter(logging.StreamHandler(stream), [*_json(redactor), _add_priority])
+    if not journal_socket.is_socket():
+        return lines
+
+    def render(logger: WrappedLogger, method: str, event: EventDict) -> str:
+        shown = {key: value for key, value in event.items() if key != "level"}
+        return journal.datagram(str(write(logger, method, shown)), event)
+
+    return _with_formatter(journal.JournalHandler(journal_socket, lines), [*cleaning, render])
 
 
 def _file_handler(settings: LogSettings, path: Path, redactor: Redactor) -> logging.Handler:
@@ -184,7 +202,7 @@ def _to_json(_logger: WrappedLogger, _method: str, event: EventDict) -> str:
 def _add_priority(_logger: WrappedLogger, _method: str, line: Any) -> str:
     """journald takes the level from this prefix (and strips it), so that `journalctl -p` works."""
     level: str = json.loads(line)["level"]
-    return f"<{_SYSLOG_PRIORITY.get(level, 6)}>{line}"
+    return f"<{journal.PRIORITY.get(level, 6)}>{line}"
 
 
 def _without_control_characters(_logger: WrappedLogger, _method: str, event: EventDict) -> EventDict:

@@ -57,7 +57,7 @@ SECRETS = {list(SECRETS.values())!r}
 SAID = "{MARK} " + " ".join([*SECRETS, *map(repr, SECRETS)])
 
 
-@job(every_s=1e9)
+@job(every_s=3e8)
 async def leak(run: Run, tools: Tools) -> Outcome:
     if not run.is_asked:
         return done("")
@@ -68,14 +68,14 @@ async def leak(run: Run, tools: Tools) -> Outcome:
     raise RuntimeError(SAID)
 
 
-@job(every_s=1e9)
+@job(every_s=3e8)
 async def give_up(run: Run, tools: Tools) -> Outcome:
     if not run.is_asked:
         return done("")
     raise PostRefusedError(SAID)
 
 
-@job(every_s=1e9)
+@job(every_s=3e8)
 async def burst(run: Run, tools: Tools) -> Outcome:
     async def fail() -> None:
         raise RuntimeError(SAID)
