@@ -58,18 +58,25 @@ class Metrics:
             "leases_total", "Leases by lane and how they ended.", lane=LANES, outcome=LEASE_ENDS
         )
         self.call_backs = self._counter(
-            "pool_call_backs_total", "Leases called back, by the lane of their holder.", lane=LANES
+            "pool_call_backs_total",
+            "Leases called back for more urgent work, by the lane of their holder.",
+            lane=LANES,
         )
         self.mode = self._gauge("mode", "1 for the mode that the daemon is in.", mode=tuple(Mode))
-        self.posts = self._gauge("posts", "Posts by state.", state=tuple(PostState))
+        self.posts = self._gauge("posts", "Posts by state, counted once a minute.", state=tuple(PostState))
         self.post_delay = self._histogram(
-            "post_delay_seconds", "From the due time of a post to its publication.", DELAY_BUCKETS_S
+            "post_delay_seconds", "From due to published, by the daemon's clock.", DELAY_BUCKETS_S
         )
         self.post_overdue = self._gauge(
-            "post_overdue_seconds", "For how long the post has been due that has been so the longest."
+            "post_overdue_seconds",
+            "How long the oldest due post has been due, put back or not; 0: none is. Once a minute.",
         )
-        self.accounts = self._gauge("accounts", "Accounts by condition.", condition=tuple(AccountCondition))
-        self.memory = self._gauge("memory_bytes", "Memory, shared pages in proportion.", part=MEMORY_PARTS)
+        self.accounts = self._gauge(
+            "accounts", "Accounts by what may be done in their name.", condition=tuple(AccountCondition)
+        )
+        self.memory = self._gauge(
+            "memory_bytes", "Memory, shared pages in proportion, every 30 s.", part=MEMORY_PARTS
+        )
         self.largest_renderer = self._gauge(
             "largest_renderer_bytes", "Memory of the browser's largest page process."
         )
@@ -80,7 +87,7 @@ class Metrics:
             "memory_step", "1 for how much has been given up for want of memory.", step=MEMORY_STEPS
         )
         self.contexts_closed = self._counter(
-            "memory_contexts_closed_total", "Contexts closed for what they weighed.", how=CLOSED_HOW
+            "memory_contexts_closed_total", "Contexts that memory_keeper closed.", how=CLOSED_HOW
         )
         self.model_calls = self._counter(
             "language_model_calls_total", "Calls of the language model.", outcome=MODEL_OUTCOMES
@@ -92,18 +99,24 @@ class Metrics:
         )
         self.budget_left = self._gauge("budget_left_ratio", "What is left of the day's budget, from 0 to 1.")
         self.budget_tier = self._gauge(
-            "budget_tier", "1 for the tier that the budget is in.", tier=BUDGET_TIERS
+            "budget_tier",
+            "1 for the tier of what is left; 0 for all without a language model.",
+            tier=BUDGET_TIERS,
         )
         self.check_up = self._gauge("check_up", "1 while the check holds.", check=())
         self.check_seconds = self._histogram("check_seconds", "Duration of checks.", WAIT_BUCKETS_S, check=())
         self.pool_hold = self._histogram(
             "pool_hold_seconds", "How long a lease was held.", RUN_BUCKETS_S, job_name=()
         )
-        self.job_runs = self._counter("job_runs_total", "Runs by ending.", job_name=(), outcome=())
-        self.job_run = self._histogram("job_run_seconds", "Duration of runs.", RUN_BUCKETS_S, job_name=())
+        self.job_runs = self._counter(
+            "job_runs_total", "Runs of this process by ending.", job_name=(), outcome=()
+        )
+        self.job_run = self._histogram(
+            "job_run_seconds", "Duration of runs, the wait for a slot included.", RUN_BUCKETS_S, job_name=()
+        )
         self.job_last_success = self._gauge(
             "job_last_success_timestamp_seconds",
-            "When a run was last done or had nothing to do; 0 for never.",
+            "When a run was last done or had nothing to do, by the daemon's clock; 0 for never.",
             job_name=(),
         )
         self.job_paused = self._gauge("job_paused", "1 while an operator has paused the job.", job_name=())
@@ -118,7 +131,9 @@ class Metrics:
             "db_pool_connections", "Database connections.", state=("used", "idle")
         )
         self.db_wait = self._histogram(
-            "db_pool_wait_seconds", "For a database connection, had or given up.", DATABASE_BUCKETS_S
+            "db_pool_wait_seconds",
+            "From asking for a connection until it came or was given up.",
+            DATABASE_BUCKETS_S,
         )
         self.db_query = self._histogram(
             "db_query_seconds", "Duration of statements, BEGIN and COMMIT among them.", DATABASE_BUCKETS_S
@@ -129,7 +144,7 @@ class Metrics:
         self._add_reading()
         self.alerts = self._gauge("alerts", "Alerts that last.", severity=("warning", "critical"))
         self.alert_messages = self._counter(
-            "alert_messages_total", "Messages to destinations.", destination=(), outcome=()
+            "alert_messages_total", "Messages about alerts to destinations.", destination=(), outcome=()
         )
         self.breaker_state = self._gauge(
             "circuit_breaker_state", "1 for the state that the breaker is in.", breaker=(), state=()
@@ -177,24 +192,27 @@ class Metrics:
         )
         self.lists_read = self._counter(
             "lists_read_total",
-            "Lists of other people's posts that were read.",
+            "Lists of other people's posts, from cache or site; forbidden: by robots.txt.",
             job_name=(),
             outcome=("read", "gone", "failed", "forbidden"),
         )
         self.scrape_slowdown = self._gauge(
-            "scrape_slowdown", "How many times as seldom as their age says posts are looked at.", site=()
+            "scrape_slowdown",
+            "How many times as seldom as their age says posts are looked at, since reading fails.",
+            site=(),
         )
         self.opportunities = self._gauge(
-            "opportunities", "Posts of others that a reply would suit.", state=()
+            "opportunities", "Posts of others that a reply would suit, counted once a minute.", state=()
         )
         self.replies_settled = self._gauge(
-            "replies_settled", "The latest replies whose figures have settled.", site=()
+            "replies_settled", "The latest replies whose figures have settled, 300 at most.", site=()
         )
         self.replies_reacted = self._gauge(
             "replies_reacted", "Those of the settled replies that got a like or an answer.", site=()
         )
         self.opportunities_least = self._gauge(
-            "opportunities_least", "With fewer open ones hardly any are left; 0 until they are looked for."
+            "opportunities_least",
+            "With fewer open ones, of all sites, hardly any are left; 0 until they are looked for.",
         )
 
     def declare_cache(self, namespace: str) -> None:

@@ -1,6 +1,7 @@
 """The jobs as they are declared, without a daemon: `orchestrator jobs`."""
 
 from collections.abc import Sequence
+from typing import Any
 
 from rich.console import RenderableType
 from rich.table import Table
@@ -28,6 +29,20 @@ def render_declared(jobs: Sequence[Job]) -> RenderableType:
             "waits" if job.not_in_window else "–",
         )
     return grid
+
+
+def document(job: Job) -> dict[str, Any]:
+    """The same for programs."""
+    return {
+        "name": job.name,
+        "priority": job.priority,
+        "every_s": job.every_s,
+        "daily_at": str(job.daily_at) if job.daily_at is not None else None,
+        "when": when(job),
+        "after": list(job.after),
+        "uses_browser": job.uses_browser,
+        "not_in_window": job.not_in_window,
+    }
 
 
 def when(job: Job) -> str:

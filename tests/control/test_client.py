@@ -9,7 +9,8 @@ from typing import Any
 import pytest
 
 from orchestrator.control import client, protocol
-from orchestrator.control.find import find_socket
+from orchestrator.control.find import find_socket, running
+from orchestrator.control.listener import open_listener
 from orchestrator.errors import ControlError, NoDaemonError, SettingsError
 
 
@@ -182,3 +183,36 @@ def test_two_daemons_that_answer_are_not_guessed_between(tmp_path: Path) -> None
 def test_with_no_daemon_all_known_places_are_named(tmp_path: Path) -> None:
     with pytest.raises(NoDaemonError, match=r"a\.sock or .*b\.sock"):
         find_socket({}, known=(tmp_path / "a.sock", tmp_path / "b.sock"))
+
+
+def test_the_only_daemon_elsewhere_is_taken_when_no_known_one_answers(tmp_path: Path) -> None:
+    known, other, gone = (tmp_path / name for name in ("a.sock", "b.sock", "c.sock"))
+    with listening(other):
+        assert find_socket({}, known=(known,), others=lambda: [gone, other]) == other
+        with listening(known):
+            assert find_socket({}, known=(known,), others=lambda: [other]) == known
+    with pytest.raises(NoDaemonError, match=r"a\.sock"):
+        find_socket({}, known=(known,), others=lambda: [gone])
+
+
+def test_of_two_daemons_elsewhere_none_is_guessed(tmp_path: Path) -> None:
+    one, two = tmp_path / "a.sock", tmp_path / "b.sock"
+    with listening(one), listening(two), pytest.raises(ControlError, match=r"a\.sock and at .*b\.sock"):
+        find_socket({}, known=(), others=lambda: [one, two])
+
+
+def test_settings_that_name_a_directory_are_not_about_a_daemon_elsewhere(tmp_path: Path) -> None:
+    other = tmp_path / "b.sock"
+    with listening(other), pytest.raises(NoDaemonError):
+        find_socket(
+            {"ORCHESTRATOR_STATE_DIR": "/var/lib/orchestrator"},
+            known=(tmp_path / "a.sock",),
+            others=lambda: [other],
+        )
+
+
+def test_a_daemons_socket_is_among_all_that_run(tmp_path: Path) -> None:
+    path = tmp_path / "control.sock"
+    with open_listener(path, None):
+        assert path in running()
+    assert path not in running()

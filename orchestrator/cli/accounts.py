@@ -7,11 +7,8 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperGroup
 
-from orchestrator.cli_parts import Json, a_console, message, show
+from orchestrator.cli.parts import Exit, Json, a_console, examples, message, show
 from orchestrator.errors import SettingsError
-
-NOT_ALL = 1
-"""The exit code of a watch that ends with accounts that can't be signed in."""
 
 Name = Annotated[str, typer.Argument(metavar="NAME", help="An account's name; `ctl accounts` lists them.")]
 PerDay = Annotated[int | None, typer.Option(min=0, max=10_000, show_default=False)]
@@ -29,7 +26,14 @@ class _Accounts(TyperGroup):
 accounts = typer.Typer(cls=_Accounts, help="The accounts: how they fare, and which there are.")
 
 
-@accounts.command("show")
+@accounts.command(
+    "show",
+    epilog=examples(
+        "orchestrator ctl accounts",
+        "orchestrator ctl accounts ada --json",
+        "orchestrator ctl accounts --watch   # until all are signed in",
+    ),
+)
 def show_accounts(
     context: typer.Context,
     name: Annotated[
@@ -44,13 +48,18 @@ def show_accounts(
         from orchestrator.terminal.sign_ins import watch_sign_ins
 
         is_all = watch_sign_ins(context.obj.ask, a_console())
-        raise typer.Exit(0 if is_all else NOT_ALL)
+        raise typer.Exit(Exit.DONE if is_all else Exit.FAILED)
     from orchestrator.terminal.accounts import render_accounts
 
     show(context.obj, "accounts", render_accounts, is_json, account=name, limit=limit)
 
 
-@accounts.command()
+@accounts.command(
+    epilog=examples(
+        "orchestrator ctl accounts add desk --site blog --posts-per-day 12   # asks for the password",
+        "orchestrator ctl accounts add desk --site blog --password-file desk.password",
+    )
+)
 def add(  # noqa: PLR0913, PLR0917 - as many as it has options
     context: typer.Context,
     name: Annotated[str, typer.Argument(metavar="NAME", help="What we call it; unique.")],
@@ -108,19 +117,19 @@ def _password(name: str, file: Path | None) -> str:
     return given
 
 
-@accounts.command()
+@accounts.command(epilog=examples("orchestrator ctl accounts remove desk"))
 def remove(context: typer.Context, name: Name, is_json: Json = False) -> None:
     """Remove an account that was added; what is under way may end. Queued posts stay in the database."""
     show(context.obj, "account_remove", message, is_json, account=name)
 
 
-@accounts.command()
+@accounts.command(epilog=examples("orchestrator ctl accounts disable desk"))
 def disable(context: typer.Context, name: Name, is_json: Json = False) -> None:
     """Switch an account off: no job works for it, its posts wait. Holds across restarts."""
     show(context.obj, "account_disable", message, is_json, account=name)
 
 
-@accounts.command()
+@accounts.command(epilog=examples("orchestrator ctl accounts enable desk"))
 def enable(context: typer.Context, name: Name, is_json: Json = False) -> None:
     """Switch an account on again."""
     show(context.obj, "account_enable", message, is_json, account=name)
