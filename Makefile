@@ -11,7 +11,7 @@ PARTS := allocator breaker
 SETUP := @PYTHON='$(PYTHON)' sh tools/setup.sh
 
 .DEFAULT_GOAL := help
-.PHONY: help run test check prove simulation chaos contexts soak systemd-test queries mutants bench format docs dashboards lock
+.PHONY: help run test check prove simulation chaos contexts soak systemd-test queries mutants bench format docs site dashboards lock
 
 help:
 	@echo "make run     the whole thing: daemon, database, browser, bundled site (ARGS: see orchestrator demo --help)"
@@ -28,6 +28,7 @@ help:
 	@echo "make bench   figures, with the machine's description"
 	@echo "make format  put the code into shape"
 	@echo "make docs    write the pages of docs/ that are made from the code"
+	@echo "make site    the documentation as a site, in build/site"
 	@echo "make dashboards  write the JSON of the Grafana dashboards"
 	@echo "make lock    pin the packages anew (ARGS=--upgrade for newer ones)"
 
@@ -95,7 +96,14 @@ format:
 docs:
 	$(SETUP) check
 	@$(VENV)/python -m tools.settings_reference
+	@$(VENV)/python -m tools.cli_reference
+	@$(VENV)/python -m tools.errors_reference
+	@$(VENV)/python -m tools.metrics_reference
 	@$(VENV)/python -m tools.units
+
+site:
+	$(SETUP) check
+	@exec $(VENV)/python -m tools.site
 
 dashboards:
 	$(SETUP) check

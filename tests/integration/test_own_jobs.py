@@ -1,11 +1,12 @@
 """Users' own jobs in the real program: those of docs/own-jobs.md, on the bundled site."""
 
+import sys
 from pathlib import Path
 
 import httpx
 import pytest
 
-from tests.integration.daemon import Daemon, running, wait_until
+from tests.integration.daemon import Daemon, run_to_end, running, wait_until
 from tests.testing.tutorial import lay_out
 
 pytestmark = pytest.mark.timeout(300)
@@ -32,6 +33,11 @@ async def test_the_jobs_of_the_tutorial_run_visit_the_site_and_keep_what_they_re
             "SELECT figures FROM job_runs WHERE job = 'newest_likes' AND ending = 'done'"
         )
         assert run["figures"].keys() == {"read", "likes"}
+        for words in (["jobs"], ["why", "follower_count"]):  # as the page says
+            socket = str(state_dir / "control.sock")
+            done = await run_to_end([sys.executable, "-m", "orchestrator", "ctl", "--socket", socket, *words])
+            assert done.returncode == 0, done.stderr
+            assert b"follower_count" in done.stdout
         assert 'orchestrator_job_runs_total{job_name="newest_likes",outcome="given_up"} 0.0' in await metrics(
             daemon
         )

@@ -14,7 +14,8 @@ from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
 from orchestrator.settings import Settings
-from tools.settings_reference import TARGET, reference
+from tools import cli_reference, errors_reference, metrics_reference, settings_reference
+from tools.settings_reference import reference
 
 ROOT = Path(__file__).parents[2]
 PROJECT: dict[str, Any] = tomllib.loads((ROOT / "pyproject.toml").read_text())
@@ -110,8 +111,13 @@ def test_every_dependency_has_its_line_in_the_docs() -> None:
     assert described == names
 
 
-def test_the_reference_of_the_settings_is_up_to_date() -> None:
-    assert TARGET.read_text() == reference(), "run `make docs`"
+@pytest.mark.parametrize(
+    "page",
+    [settings_reference, cli_reference, metrics_reference, errors_reference],
+    ids=lambda page: page.TARGET.name,
+)
+def test_a_page_that_is_made_from_the_code_is_up_to_date(page: Any) -> None:
+    assert page.TARGET.read_text() == page.reference(), "run `make docs`"
 
 
 def test_every_setting_and_section_says_what_it_is() -> None:
