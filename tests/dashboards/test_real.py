@@ -15,7 +15,7 @@ from tests.dashboards.test_boards import panels
 from tests.dashboards.test_rules import rules
 from tests.integration.daemon import WITH_READERS, Daemon, running, wait_until
 
-pytestmark = pytest.mark.timeout(400)
+pytestmark = pytest.mark.timeout(600)
 """It starts the whole house, which takes seconds, on a machine that may be busy."""
 
 NOTHING_TO_SHOW = {
@@ -56,7 +56,7 @@ async def test_each_panel_shows_something_of_a_daemon_at_work(state_dir: Path, t
                 missing = [one for one in missing if not await shows(server, one[2])]
                 return {one[:2] for one in missing} <= set(NOTHING_TO_SHOW)
 
-            await wait_until(all_show_something, "each panel shows something", lambda: missing, 240)
+            await wait_until(all_show_something, "each panel shows something", lambda: missing, 400)
             for rule in rules():
                 await server.query(rule["expr"])  # it can be asked
             assert await server.firing() <= OF_HASTE
