@@ -533,6 +533,7 @@ class Allocator:
     ) -> WaiterView:
         request, waited_s = waiter.request, now - waiter.enqueued_at
         patience_s = self.settings.patience_s - waited_s if waiter.lane is Lane.CRITICAL else None
+        reasons = why_waiting(waiter.lane.label, ahead, first[:ahead], slots, patience_s)
         return WaiterView(
             holder=request.holder,
             lane=waiter.lane.label,
@@ -540,7 +541,8 @@ class Allocator:
             waited_s=waited_s,
             ahead=ahead,
             is_urgent=waiter.is_urgent,
-            why=why_waiting(waiter.lane.label, ahead, first[:ahead], slots, patience_s),
+            why="; ".join(map(str, reasons)),
+            reasons=reasons,
         )
 
 

@@ -55,6 +55,27 @@ class SlotView:
 
 
 @dataclass(frozen=True, slots=True)
+class Reason:
+    """One thing that a request waits for, with the seconds that go with it."""
+
+    said: str
+    held_s: float | None = None
+    """How long that has been so."""
+    left_s: float | None = None
+    """How long it goes on at most."""
+    in_s: float | None = None
+    """How long until it is so; not above 0: now."""
+    then: str = ""
+    """What else there is to say, behind the times."""
+
+    def __str__(self) -> str:
+        when = "" if self.in_s is None else "now " if self.in_s <= 0 else f"in {self.in_s:.0f} s "
+        held = "" if self.held_s is None else f" for {self.held_s:.0f} s"
+        left = "" if self.left_s is None else f", {self.left_s:.0f} s at most to go"
+        return f"{when}{self.said}{held}{left}{self.then and f', {self.then}'}"
+
+
+@dataclass(frozen=True, slots=True)
 class WaiterView:
     """A waiting request as people see it."""
 
@@ -66,6 +87,8 @@ class WaiterView:
     """Waiters that go before this one if nothing else changes."""
     is_urgent: bool
     why: str
+    """The reasons as one text."""
+    reasons: tuple[Reason, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,6 +120,13 @@ class Snapshot:
         return lines
 
 
+def _then(lease: LeaseView) -> str:
+    """What comes of a lease and of its slot, as far as that is known; may be empty."""
+    ending = _ending(lease) if lease.left_s <= 0 else ""
+    slot = "withdrawn" if lease.is_leaving else "rebuilt" if lease.is_broken else ""
+    return ", ".join(filter(None, [ending, slot and f"then the slot is {slot}"]))
+
+
 def _ending(lease: LeaseView) -> str:
     """What becomes of a lease whose time is over."""
     if lease.is_late:
@@ -106,37 +136,33 @@ def _ending(lease: LeaseView) -> str:
 
 def why_waiting(
     lane: str, ahead: int, first: Sequence[str], slots: Sequence[SlotView], urgent_in_s: float | None
-) -> str:
+) -> tuple[Reason, ...]:
     """Why a request waits, behind so many others, the `first` of which are named.
 
     `urgent_in_s` is what a critical one still has of patience.
     """
-    parts: list[str] = []
-    kept: list[str] = []
+    found: list[Reason] = []
+    kept: list[Reason] = []
     free = sum(slot.state == "free" for slot in slots)
     if free and lane != "critical":
-        parts.append(f"{free} free {'slot is' if free == 1 else 'slots are'} kept for critical work")
+        found.append(Reason(f"{free} free {'slot is' if free == 1 else 'slots are'} kept for critical work"))
     if ahead:
         names = ", ".join(first) + (" …" if ahead > len(first) else "")
-        parts.append(f"{ahead} in the queue {'goes' if ahead == 1 else 'go'} first ({names})")
+        found.append(Reason(f"{ahead} in the queue {'goes' if ahead == 1 else 'go'} first ({names})"))
     held = [(slot.slot, slot.lease) for slot in slots if slot.lease is not None]
     for number, lease in sorted(held, key=lambda pair: pair[1].left_s):
-        left = f"{lease.left_s:.0f} s at most to go" if lease.left_s > 0 else _ending(lease)
-        if lease.is_leaving:
-            left += ", then the slot is withdrawn"
-        elif lease.is_broken:
-            left += ", then the slot is rebuilt"
         if lane != "critical" and lease.lane == "critical" and not lease.is_borrowed:
-            kept.append(f"{lease.holder} holds slot {number}, which is kept for critical work")
+            kept.append(Reason(f"{lease.holder} holds slot {number}, which is kept for critical work"))
         else:
-            parts.append(f"{lease} holds slot {number} for {lease.held_s:.0f} s, {left}")
-    parts += kept
-    parts += [f"slot {slot.slot} is broken and being rebuilt" for slot in slots if slot.state == "broken"]
+            left_s = lease.left_s if lease.left_s > 0 else None
+            found.append(Reason(f"{lease} holds slot {number}", lease.held_s, left_s, then=_then(lease)))
+    found += kept
+    broken = [slot.slot for slot in slots if slot.state == "broken"]
+    found += [Reason(f"slot {slot} is broken and being rebuilt") for slot in broken]
     if held and all(lease.lane == "critical" for _, lease in held):
-        parts.append("critical work is never interrupted")
+        found.append(Reason("critical work is never interrupted"))
     elif urgent_in_s is not None and any(lease.can_be_called_back for _, lease in held):
-        when = "now" if urgent_in_s <= 0 else f"in {urgent_in_s:.0f} s"
-        parts.append(f"{when} it takes a slot from the lowest lane")
+        found.append(Reason("it takes a slot from the lowest lane", in_s=urgent_in_s))
     elif urgent_in_s is not None:
-        parts.append("there is no other slot to be had")
-    return "; ".join(parts)
+        found.append(Reason("there is no other slot to be had"))
+    return tuple(found)

@@ -10,7 +10,7 @@ import trio
 from orchestrator.db import learned
 from orchestrator.errors import OrchestratorError
 from orchestrator.health.status import House, read_status
-from orchestrator.web.feed.document import make_document
+from orchestrator.web.feed.document import make_document, steady
 from orchestrator.web.feed.patch import Document, without_nulls
 from orchestrator.web.feed.timeline import Timeline
 
@@ -33,6 +33,7 @@ class Look:
         self._ask = ask
         self._slow: Document = {}
         self._slow_at = -math.inf
+        self._latest: Document = {}
 
     async def __call__(self) -> Document:
         """The document of now."""
@@ -41,7 +42,7 @@ class Look:
         if trio.current_time() - self._slow_at >= SLOW_S:
             self._slow |= await self._look_slowly()
             self._slow_at = trio.current_time()
-        document = make_document(status | self._slow, now)
+        document: Document = steady(self._latest, make_document(status | self._slow, now))
         clock = self._house.clock
         document["clock"] = {
             "speed": clock.speed,
@@ -49,6 +50,7 @@ class Look:
             "shown_epoch": clock.shown_epoch,
         }
         document["timeline"] = without_nulls(self._timeline.rows())
+        self._latest = document
         return document
 
     async def _look_slowly(self) -> Document:

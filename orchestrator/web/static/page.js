@@ -1,9 +1,10 @@
 // The live page: draws what the feed says, and asks the API to do what people press.
 
-import { clockTime, drawn, keyed, make, placed, say, span, words } from "./draw.js";
+import { clockTime, keyed, make, opener, placed, put, say, span, state, tickTimes, told, words } from "./draw.js";
 import { Details } from "./details.js";
 import { Feed } from "./feed.js";
 import { lanes } from "./lanes.js";
+import { panels } from "./panels.js";
 
 const WAY = ["draft", "queued", "claimed", "submitting", "published", "ambiguous", "failed"];
 const $ = (id) => document.getElementById(id);
@@ -67,18 +68,13 @@ function draw(house) {
   $("summary").dataset.well = problems.length || house.mode !== "ready" ? "no" : "yes";
   say($("summary"), house.summary);
   keyed($("problems"), problems, (one) => one.what, () => make("li"), (element, one) => {
-    element.replaceChildren(make("b", {}, one.what), one.since ? ` since ${clockTime(one.since)}. ` : ". ", one.remedy ?? "");
+    put(element, JSON.stringify(one), make("b", {}, one.what), one.since ? ` since ${clockTime(one.since)}. ` : ". ", one.remedy ?? "");
   });
   queue(house);
   jobs(house);
   posts(house);
   drafts(house);
-  learning(house);
-  budget(house);
-  memory(house);
-  breakers(house);
-  checks(house);
-  alerts(house);
+  panels(house);
   tick();
 }
 
@@ -92,9 +88,7 @@ function tick() {
   const speed = clock.speed === 1 ? "" : `, ${clock.speed} times as fast`;
   say($("clock"), `${new Date(shown * 1000).toISOString().slice(0, 16).replace("T", " ")} UTC${speed}`);
   lanes($("slots"), house, now, (hash) => (location.hash = hash));
-  for (const element of document.querySelectorAll("[data-since]")) {
-    say(element, span(now - Number(element.dataset.since)));
-  }
+  tickTimes(document, now);
   for (const element of document.querySelectorAll("[data-next]")) {
     const left = (Date.parse(element.dataset.next) / 1000 - shown) / clock.speed;
     say(element, left > 0 ? `in ${span(left)}` : "now");
@@ -106,31 +100,17 @@ function cells(row, count) {
   return row.cells;
 }
 
-function opener(to, text) {
-  return make("a", { href: to }, text);
-}
-
-function put(cell, signature, ...children) {
-  if (cell.dataset.shows === signature) return;
-  cell.dataset.shows = signature;
-  cell.replaceChildren(...children);
-}
-
-function state(name) {
-  return make("span", { class: "state", "data-state": name }, words(name));
-}
-
 function queue(house) {
   const rows = placed(house.queue);
   $("queue").closest(".scroll").hidden = !rows.length;
   $("nobody").hidden = rows.length > 0;
-  keyed($("queue").tBodies[0], rows, (row) => `${row.holder} ${row.since}`, () => make("tr"), (element, row) => {
+  keyed($("queue").tBodies[0], rows, (row) => row.holder, () => make("tr"), (element, row) => {
     const [job, lane, waits, why] = cells(element, 4);
     put(job, row.holder, opener(`#/job/${row.holder}`, row.holder));
     put(lane, row.lane + row.is_urgent, row.is_urgent ? `${row.lane}, urgent` : row.lane);
     put(waits, String(row.since), make("span", { "data-since": row.since }));
     why.className = "why";
-    say(why, row.why);
+    put(why, JSON.stringify(row.reasons), ...told(row.reasons));
   });
 }
 
@@ -145,19 +125,28 @@ function jobs(house) {
     put(last, `${job.last?.at} ${job.last?.ending} ${job.last?.detail}`, ...ending);
     put(next, String(job.next_at), job.next_at ? make("span", { "data-next": job.next_at }) : "–");
     why.className = "why";
-    say(why, job.why);
+    const wait = job.why === undefined ? house.queue?.[job.name] : undefined; // a queued one's reasons stand there
+    put(why, JSON.stringify([job.why, wait?.reasons]), ...(wait ? ["Waits for a context: ", ...told(wait.reasons)] : [job.why ?? ""]));
     todo.className = "do";
     const orders = job.state === "off" ? [] : [job.state === "paused" || job.state === "failed" ? "resume" : "pause", "run"];
-    put(todo, orders.join(), ...orders.map((order) => button(order === "run" ? "Run now" : words(order), `${order} ${job.name}`, () => act(`jobs/${job.name}/${order}`))));
+    keyed(todo, orders, (order) => (order === "run" ? "run" : "hold"), () => {
+      const one = button("…", "", () => act(`jobs/${job.name}/${one.dataset.order}`));
+      return one;
+    }, (one, order) => {
+      one.dataset.order = order;
+      one.setAttribute("aria-label", `${order} ${job.name}`);
+      say(one, { run: "Run now", pause: "Pause", resume: "Resume" }[order]);
+    });
   });
 }
 
 function button(text, label, press) {
   const element = make("button", { type: "button", "aria-label": label }, text[0].toUpperCase() + text.slice(1));
   element.addEventListener("click", async () => {
-    element.disabled = true;
+    if (element.getAttribute("aria-disabled") === "true") return; // `disabled` would take the focus away
+    element.setAttribute("aria-disabled", "true");
     await press();
-    element.disabled = false;
+    element.setAttribute("aria-disabled", "false");
   });
   return element;
 }
@@ -208,66 +197,6 @@ function drafts(house) {
       opener(`#/post/${draft.id}`, "all of it"),
     );
   }, (element, draft) => say(element.querySelector("blockquote"), draft.text));
-}
-
-function learning(house) {
-  const known = house.learning ?? { outcomes: 0, arms: [] };
-  const parts = [make("p", {}, `${known.outcomes} posts taught something. `, opener("#/models", "Models"))];
-  const means = (known.arms ?? []).map((arm) => arm.mean);
-  const random = means.length ? means.reduce((a, b) => a + b, 0) / means.length : null;
-  for (const [site, points] of Object.entries(house.rewards ?? {})) {
-    if (points.length < 2) continue;
-    const picture = drawn("svg", { viewBox: "0 0 300 90", role: "img" });
-    const y = (mean) => 80 - mean * 75;
-    const x = (at) => 5 + (at * 290) / (points.length - 1);
-    if (random !== null) picture.append(drawn("line", { x1: 5, x2: 295, y1: y(random), y2: y(random), class: "random" }));
-    picture.append(drawn("polyline", { points: points.map((point, at) => `${x(at)},${y(point.mean)}`).join(" "), class: "reward" }));
-    const latest = points.at(-1).mean;
-    const text = `${site}: the latest posts earn ${latest.toFixed(2)}` + (random === null ? "" : `, posts chosen at random would earn ${random.toFixed(2)}`);
-    picture.setAttribute("aria-label", text);
-    parts.push(picture, make("p", { class: "quiet" }, `${text} (solid and dashed; from 0 to 1).`));
-  }
-  $("learning").replaceChildren(...parts);
-}
-
-function budget(house) {
-  const money = house.budget;
-  if (!money?.is_set) return $("budget").replaceChildren(make("p", { class: "quiet" }, "No language model is set: texts come from folder, feeds and templates."));
-  $("budget").replaceChildren(meter(`${money.left} of ${money.budget} left, tier ${money.tier}`, money.left_share), make("p", {}, money.said));
-}
-
-function meter(text, share) {
-  return make("div", { class: "meter" }, make("span", {}, text), make("progress", { max: 1, value: Math.min(1, share), "aria-label": text }));
-}
-
-function memory(house) {
-  const sizes = Object.entries(house.memory ?? {});
-  const all = sizes.reduce((sum, [, size]) => sum + size, 0);
-  const limit = house.shedding?.limits?.critical_bytes ?? all;
-  const mb = (size) => `${Math.round(size / 1e6)} MB`;
-  const rows = sizes.map(([part, size]) => meter(`${words(part.replace(/_bytes$/, ""))}: ${mb(size)}`, size / (limit || 1)));
-  const step = house.shedding && house.shedding.step !== "none" ? make("p", {}, `Given up for want of memory: ${words(house.shedding.step)}`) : "";
-  $("memory").replaceChildren(make("p", {}, `${mb(all)} in all`), step, ...rows);
-}
-
-function breakers(house) {
-  keyed($("breakers"), placed(house.breakers), (one) => one.name, () => make("li"), (element, one) => {
-    const last = one.last_error ? make("span", { class: "quiet" }, ` ${one.last_error}`) : "";
-    put(element, JSON.stringify(one), one.name, " ", state(one.state), " for ", make("span", { "data-since": one.since }), last);
-  });
-}
-
-function checks(house) {
-  keyed($("checks"), placed(house.checks), (one) => one.name, () => make("li"), (element, one) => {
-    put(element, JSON.stringify(one), one.name, " ", state(one.state), make("span", { class: "quiet" }, ` ${[one.detail, one.state === "down" ? one.remedy : ""].filter(Boolean).join(". ")}`));
-  });
-}
-
-function alerts(house) {
-  const open = placed(house.alerts).filter((one) => !one.cleared_at);
-  keyed($("alerts"), [...open, { id: "all" }], (one) => one.id, (one) => (one.id === "all" ? make("li", {}, opener("#/alerts", "All alerts")) : make("li")), (element, one) => {
-    if (one.id !== "all") put(element, one.what + one.severity, state(one.severity), ` ${one.what}. ${one.remedy ?? ""}`);
-  });
 }
 
 // ── what is pressed ─────────────────────────────────────────────────────────────────────────────

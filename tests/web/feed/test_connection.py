@@ -3,7 +3,6 @@
 import json
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from functools import partial
 from typing import Any
 
 import pytest
@@ -16,42 +15,14 @@ from trio_websocket import (
     wrap_client_stream,
 )
 
-from orchestrator.metrics import Metrics
-from orchestrator.web.api import allowed_hosts, is_host_allowed, make_app
-from orchestrator.web.feed.connection import MAX_MESSAGE, PATH, POLICY, TOO_SLOW, Gate
-from orchestrator.web.feed.feed import MAX_OF_USER, Feed, unpacked
-from orchestrator.web.guard import Token
-from orchestrator.web.serve import Upgrade, serve_http
+from orchestrator.web.feed.connection import MAX_MESSAGE, PATH, POLICY, TOO_SLOW
+from orchestrator.web.feed.feed import MAX_OF_USER, unpacked
+from tests.web.conftest import SECRET, Served
 
-SECRET = "a secret"
 FOREIGN = (
     b"GET /feed HTTP/1.1\r\nHost: evil.example\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
     b"Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n"
 )
-APP = make_app(look=lambda: (True, {"mode": "ready", "checks": []}), metrics=lambda: b"a 1\n")
-
-
-class Served:
-    """A feed on a port; `document` is what it shows."""
-
-    def __init__(self) -> None:
-        self.document: dict[str, Any] = {"mode": "ready"}
-        self.metrics = Metrics()
-        self.feed = Feed(self._look, self.metrics)
-        self.port = 0
-
-    async def _look(self) -> dict[str, Any]:
-        await trio.lowlevel.checkpoint()
-        return self.document
-
-
-@pytest.fixture
-async def served(nursery: trio.Nursery) -> Served:
-    one = Served()
-    gate = Gate(one.feed, Token(SECRET), partial(is_host_allowed, hosts=allowed_hosts(["watch.example"])))
-    serve = partial(serve_http, APP, "127.0.0.1", 0, upgrade=Upgrade(PATH, gate.serve))
-    one.port = await nursery.start(serve)
-    return one
 
 
 @asynccontextmanager
