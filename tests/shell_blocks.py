@@ -19,6 +19,7 @@ NOT_RUN = {
     "orchestrator check --config /etc/orchestrator/orchestrator.toml   # what": LIVES,
     ".venv/bin/python -m orchestrator.demo": LIVES,
     ".venv/bin/orchestrator demo --plain": LIVES,
+    "orchestrator ctl watch": "it lives until Ctrl-C; tests/cli/test_watch.py runs it",
     "make run ARGS": LIVES,
     "make test  ": LONG,
     "orchestrator simulate": f"{LONG}; tests/simulate asks for the same of shorter spans",

@@ -1,5 +1,6 @@
 """`orchestrator ctl`, what only looks: status, jobs, queue, why, and what each part of the house says."""
 
+import gc
 from typing import Annotated
 
 import typer
@@ -21,6 +22,23 @@ def status(context: typer.Context, is_json: Json = False) -> None:
     from orchestrator.terminal import render_status
 
     show(context.obj, "status", render_status, is_json)
+
+
+@commands.command(
+    epilog=examples(
+        "orchestrator ctl watch          # until Ctrl-C",
+        "orchestrator ctl watch --json   # for programs",
+    )
+)
+def watch(context: typer.Context, is_json: Json = False) -> None:
+    """The daemon as it changes, until Ctrl-C: contexts, queue, jobs. In a pipe: what happens, line by line.
+
+    With --json a line for each change: the whole document, as docs/page.md describes it.
+    """
+    from orchestrator.cli.watch import watch
+
+    gc.enable()
+    watch(context.obj, is_json=is_json or context.obj.is_json)
 
 
 @commands.command(

@@ -1,4 +1,4 @@
-"""The live view of the demo: events go by above, and below them stands how things are.
+"""The live view of the demo, and of `ctl watch`: events go by above, and below them stands how things are.
 
 Where the output is no terminal there are only the events, one a line.
 """
@@ -9,7 +9,7 @@ from contextlib import suppress
 
 import structlog
 import trio
-from rich.console import Console
+from rich.console import Console, RenderableType
 from rich.live import Live
 from rich.text import Text
 
@@ -39,17 +39,19 @@ async def show_live(
     *,
     console: Console | None = None,
     is_plain: bool = False,
+    panel: Callable[[Row, int], RenderableType] = render_panel,
     refresh_s: float = REFRESH_S,
 ) -> None:
     """Show what `read` says, a status document, until cancelled, or until the terminal is gone.
 
-    The document may have `links`, addresses by name, which are told once.
+    The document may have `links`, addresses by name, which are told once. `panel` makes what stands
+    below, for so many rows.
 
     `is_plain` gives events only, in a terminal too. All writing happens in a worker thread: a terminal
     that is slow or stopped holds up this view and nothing else.
     """
     console = console or Console()
-    screen = _Screen(console, is_plain or not console.is_terminal)
+    screen = _Screen(console, is_plain or not console.is_terminal, panel)
     try:
         while True:
             await trio.to_thread.run_sync(screen.show, read(), abandon_on_cancel=True)
@@ -66,8 +68,9 @@ async def show_live(
 class _Screen:
     """What is drawn, and where. The lock keeps a frame that comes late from following the last one."""
 
-    def __init__(self, console: Console, is_plain: bool) -> None:
+    def __init__(self, console: Console, is_plain: bool, panel: Callable[[Row, int], RenderableType]) -> None:
         self._console = console
+        self._panel = panel
         self._watcher = Watcher()
         self._live = None if is_plain else Live(console=console, auto_refresh=False)
         self._lock = threading.Lock()
@@ -91,7 +94,7 @@ class _Screen:
             self._print(event, status)
         if self._live is not None:
             self._live.start()
-            self._live.update(render_panel(status, self._console.height), refresh=True)
+            self._live.update(self._panel(status, self._console.height), refresh=True)
         self._console.file.flush()
 
     def _print(self, event: Event, status: Row) -> None:

@@ -136,14 +136,15 @@ def _jobs(status: Row, height: int) -> RenderableType | None:
     grid = Table.grid(padding=(0, 2, 0, 0))
     for is_whole in (True, False, True):
         grid.add_column(no_wrap=is_whole)
-    found = sorted(rows(status, "jobs"), key=lambda job: _job_rank(job, now))
+    found = sorted(rows(status, "jobs"), key=lambda job: job_rank(job, now))
     for job in found[:height]:
         next_at = moment(job, "next_at")
         grid.add_row(text(job, "name", "?"), cut(job_state(job, now)), Text(ahead(next_at, now), "dim"))
     return section("Jobs", grid)
 
 
-def _job_rank(job: Row, now: datetime | None) -> tuple[int, float]:
+def job_rank(job: Row, now: datetime | None) -> tuple[int, float]:
+    """What sorts jobs: first those that somebody looks for, of the others first whose turn comes first."""
     state, next_at = text(job, "state"), moment(job, "next_at")
     rank = _JOB_ORDER.index(state) if state in _JOB_ORDER else len(_JOB_ORDER)
     return rank, (next_at - now).total_seconds() if next_at and now else float("inf")

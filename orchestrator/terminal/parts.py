@@ -156,8 +156,8 @@ def _lane(row: Row) -> str:
     return f"{lane} {priority:.0f}".strip() if priority is not None else lane
 
 
-def waiting(status: Row, width: int) -> RenderableType | None:
-    """Who waits for a context, in the order in which they go, and why."""
+def waiting(status: Row, width: int, is_cut: bool = False) -> RenderableType | None:
+    """Who waits for a context, in the order in which they go, and why; two lines each when `is_cut`."""
     grid = _grid()
     for place, waiter in enumerate(rows(status, "queue"), start=1):
         line = Text(text(waiter, "holder", "?"), "bold")
@@ -166,7 +166,7 @@ def waiting(status: Row, width: int) -> RenderableType | None:
             line.append(f"  {_lane(waiter)}", "not bold dim")
         if text(waiter, "why"):
             line.append(f"\n{text(waiter, 'why')}", "not bold")
-        grid.add_row(Text(str(place), "dim"), line)
+        grid.add_row(Text(str(place), "dim"), cut(line) if is_cut else line)
     return section("Waiting for a context", grid)
 
 
