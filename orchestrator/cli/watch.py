@@ -2,7 +2,9 @@
 
 import json
 import os
+import signal
 import sys
+from collections.abc import Awaitable, Callable
 from functools import partial
 from pathlib import Path
 
@@ -20,16 +22,30 @@ from orchestrator.web.feed.document import as_status
 
 
 def watch(daemon: Daemon, *, is_json: bool) -> None:
-    """Show the daemon until somebody interrupts it, or nobody reads it any more.
+    """Show the daemon until SIGINT or SIGTERM, or until nobody reads it any more.
 
     Raises ControlError when there is nothing to listen to.
     """
     with Path(os.devnull).open("w") as nowhere:  # what is wrong is seen
         configure(LogSettings(), nowhere)
         try:
-            trio.run(_print_lines if is_json else _show, daemon)
+            trio.run(_until_ended, partial(_print_lines if is_json else _show, daemon))
         finally:
             unconfigure()
+
+
+async def _until_ended(show: Callable[[], Awaitable[None]]) -> None:
+    """`show`, which a signal ends in order: the terminal has its cursor back then."""
+    with trio.open_signal_receiver(signal.SIGINT, signal.SIGTERM) as signals:
+        async with trio.open_nursery() as nursery:
+
+            async def wait() -> None:
+                await anext(signals)
+                nursery.cancel_scope.cancel()
+
+            nursery.start_soon(wait)
+            await show()
+            nursery.cancel_scope.cancel()
 
 
 async def _address(daemon: Daemon) -> str:

@@ -94,7 +94,7 @@ async def test_each_change_is_a_line_of_json_and_ctrl_c_ends_it_without_a_word(
     second = json.loads(await lines.next())
     assert (second["document"]["mode"], second["n"]) == ("degraded", first["n"] + 1)
     process.send_signal(signal.SIGINT)
-    assert await ended(process) == (130, b"")
+    assert await ended(process) == (0, b"")
 
 
 async def test_without_a_screen_what_happens_is_a_line_each(
@@ -109,7 +109,7 @@ async def test_without_a_screen_what_happens_is_a_line_each(
     await served.become(problems=[problem])
     assert (await lines.next())[6:] == "✗ disk is down  → Make room"
     process.send_signal(signal.SIGINT)
-    assert await ended(process) == (130, b"")
+    assert await ended(process) == (0, b"")
 
 
 async def test_a_reader_that_has_gone_ends_it(house: tuple[Served, Path], nursery: trio.Nursery) -> None:

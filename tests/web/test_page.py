@@ -121,3 +121,21 @@ def duplicates(page: Page, change: Change) -> None:
     for remedies in (["one", "two", "three"], ["one", "two"], ["four"], []):
         change(problems=[problem(remedy) for remedy in remedies])
         expect(shown).to_have_text([f"a post is late. {remedy}" for remedy in remedies])
+
+
+async def test_a_post_in_doubt_is_there_to_be_decided_of_however_old_it_is(served: Served) -> None:
+    served.document = a_document() | {"posts": {"ambiguous": 1}}
+    await used(served, doubts)
+
+
+def doubts(page: Page, change: Change) -> None:
+    def post(state: str, place: int = 0) -> dict[str, Any]:
+        row = {"id": 7, "account": "ada", "state": state, "due_at": "2026-06-01T12:00:00+00:00", "text": "hm"}
+        return {"7": row | {"place": place}}
+
+    change(doubts=post("ambiguous"))
+    expect(page.get_by_role("button", name="post 7 is published")).to_be_visible()
+    change(recent_posts=post("published"))
+    expect(page.locator("#posts tbody tr")).to_have_count(1)
+    expect(page.locator("#posts .state")).to_have_text("published")
+    expect(page.get_by_role("button", name="post 7 is published")).to_have_count(0)

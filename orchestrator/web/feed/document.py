@@ -24,6 +24,7 @@ KEYS: dict[str, Callable[[Document], Any]] = {
     "jobs": lambda row: row["name"],
     "recent_posts": lambda row: row["id"],
     "drafts": lambda row: row["id"],
+    "doubts": lambda row: row["id"],
     "alerts": lambda row: row["id"],
 }
 """What names a row; the second of a name is `NAME #2`. Rows have `place`, from 0."""

@@ -16,7 +16,7 @@ from orchestrator.web.feed.timeline import Timeline
 
 SLOW_S = 5.0
 """What asks much of the database, and changes seldom, is looked at so often."""
-DRAFTS = 20
+DRAFTS = DOUBTS = 20
 REWARDS, POINTS = 300, 30
 """So many of the latest posts' rewards are shown, as the means of so many groups."""
 
@@ -57,6 +57,7 @@ class Look:
         found: Document = {}
         for verb, args, keys in (
             ("replies", {"state": "draft", "limit": DRAFTS}, {"posts": "drafts"}),
+            ("posts", {"state": "ambiguous", "limit": DOUBTS}, {"posts": "doubts"}),
             ("alerts", {}, {"alerts": "alerts"}),
             ("budget", {}, None),
         ):

@@ -156,7 +156,8 @@ function posts(house) {
   keyed($("states"), WAY.filter((name) => name in counts), (name) => name, (name) => make("li", {}, make("b"), ` ${name}`), (element, name) => {
     say(element.querySelector("b"), String(counts[name]));
   });
-  keyed($("posts").tBodies[0], placed(house.recent_posts), (post) => post.id, () => make("tr"), (element, post) => {
+  const doubts = placed(house.doubts).filter((post) => !house.recent_posts?.[post.id]); // a person is to see them
+  keyed($("posts").tBodies[0], [...doubts, ...placed(house.recent_posts)], (post) => post.id, () => make("tr"), (element, post) => {
     const [id, account, now, when, text, reached] = cells(element, 6);
     put(id, String(post.id), opener(`#/post/${post.id}`, String(post.id)));
     put(account, post.account, opener(`#/account/${encodeURIComponent(post.account)}`, post.account));
