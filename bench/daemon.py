@@ -33,12 +33,13 @@ class Daemon:
 
 
 @contextmanager
-def running_demo(state_dir: Path) -> Iterator[Daemon]:
+def running_demo(state_dir: Path, *options: str) -> Iterator[Daemon]:
     """`orchestrator demo` on `state_dir`, ready when entered, drained and gone at the end."""
     http_port = free_port()
     command = [
         *(str(Path(sys.executable).with_name("orchestrator")), "demo", "--plain"),
         *("--state-dir", str(state_dir), "--http-port", str(http_port), "--site-port", "0"),
+        *options,
     ]
     with _running(command, state_dir, http_port) as daemon:
         yield daemon

@@ -26,6 +26,7 @@ from bench import (
     api,
     bridge,
     cache,
+    exposition,
     faults,
     learning,
     machine,
@@ -47,6 +48,7 @@ NAMES = (
     "recovery",
     "accounts",
     "scraping",
+    "metrics",
     "faults",
     "allocator",
     "actors",
@@ -100,6 +102,8 @@ def _take(name: str, given: argparse.Namespace) -> Report:
                 return recovery.measure(directory, max(1, given.rounds // 3))
             case "accounts":
                 return accounts.measure(directory, max(1, given.rounds // 3))
+            case "metrics":
+                return exposition.measure(directory, given.rounds)
             case "faults":
                 return trio.run(faults.measure, directory, given.rounds)
             case "learning":

@@ -1,7 +1,7 @@
 """Overview: is it well, and what needs me?"""
 
 from dashboards.parts import Board, Panel, Query
-from dashboards.words import NO_YES, UP_DOWN, increase, metric, or_zero, total
+from dashboards.words import NO_YES, UP_DOWN, increase, metric, or_zero, recorded, total
 
 BOARD = Board(
     "orchestrator-overview",
@@ -133,6 +133,69 @@ BOARD = Board(
                     "runbook.md#job_gave_up",
                     steps=(1, 10),
                     width=12,
+                ),
+            ],
+        ),
+        (
+            "Over weeks",
+            [
+                Panel(
+                    "Ready",
+                    "The share of time that the daemon was there and ready.",
+                    "percentunit",
+                    [Query(recorded("instance:orchestrator_ready:ratio5m"), "{{instance}}")],
+                    "dashboards.md#over-weeks",
+                    at_most=1,
+                    width=6,
+                ),
+                Panel(
+                    "Posts within an hour",
+                    "How many went out; none for hours is worth a look.",
+                    "short",
+                    [Query(recorded("instance:orchestrator_posts_published:increase1h"), "{{instance}}")],
+                    "runbook.md#nothing-is-wrong-and-nothing-is-posted",
+                    width=6,
+                ),
+                Panel(
+                    "Late within an hour",
+                    "95 of 100 posts were out so long after they were due.",
+                    "s",
+                    [Query(recorded("instance:orchestrator_post_delay_seconds:p95_1h"), "{{instance}}")],
+                    "runbook.md#post_overdue",
+                    steps=(900, 1800),
+                    width=6,
+                ),
+                Panel(
+                    "Waits within an hour",
+                    "99 of 100 requests had their context within this time.",
+                    "s",
+                    [Query(recorded("instance_lane:orchestrator_pool_wait_seconds:p99_1h"), "{{lane}}")],
+                    "allocator.md",
+                    steps=(60, 300),
+                    width=6,
+                ),
+                Panel(
+                    "Share of runs that failed",
+                    "Given up, or tried again, within an hour.",
+                    "percentunit",
+                    [Query(recorded("instance:orchestrator_runs_failed:ratio1h"), "{{instance}}")],
+                    "runbook.md#job_gave_up",
+                    steps=(0.1, 0.3),
+                ),
+                Panel(
+                    "Cache",
+                    "The share of its reads, within an hour, that cost no computation.",
+                    "percentunit",
+                    [Query(recorded("instance:orchestrator_cache_hits:ratio1h"), "{{instance}}")],
+                    "cache.md",
+                    at_most=1,
+                ),
+                Panel(
+                    "Memory",
+                    "All parts together: what only grows over weeks is a leak.",
+                    "bytes",
+                    [Query(recorded("instance:orchestrator_memory_bytes:sum"), "{{instance}}")],
+                    "memory.md",
                 ),
             ],
         ),

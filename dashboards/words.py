@@ -13,6 +13,11 @@ def metric(name: str, *labels: str) -> str:
     return f"orchestrator_{name}{{{', '.join([OF, *labels])}}}"
 
 
+def recorded(name: str, *labels: str) -> str:
+    """A series that a recording rule of deploy/prometheus makes, of the daemons that are looked at."""
+    return f"{name}{{{', '.join([OF, *labels])}}}"
+
+
 def total(expr: str, *by: str) -> str:
     """The sum; `by` are labels that tell series apart."""
     return f"sum by ({', '.join(by)}) ({expr})" if by else f"sum({expr})"

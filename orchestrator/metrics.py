@@ -36,7 +36,9 @@ CACHE_DROPPED = ("too_large", "unreadable", "full")
 
 WAIT_BUCKETS_S = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 20, 30, 45, 60)
 DATABASE_BUCKETS_S = (0.001, 0.005, 0.01, 0.05, 0.1, 0.5, 1, 2.5, 5, 10, 30)
-RUN_BUCKETS_S = (0.01, 0.05, 0.1, 0.5, 1, 2.5, 5, 10, 30, 60, 120, 300, 600, 1800)
+RUN_BUCKETS_S = (1, 10, 60, 300)
+CHECK_BUCKETS_S = (0.1, 1, 10)
+"""Few, since there are many jobs and checks: all series together stay below 1,000."""
 DELAY_BUCKETS_S = (1, 5, 15, 60, 300, 900, 1800, 3600, 7200)
 
 
@@ -104,7 +106,9 @@ class Metrics:
             tier=BUDGET_TIERS,
         )
         self.check_up = self._gauge("check_up", "1 while the check holds.", check=())
-        self.check_seconds = self._histogram("check_seconds", "Duration of checks.", WAIT_BUCKETS_S, check=())
+        self.check_seconds = self._histogram(
+            "check_seconds", "Duration of checks.", CHECK_BUCKETS_S, check=()
+        )
         self.pool_hold = self._histogram(
             "pool_hold_seconds", "How long a lease was held.", RUN_BUCKETS_S, job_name=()
         )
@@ -220,9 +224,10 @@ class Metrics:
         self.cache_hits.labels(namespace=namespace)
         self.cache_misses.labels(namespace=namespace)
 
-    def declare_job(self, job: str) -> None:
+    def declare_job(self, job: str, *, uses_browser: bool) -> None:
         """The series of one job."""
-        self.pool_hold.labels(job_name=job)
+        if uses_browser:
+            self.pool_hold.labels(job_name=job)
         for ending in Ending:
             self.job_runs.labels(job_name=job, outcome=ending)
         self.job_run.labels(job_name=job)

@@ -218,7 +218,7 @@ async def make_supervisor(
     stored = await database.run(runs.histories, [job.name for job in listed])
     actors = [Actor(job, surroundings, _history(stored.get(job.name), surroundings.clock)) for job in listed]
     for job in listed:
-        metrics.declare_job(job.name)
+        metrics.declare_job(job.name, uses_browser=job.uses_browser)
     supervisor = Supervisor(actors, metrics, surroundings)
     for name in await database.run(runs.paused) & supervisor.actors.keys():
         supervisor.pause(name)

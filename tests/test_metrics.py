@@ -37,7 +37,7 @@ def test_series_of_closed_sets_are_there_at_zero_from_the_start() -> None:
 
 def test_a_declared_job_has_all_its_series_at_zero() -> None:
     metrics = Metrics()
-    metrics.declare_job("plan")
+    metrics.declare_job("plan", uses_browser=True)
     found = families(metrics)
     assert found["orchestrator_job_runs"] == {
         (("job_name", "plan"), ("outcome", ending)) for ending in Ending

@@ -11,7 +11,7 @@ from orchestrator.metrics import Metrics
 
 ROOT = Path(__file__).parents[1]
 TARGET = ROOT / "docs" / "metrics.md"
-RULES = ROOT / "deploy" / "prometheus" / "rules"
+ALERTS = ROOT / "deploy" / "prometheus" / "rules" / "orchestrator.yml"
 
 HEAD = """\
 # Metrics
@@ -36,7 +36,7 @@ def reference() -> str:
 
 def _rows() -> Iterator[str]:
     places = {board.title.partition(": ")[2]: file_of(board).read_text("utf-8") for board in BOARDS}
-    places["alerts"] = "".join(path.read_text("utf-8") for path in sorted(RULES.iterdir()))
+    places["alerts"] = ALERTS.read_text("utf-8")
     for metric in vars(Metrics()).values():
         if isinstance(metric, MetricWrapperBase):
             [family] = metric.describe()

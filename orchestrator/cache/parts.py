@@ -4,7 +4,6 @@ from orchestrator.breaker import judge_by
 from orchestrator.breakers import Breakers, Party, rule_for
 from orchestrator.cache.cache import Cache
 from orchestrator.cache.memory import MemoryStore
-from orchestrator.cache.redis import RedisStore
 from orchestrator.clock import Clock
 from orchestrator.errors import CacheError
 from orchestrator.metrics import Metrics
@@ -23,6 +22,8 @@ def make_cache(settings: Settings, breakers: Breakers, clock: Clock, metrics: Me
     own = settings.cache
     if own.url is None:
         return in_process(own, clock, metrics)
+    from orchestrator.cache.redis import RedisStore  # takes as long to import as a third of all else
+
     return Cache(
         RedisStore(own),
         clock=clock,

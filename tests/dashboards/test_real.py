@@ -60,6 +60,9 @@ async def test_each_panel_shows_something_of_a_daemon_at_work(state_dir: Path, t
             for rule in rules():
                 await server.query(rule["expr"])  # it can be asked
             assert await server.firing() <= OF_HASTE
+            [count] = await server.query('count({__name__=~"orchestrator_.+"})')
+            print(f"{count['value'][1]} series")  # noqa: T201 - pytest -rP shows it
+            assert int(count["value"][1]) < 1000
 
 
 async def shows(server: Server, expr: str) -> bool:

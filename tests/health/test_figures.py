@@ -1,14 +1,19 @@
+from dataclasses import replace
+
 import trio
 import trio.testing
 
+from orchestrator import jobs
 from orchestrator.actors.supervisor import RestartRule
 from orchestrator.allocator import Allocator
+from orchestrator.breaker import TRANSITIONS
 from orchestrator.db.pool import Database
 from orchestrator.db.posts import Stamp
 from orchestrator.errors import DatabaseUnavailableError, PostRefusedError
 from orchestrator.health import figures
 from orchestrator.health.checks import Check
 from orchestrator.health.modes import DATABASE
+from orchestrator.learning import cached
 from orchestrator.metrics import Metrics
 from orchestrator.model import AccountCondition, Ending, Outcome, PostState, done
 from orchestrator.settings import AllocatorSettings
@@ -55,7 +60,7 @@ async def test_a_run_is_counted_by_its_ending_and_its_duration(autojump_clock: o
 
 async def test_every_ending_of_a_run_has_a_count_of_its_own(autojump_clock: object) -> None:
     metrics = Metrics()
-    metrics.declare_job("plan")
+    metrics.declare_job("plan", uses_browser=False)
     for ending in Ending:
         figures.run_ended(metrics, a_job("plan"), Outcome(ending), 1)
     assert [value(metrics, "job_runs_total", job_name="plan", outcome=ending) for ending in Ending] == [1] * 7
@@ -154,3 +159,34 @@ async def test_accounts_are_counted_by_their_condition() -> None:
         house.conditions = lambda: {AccountCondition.WELL: 3, AccountCondition.SPARED: 1}
         figures.observe(stage.metrics, house)
         assert [value(stage.metrics, "accounts", condition=one) for one in AccountCondition] == [3, 1, 0, 0]
+
+
+PARTS = ("settings", "disk", "files", "shared_memory", "clock", "database", "browser", "jobs")
+PARTIES = ("site:murmur", "cache", "language_model", "feed:news", "alerts:ops")
+
+
+async def test_all_series_of_twenty_accounts_and_all_jobs_are_fewer_than_1000(autojump_clock: object) -> None:
+    """Of a daemon with everything that can be switched on, on one site; accounts are in no label."""
+    async with a_stage([replace(job, work=Work()) for job in jobs.declared({})]) as stage:
+        house, metrics = make_house(stage), stage.metrics
+        house.accounts = tuple(f"account-{number}" for number in range(20))
+        house.conditions = lambda: dict.fromkeys(AccountCondition, 4)
+        for job in jobs.declared({}):
+            metrics.declare_job(job.name, uses_browser=job.uses_browser)
+            for ending in Ending:
+                figures.run_ended(metrics, job, Outcome(ending), 1)
+        for name in (*PARTS, *PARTIES, "language_model_account"):
+            metrics.declare_check(name)
+        for name in PARTIES:
+            metrics.declare_breaker(name, TRANSITIONS.items())
+        for namespace in (*(one.name for one in cached.NAMESPACES), "lists"):
+            metrics.declare_cache(namespace)
+        metrics.declare_destination("ops")
+        for role in ("serving", "candidate"):
+            metrics.model_version.labels(role=role, site="murmur")
+            metrics.model_error_ratio.labels(role=role, site="murmur")
+        figures.observe(metrics, house)
+    count = sum(not line.startswith("#") for line in metrics.render().decode().splitlines())
+    print(f"{count} series")  # noqa: T201 - pytest -rP shows it
+    assert 500 < count < 1000
+    assert b"account-" not in metrics.render()
