@@ -37,6 +37,10 @@ POST_TRANSITIONS: dict[PostState, frozenset[PostState]] = {
 }
 
 
+WITHDRAWN = "withdrawn: "
+"""How the detail of a reply begins that has failed because it is not wanted any more: nothing went wrong."""
+
+
 def fingerprint(text: str) -> str:
     """How a text is recognised wherever it is shown: sha256 of it with white space folded, in hex."""
     return hashlib.sha256(" ".join(text.split()).encode(errors="replace")).hexdigest()

@@ -8,14 +8,12 @@ from orchestrator.db import lease, opportunities, posts
 from orchestrator.db.opportunities import Opportunity
 from orchestrator.db.pool import Connection
 from orchestrator.db.posts import Stamp
-from orchestrator.model import PostState, ReplyDraft
+from orchestrator.model import WITHDRAWN, PostState, ReplyDraft
 
 OF_A_JOB = "job "
 """How the source of a draft begins that no person has written."""
 MOST = 100
 """Drafts that are withdrawn at a time."""
-WITHDRAWN = "withdrawn: "
-"""How the detail of a reply begins that nobody wants any more."""
 
 
 @dataclass(frozen=True, slots=True)

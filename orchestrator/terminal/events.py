@@ -4,6 +4,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
 
+from orchestrator.model import WITHDRAWN
 from orchestrator.terminal.parts import now_of
 from orchestrator.terminal.words import (
     Row,
@@ -105,7 +106,8 @@ class Watcher:
                 continue
             self._told_posts.add(key)
             if not self._is_old(post):
-                kind, verb = _POST_EVENTS[key[1]]
+                is_withdrawn = text(post, "detail").startswith(WITHDRAWN)
+                kind, verb = ("quiet", "withdrawn") if is_withdrawn else _POST_EVENTS[key[1]]
                 yield Event(kind, f"{verb} {text(post, 'reference')}".rstrip() + _told(post), arms(post))
 
     def _is_old(self, post: Row) -> bool:

@@ -1,5 +1,6 @@
 from typing import Any
 
+from orchestrator.model import WITHDRAWN
 from orchestrator.terminal.events import Event, Watcher
 from tests.terminal.document import arm, at, busy, job, post
 
@@ -52,6 +53,12 @@ def test_posts_are_told_oldest_first() -> None:
 def test_an_ambiguous_and_then_a_refused_post_are_told() -> None:
     events = told(busy(**QUIET), busy(recent_posts=[post(1, "ambiguous"), post(2, "failed")]))
     assert [event.kind for event in events] == ["bad", "warning"]
+
+
+def test_a_reply_that_nobody_wants_any_more_is_no_failure() -> None:
+    withdrawn = post(2, "failed", detail=f"{WITHDRAWN}nobody has approved it")
+    [event] = told(busy(**QUIET), busy(recent_posts=[withdrawn]))
+    assert (event.kind, event.line.split()[0]) == ("quiet", "withdrawn")
 
 
 def test_a_post_that_was_ambiguous_is_told_again_when_it_turns_out_to_be_published() -> None:
