@@ -29,11 +29,11 @@ cli = typer.Typer(
     name="orchestrator",
     help="A daemon that runs a browser-driven publishing pipeline on one small machine.",
     epilog=examples(
-        "orchestrator demo                                # see it at work, with a site of its own",
-        "orchestrator check --config orchestrator.toml    # are my settings right?",
-        "orchestrator run --config orchestrator.toml      # the daemon",
-        "orchestrator ctl status                          # what the running one does",
-        "orchestrator ctl --help                          # all that it can be asked and told",
+        "orchestrator demo                               # see it at work",
+        "orchestrator check --config orchestrator.toml   # are my settings right?",
+        "orchestrator run --config orchestrator.toml     # the daemon",
+        "orchestrator ctl status                         # what it does now",
+        "orchestrator ctl --help                         # ask it, tell it",
     )
     + "\n\nExit codes: 0 done; 1 it could not be done; 2 wrong usage or settings; 3 no daemon is listening.",
     invoke_without_command=True,
