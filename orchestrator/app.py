@@ -77,6 +77,7 @@ from orchestrator.model import CheckResult, Ending, Outcome
 from orchestrator.retry import RetryRule
 from orchestrator.service.manager import CONTROL, Manager
 from orchestrator.service.reload import Reload
+from orchestrator.service.reload import follow as follow_reloads
 from orchestrator.service.report import Report
 from orchestrator.settings import JobSettings, Settings
 from orchestrator.settings.cache import CACHE
@@ -229,7 +230,7 @@ class _Daemon:
         notifier = beginning.manager.notifier
         self.report = Report(self.house, notifier) if notifier is not None else None
         self._reread = beginning.reread
-        self._reloads = trio.Event()
+        self._send_reload, self._reloads = trio.open_memory_channel[None](1)
         self._adopter: Callable[[Settings], Awaitable[None]]
         self._senders = open_senders(beginning.settings.alerts)
         self._is_problem_new = trio.Event()
@@ -253,7 +254,8 @@ class _Daemon:
     async def watch_signals(self) -> None:
         async for number in self._signals:
             if number == signal.SIGHUP and self._reread is not None and not _is_in_terminal():
-                self._reloads.set()
+                with suppress(trio.WouldBlock):  # several at once are one, and so are those of the start
+                    self._send_reload.send_nowait(None)
             else:
                 self._on_signal(signal.Signals(number).name)
 
@@ -301,7 +303,7 @@ class _Daemon:
                 ],
             }
 
-        hosts = [settings.host, *settings.allowed_hosts]
+        hosts = [_in_url(settings.host), *settings.allowed_hosts]
         ask = asker(verbs_of(house, self.drain), "api")
         is_open = is_open_to_read(settings.host, settings.allowed_hosts)
         routes = make_routes(house, ask, self._token, is_open_to_read=is_open)
@@ -368,7 +370,7 @@ class _Daemon:
             await self._open_gate()
             if self._reread is not None:
                 self.house.reload = Reload(settings, self._reread.read, self._adopter, self.report).run
-                keepers.start_soon(self._follow_reloads, self.house.reload)
+                keepers.start_soon(follow_reloads, self._reloads, self.house.reload)
             keepers.start_soon(self.house.checks.watch_for_recovery, self._follow_mode)
             keepers.start_soon(self._follow_database, database)
             keepers.start_soon(self._follow_breakers)
@@ -695,14 +697,6 @@ class _Daemon:
                 if self.house.alerts.is_due():
                     self._wake(alert_delivery.NAME, "there is something to tell")
             await trio.sleep(1)  # many changes at once are one message
-
-    async def _follow_reloads(self, reload: Callable[[str], Awaitable[str]]) -> None:
-        """A SIGHUP that came during the start is heard now; several at once are one."""
-        while True:
-            await self._reloads.wait()
-            self._reloads = trio.Event()
-            with suppress(SettingsError):  # it is in the log, and nothing has changed
-                await reload("SIGHUP")
 
     async def _adopt(self, tools: Tools, desk: Desk, timed: Timed, settings: Settings) -> None:
         """Put settings into effect, of which only those differ that are live. Raises SettingsError."""

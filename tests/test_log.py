@@ -177,6 +177,18 @@ def test_a_secret_that_became_known_stays_hidden_when_the_log_is_set_up_anew(str
     assert CANARY not in stream.getvalue()
 
 
+def test_the_same_secrets_read_again_are_kept_once(stream: io.StringIO) -> None:
+    kept = KeptLog(stream)
+    for _ in range(3):
+        kept.configure(LogSettings(), [SecretStr("of the settings"), SecretStr("of them too")])
+        kept.hide(SecretStr("of the table"))
+    assert [secret.get_secret_value() for secret in kept.secrets] == [
+        "of the settings",
+        "of them too",
+        "of the table",
+    ]
+
+
 def test_text_from_outside_cannot_draw_on_the_terminal(stream: io.StringIO) -> None:
     configure(LogSettings(format="console"), stream, environ={})
     log_of("x").info("said", text="\x1b[31mred\nsecond line\x9b")

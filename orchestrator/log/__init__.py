@@ -93,17 +93,23 @@ class KeptLog:
 
     def __init__(self, stream: TextIO | None) -> None:
         self._stream = stream
-        self._secrets: list[SecretStr] = []
+        self._secrets: dict[SecretStr, None] = {}
+        """In the order in which they became known. The same settings, read again, are no more of them."""
         self._redactor = Redactor()
 
     def configure(self, settings: LogSettings, secrets: Iterable[SecretStr]) -> None:
         """Set it up, with further secrets. Raises SettingsError when the file can't be written."""
-        self._secrets.extend(secrets)
+        self._secrets.update(dict.fromkeys(secrets))
         self._redactor = configure(settings, self._stream, secrets=self._secrets)
+
+    @property
+    def secrets(self) -> list[SecretStr]:
+        """What it keeps hidden."""
+        return [*self._secrets]
 
     def hide(self, secret: SecretStr) -> None:
         """Keep a secret out of it from now on."""
-        self._secrets.append(secret)
+        self._secrets[secret] = None
         self._redactor.hide(secret)
 
     def redact(self, text: str) -> str:

@@ -13,6 +13,17 @@ from orchestrator.settings.live import combine, compare
 log = structlog.get_logger("service")
 
 
+async def follow(asked: trio.MemoryReceiveChannel[None], reload: Callable[[str], Awaitable[str]]) -> None:
+    """Read the settings again whenever a SIGHUP asks for it. Nothing that goes wrong then ends the daemon."""
+    async for _ in asked:
+        try:
+            await reload("SIGHUP")
+        except SettingsError:
+            pass  # it is in the log, and nothing has changed
+        except Exception:
+            log.exception("settings_not_reloaded", by="SIGHUP")
+
+
 class Reload:
     """One reload at a time. `adopt` puts settings into effect whole, or raises SettingsError."""
 

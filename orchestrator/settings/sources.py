@@ -109,6 +109,8 @@ def read_toml(path: Path) -> Layer:
         raise SettingsError(f"{path}, {_syntax_error(str(error), text)}") from error
     except UnicodeDecodeError as error:
         raise SettingsError(f"{path}: a settings file must be UTF-8, byte {error.start} is not") from error
+    except RecursionError as error:
+        raise SettingsError(f"{path}: the settings file nests too deeply") from error
     except OSError as error:
         raise SettingsError(f"{path}: the settings file can't be read: {error.strerror}") from error
     lines = _Lines(text)

@@ -8,7 +8,7 @@ from structlog.testing import capture_logs
 
 from orchestrator.errors import SettingsError
 from orchestrator.service.manager import Notifier
-from orchestrator.service.reload import Reload
+from orchestrator.service.reload import Reload, follow
 from orchestrator.service.report import Report
 from orchestrator.settings import Settings
 from orchestrator.settings.live import combine, compare
@@ -160,3 +160,33 @@ def test_settings_that_are_the_same_have_no_change_and_combine_to_themselves(des
     old, new = desk.read(), desk.read()
     assert compare(old, new).live == compare(old, new).kept == ()
     assert combine(old, new).model_dump() == old.model_dump()
+
+
+@pytest.mark.parametrize("text", ["a = " + "[" * 5000, "a = 1\n[a.b]", "\0", "[log]\nfile = 7"])
+async def test_a_file_that_nobody_can_read_changes_nothing_and_is_told(tmp_path: Path, text: str) -> None:
+    desk = Desk(tmp_path / "settings.toml")
+    desk.write(text)
+    with capture_logs() as logs, pytest.raises(SettingsError):
+        await desk.reload.run("ada")
+    assert [entry["event"] for entry in logs] == ["settings_refused"]
+    assert len(desk.adopted) == 1
+
+
+async def test_a_signal_whose_reload_fails_ends_nothing_and_the_next_is_heard(nursery: trio.Nursery) -> None:
+    failures = [SettingsError("wrong"), OSError("gone"), RuntimeError("a bug")]
+    left, is_done = [*failures], trio.Event()
+
+    async def reload(_who: str) -> str:
+        await trio.lowlevel.checkpoint()
+        if left:
+            raise left.pop(0)
+        is_done.set()
+        return "Nothing has changed now."
+
+    send, receive = trio.open_memory_channel[None](len(failures) + 1)
+    for _ in range(len(failures) + 1):
+        send.send_nowait(None)
+    with capture_logs() as logs:
+        nursery.start_soon(follow, receive, reload)
+        await is_done.wait()
+    assert [entry["event"] for entry in logs] == ["settings_not_reloaded"] * 2  # of what nobody else has told
