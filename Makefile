@@ -7,11 +7,12 @@ STEPS := 1000000
 DAYS  := 10000
 CYCLES := 20
 HOURS := 1
+FRAMES := 1000000
 PARTS := allocator breaker
 SETUP := @PYTHON='$(PYTHON)' sh tools/setup.sh
 
 .DEFAULT_GOAL := help
-.PHONY: help run test check prove simulation chaos contexts soak systemd-test queries mutants bench format docs site dashboards lock
+.PHONY: help run test check prove simulation chaos contexts fuzz soak systemd-test queries mutants bench format docs site dashboards lock
 
 help:
 	@echo "make run     the whole thing: daemon, database, browser, bundled site (ARGS: see orchestrator demo --help)"
@@ -21,6 +22,7 @@ help:
 	@echo "make simulation  days of the whole runtime in virtual time, each with its troubles (DAYS=, SEED=)"
 	@echo "make chaos   the real thing, with everything killed in turn (CYCLES=, FAULT=, SEED=)"
 	@echo "make contexts  browser contexts opened, used and closed: nothing stays, nothing grows (CYCLES=, SEED=)"
+	@echo "make fuzz    the control socket, the HTTP port and the feed, told what nobody should (FRAMES=, SEED=)"
 	@echo "make soak    a week of the demo in an hour: does anything grow? (HOURS=, MINUTES=)"
 	@echo "make systemd-test  the service under a real systemd, in a container (as root; SYSTEMD_TEST_DIR= keeps it)"
 	@echo "make queries the plans of the database's queries over a million rows (ROWS=)"
@@ -65,6 +67,10 @@ contexts: CYCLES := 10000
 contexts:
 	$(SETUP) test
 	@exec $(VENV)/python -m tests.browser.cycles --cycles $(CYCLES) $(if $(SEED),--seed $(SEED)) $(ARGS)
+
+fuzz:
+	$(SETUP) test
+	@exec $(VENV)/python -m tests.fuzz.run --frames $(FRAMES) $(if $(SEED),--seed $(SEED))
 
 soak:
 	$(SETUP) test

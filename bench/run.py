@@ -33,6 +33,7 @@ from bench import (
     memory,
     recovery,
     scraping,
+    slow,
     startup,
 )
 from bench.figure import Figure, Report, as_markdown, print_figures
@@ -56,6 +57,7 @@ NAMES = (
     "learning",
     "cache",
     "api",
+    "slow",
 )
 BEGIN, END = "<!-- results: begin -->", "<!-- results: end -->"
 
@@ -98,10 +100,9 @@ def _take(name: str, given: argparse.Namespace) -> Report:
                 return startup.measure(directory, given.rounds)
             case "memory":
                 return memory.measure(directory, given.minutes)
-            case "recovery":
-                return recovery.measure(directory, max(1, given.rounds // 3))
-            case "accounts":
-                return accounts.measure(directory, max(1, given.rounds // 3))
+            case "recovery" | "accounts" | "slow":
+                measures = {"recovery": recovery.measure, "accounts": accounts.measure, "slow": slow.measure}
+                return measures[name](directory, max(1, given.rounds // 3))
             case "metrics":
                 return exposition.measure(directory, given.rounds)
             case "faults":

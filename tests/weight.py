@@ -6,7 +6,7 @@ from pathlib import Path
 FIGURES = re.compile(r"^(?:Pss_Anon|Pss_Shmem|SwapPss):\s*(\d+) kB$", re.MULTILINE)
 
 
-def own_bytes(pid: int) -> int:
+def own_bytes(pid: int | str) -> int:
     """Heaps, stacks and a share of shared memory, also what is swapped out; 0 when it has ended.
 
     The pages of program files are left out. Whether they are private depends on who else runs the same

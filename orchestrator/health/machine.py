@@ -9,8 +9,8 @@ from pathlib import Path
 
 from orchestrator.errors import MachineError
 
-LEAST_FILES = 512
-"""At rest the daemon has about 50 open; 100 connections on HTTP, 32 on the control socket and the database's
+LEAST_FILES = 1024
+"""At rest the daemon has about 50 open; 512 connections on HTTP, 32 on the control socket and the database's
 come on top, and Chromium inherits the limit."""
 FULL_SHARE = 0.8
 SHARED_MEMORY = Path("/dev/shm")  # noqa: S108 - looked at, not written to

@@ -11,7 +11,7 @@ from starlette.applications import Starlette
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
-from starlette.requests import Request
+from starlette.requests import ClientDisconnect, Request
 from starlette.responses import JSONResponse, PlainTextResponse, Response
 from starlette.routing import Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -148,6 +148,8 @@ class _Edge:
     async def _run(self, answer: "_Answer", scope: Scope, receive: Receive) -> None:
         try:
             await self._app(scope, receive, answer.send)
+        except ClientDisconnect:
+            log.debug("client_gone", method=scope["method"], path=scope["path"])
         except Exception:
             log.exception("request_failed", method=scope["method"], path=scope["path"])
             if not answer.has_started:

@@ -65,7 +65,8 @@ def problem(
 async def of_http(request: Request, error: Exception) -> Response:
     """What the framework refuses: an unknown path, a method that is not for it."""
     assert isinstance(error, HTTPException)
-    detail = f"{request.method} {request.url.path}: {error.detail}"
+    path = request.scope["raw_path"].decode("ascii")  # `request.url` does not read all that a target can be
+    detail = f"{request.method} {path}: {error.detail}"
     return problem(error.status_code, detail, remedy="See: /api/v1/", headers=error.headers)
 
 

@@ -5,29 +5,30 @@ WebSocket, which is not Hypercorn's matter here.
 
 Hypercorn's own accept loop lets an error of one connection end the whole server, and a client that
 does not read holds a send, shielded, for ever. So each connection is served here by itself: bounded in
-number, in time, and in what its errors reach.
+number, in time, and in what its errors reach. It comes to Hypercorn when the head of its first request is
+there: until then it is a few bytes and a deadline.
 """
 
 import errno
+import re
 import socket
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
-from typing import Any
 
 import structlog
 import trio
 from hypercorn.config import Config
-from hypercorn.trio.tcp_server import TCPServer
 from hypercorn.trio.worker_context import WorkerContext
-from hypercorn.typing import ConnectionState
-from hypercorn.utils import wrap_app
 from starlette.types import ASGIApp
 
 from orchestrator.errors import AddressInUseError, SettingsError
+from orchestrator.web.http1 import Connection
+from orchestrator.web.places import Place, Places
 
 log = structlog.get_logger("web")
 
-MAX_CONNECTIONS = 100
+MAX_CONNECTIONS = 512
+"""Half of the files that a process may usually have; for one more, the one that waits longest goes."""
 HEADER_TIMEOUT_S = 5
 """From the connection, or the last answer, to the end of the next request's headers."""
 BODY_TIMEOUT_S = 10
@@ -35,11 +36,18 @@ BODY_TIMEOUT_S = 10
 SEND_TIMEOUT_S = 10.0
 """A client that does not take its answer for so long is dropped."""
 LIFE_S = 60.0
-"""Of a connection, whatever its client does to keep it open (HTTP/2 pings, say)."""
+"""Of a connection, whatever its client does to keep it open."""
 GRACE_S = 2.0
 """What requests that are under way get when the server ends."""
-BACKLOG = 128
+BACKLOG = MAX_CONNECTIONS
+UNREAD_BYTES = 128 * 1024
+"""What the kernel keeps for a client that does not read; on its own it would go up to megabytes for each."""
 PEEK_BYTES = 4096
+MAX_HEAD_BYTES = 16 * 1024
+
+_END_OF_HEAD = re.compile(rb"\n\r?\n")
+_FIRST_PRINTABLE = 0x21
+"""No request begins with less; h11 knows what to say to one that does."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,6 +104,7 @@ def bind(host: str, port: int) -> socket.socket:
     listening = socket.socket(family, kind, protocol)
     try:
         listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listening.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, UNREAD_BYTES)  # of its connections too
         listening.bind(address)
         listening.listen(BACKLOG)
     except OSError as error:
@@ -118,52 +127,39 @@ def _bind_error(host: str, port: int, error: OSError) -> AddressInUseError | Set
 
 
 class _Server:
-    """The connections of one port; `_scopes` holds one cancel scope for each that is being served."""
+    """The connections of one port."""
 
     def __init__(self, app: ASGIApp, on_count: Callable[[int], None], upgrade: Upgrade | None) -> None:
-        self._on_count = on_count
+        self._places = Places("http", MAX_CONNECTIONS, on_count)
         self._upgrade = upgrade
         self._config = _config()
-        self._app = wrap_app(app, self._config.wsgi_max_body_size, "asgi")  # type: ignore[arg-type]
+        self._app = app
         self._context = WorkerContext(None)
-        self._scopes: set[trio.CancelScope] = set()
 
     async def serve(self, stream: trio.SocketStream) -> None:
         """One connection; an error in it ends it alone."""
-        if len(self._scopes) >= MAX_CONNECTIONS:
-            log.warning("http_full", connections=len(self._scopes))
-            await trio.aclose_forcefully(stream)
-            return
         patient = _Stream(stream)
         is_upgrade = False
-        with trio.move_on_after(LIFE_S, shield=True) as scope:  # `close_soon` shortens it
-            self._scopes.add(scope)
-            self._on_count(len(self._scopes))
+        try:
+            with self._places.take() as place:
+                if place is not None and await _has_head(patient):
+                    is_upgrade = self._is_upgrade(patient)
+                    if not is_upgrade:
+                        await self._serve_requests(place, patient)
+            if is_upgrade:
+                await self._serve_upgrade(patient)
+        finally:
+            await trio.aclose_forcefully(stream)
+
+    async def _serve_requests(self, place: Place, stream: "_Stream") -> None:
+        with trio.move_on_after(LIFE_S, shield=True) as place.scope:  # `close_soon` shortens it
             try:
-                is_upgrade = await self._is_upgrade(patient)
-                if not is_upgrade:
-                    http: Any = patient
-                    await TCPServer(self._app, self._config, self._context, ConnectionState({}), http)
+                await Connection(place.watch(self._app), self._config, self._context, stream)
             except Exception:
                 log.exception("http_connection_failed")
-            finally:
-                self._scopes.discard(scope)
-                self._on_count(len(self._scopes))
-                if not is_upgrade:
-                    await trio.aclose_forcefully(stream)
-        if is_upgrade:
-            await self._serve_upgrade(patient)
 
-    async def _is_upgrade(self, stream: "_Stream") -> bool:
-        """Whether the first request is for `upgrade.path`; what was read for it is read again later."""
-        if self._upgrade is None:
-            return False
-        beginning = self._upgrade.beginning
-        with trio.move_on_after(HEADER_TIMEOUT_S):
-            while len(stream.read_ahead) < len(beginning) and beginning.startswith(stream.read_ahead):
-                if not await stream.peek():
-                    break
-        return stream.read_ahead.startswith(beginning)
+    def _is_upgrade(self, stream: "_Stream") -> bool:
+        return self._upgrade is not None and stream.read_ahead.startswith(self._upgrade.beginning)
 
     async def _serve_upgrade(self, stream: "_Stream") -> None:
         assert self._upgrade is not None
@@ -171,15 +167,29 @@ class _Server:
             await self._upgrade.serve(stream)
         except Exception:
             log.exception("upgraded_connection_failed", path=self._upgrade.path)
-        finally:
-            await trio.aclose_forcefully(stream)
 
     async def close_soon(self) -> None:
         """End idle connections now and the others after GRACE_S at most."""
         await self._context.terminated.set()
         deadline = trio.current_time() + GRACE_S
-        for scope in self._scopes:
-            scope.deadline = min(scope.deadline, deadline)
+        for place in self._places:
+            place.scope.deadline = min(place.scope.deadline, deadline)
+
+
+async def _has_head(stream: "_Stream") -> bool:
+    """Whether a request's head came in time, or what is none; it is read again later."""
+    with trio.move_on_after(HEADER_TIMEOUT_S):
+        looked_at = 0
+        while await stream.peek():
+            head = stream.read_ahead
+            if (
+                len(head) > MAX_HEAD_BYTES
+                or head[0] < _FIRST_PRINTABLE
+                or _END_OF_HEAD.search(head, looked_at)
+            ):
+                return True
+            looked_at = max(0, len(head) - 2)  # the end may have come by half
+    return False
 
 
 def _config() -> Config:
@@ -188,23 +198,30 @@ def _config() -> Config:
     config.include_server_header = False
     config.keep_alive_timeout = HEADER_TIMEOUT_S
     config.read_timeout = BODY_TIMEOUT_S
-    config.h11_max_incomplete_size = 16 * 1024
+    config.h11_max_incomplete_size = MAX_HEAD_BYTES
     return config
 
 
 class _Stream(trio.abc.HalfCloseableStream):
     """A socket stream whose sends have a deadline, which Hypercorn's shielded ones lack, and whose beginning
     can be looked at ahead.
+
+    An end that is told while an answer is being sent waits for it: Hypercorn does both at once when a client
+    breaks the rules behind a request that was well formed.
     """
 
     def __init__(self, stream: trio.SocketStream) -> None:
         self._stream = stream
         self.socket = stream.socket
         self.read_ahead = b""
+        self._sending = trio.Lock()
 
     async def peek(self) -> bool:
-        """Read more ahead; False at the end of the stream."""
-        more = await self._stream.receive_some(PEEK_BYTES)
+        """Read more ahead; False at the end of the stream, whoever brought it about."""
+        try:
+            more = await self._stream.receive_some(PEEK_BYTES)
+        except trio.BrokenResourceError:
+            return False
         self.read_ahead += more
         return bool(more)
 
@@ -221,13 +238,15 @@ class _Stream(trio.abc.HalfCloseableStream):
 
     async def send_all(self, data: bytes | bytearray | memoryview) -> None:
         with trio.move_on_after(SEND_TIMEOUT_S) as scope:
-            await self._stream.send_all(data)
+            async with self._sending:
+                await self._stream.send_all(data)
         if scope.cancelled_caught:
             await trio.aclose_forcefully(self._stream)  # a part may be sent: nothing can follow it
             raise trio.BrokenResourceError(f"the client took nothing for {SEND_TIMEOUT_S:g} s")
 
     async def send_eof(self) -> None:
-        await self._stream.send_eof()
+        async with self._sending:
+            await self._stream.send_eof()
 
     async def aclose(self) -> None:
         await self._stream.aclose()

@@ -18,14 +18,14 @@ async def test_this_machine_is_good_enough_for_its_own_tests() -> None:
     assert machine.judge_clock(machine.now(), machine.now()) == "within 0.0 s of the database's"
 
 
-@pytest.mark.parametrize(("count", "limit"), [(50, 512), (819, 1024), (90_000, resource.RLIM_INFINITY)])
+@pytest.mark.parametrize(("count", "limit"), [(50, 1024), (819, 1024), (90_000, resource.RLIM_INFINITY)])
 def test_files_that_suffice(count: int, limit: int) -> None:
     assert str(count) in machine.judge_files(count, limit)
 
 
 @pytest.mark.parametrize(
     ("count", "limit", "what"),
-    [(50, 511, "only 511 files may be open"), (820, 1024, "more than 80% of 1024 files")],
+    [(50, 1023, "only 1023 files may be open"), (820, 1024, "more than 80% of 1024 files")],
 )
 def test_files_that_do_not(count: int, limit: int, what: str) -> None:
     with pytest.raises(MachineError, match=what) as caught:

@@ -6,16 +6,18 @@ listens.
 """
 
 import json
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from typing import Any
 
 import structlog
 import trio
 from starlette.datastructures import Headers
 from trio_websocket import ConnectionClosed, WebSocketConnection, WebSocketRequest, wrap_server_stream
+from wsproto.utilities import ProtocolError
 
 from orchestrator.web.feed.feed import Feed, Listener
 from orchestrator.web.guard import Token, is_origin_allowed
+from orchestrator.web.places import Place, Places
 
 PATH = "/feed"
 MAX_MESSAGE = 4096
@@ -27,7 +29,7 @@ SEND_S = 10.0
 POLICY, TOO_SLOW = 1008, 1013
 USER_CHARS = 64
 MAX_GREETING = 50
-"""Connections that have not shown the token yet."""
+"""Connections that have not shown the token yet; for one more, the one that waits longest goes."""
 
 log = structlog.get_logger("web.feed")
 
@@ -39,28 +41,31 @@ class Gate:
         self._feed = feed
         self._token = token
         self._is_host = is_host
-        self._greeting = 0
+        self._greeting = Places("feed", MAX_GREETING)
 
     async def serve(self, stream: trio.abc.Stream) -> None:
         """One connection, from its request to its end."""
-        if self._greeting >= MAX_GREETING:
-            log.warning("feed_full", greeting=self._greeting)
-            return
         async with trio.open_nursery() as nursery:
-            self._greeting += 1
-            try:
-                with trio.move_on_after(HELLO_S) as patience:
-                    connection = await self._open(nursery, stream)
-                    hello = await self._hello(connection) if connection is not None else None
-            finally:
-                self._greeting -= 1
-            if not patience.cancelled_caught and connection is not None and hello is not None:
+            connection, hello = None, None
+            with self._greeting.take() as place:
+                assert place is not None  # nobody is at work there
+                place.scope.deadline = trio.current_time() + HELLO_S
+                connection = await self._open(_Reader(nursery, place), stream)
+                hello = await self._hello(connection) if connection is not None else None
+            if connection is not None and hello is not None:
                 await self._keep_up_to_date(connection, hello, nursery)
             nursery.cancel_scope.cancel()
 
-    async def _open(self, nursery: trio.Nursery, stream: trio.abc.Stream) -> WebSocketConnection | None:
-        """The handshake; None when the request is refused."""
+    async def _open(self, reader: "_Reader", stream: trio.abc.Stream) -> WebSocketConnection | None:
+        """The handshake; None when the request is refused, or its client gone."""
+        nursery: Any = reader
         request = await wrap_server_stream(nursery, stream, max_message_size=MAX_MESSAGE)
+        try:
+            return await self._answer(request)
+        except ConnectionClosed:
+            return None
+
+    async def _answer(self, request: WebSocketRequest) -> WebSocketConnection | None:
         headers = Headers(raw=[(name.lower(), value) for name, value in (_host(request), *request.headers)])
         if request.path != PATH:
             await request.reject(404)
@@ -108,6 +113,29 @@ class Gate:
                 await connection.get_message()
         except ConnectionClosed:
             self._feed.leave(listener)
+
+
+class _Reader:
+    """What reads a connection in the background, where the library wants a nursery.
+
+    The library lets out some errors that a client's bytes bring about. They end that connection, and
+    so does the end of what can be read while it has not come in yet.
+    """
+
+    def __init__(self, nursery: trio.Nursery, place: Place) -> None:
+        self._nursery = nursery
+        self._place = place
+
+    def start_soon(self, read: Callable[[], Awaitable[None]]) -> None:
+        self._nursery.start_soon(self._run, read)
+
+    async def _run(self, read: Callable[[], Awaitable[None]]) -> None:
+        try:
+            await read()
+        except (ConnectionClosed, ProtocolError, UnicodeError) as error:
+            log.debug("feed_client_broke_off", error=repr(error))
+        finally:
+            self._place.scope.cancel()
 
 
 def _host(request: WebSocketRequest) -> tuple[bytes, bytes]:

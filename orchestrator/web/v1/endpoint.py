@@ -22,6 +22,8 @@ from orchestrator.web.v1.queries import PATH, Body, Query
 
 PREFIX = "/api/v1"
 MAX_BODY_BYTES = 64 * 1024
+BODY_S = 10.0
+"""From a request's head to the end of its body."""
 TIMEOUT_S = 30.0
 """A handler that takes longer is cancelled."""
 COMPLAINTS_SHOWN = 3
@@ -116,7 +118,7 @@ async def _answer(endpoint: Endpoint, request: Request) -> Response:
     if patience.cancelled_caught:
         raise NotReadyError(f"{endpoint.name} did not end within {TIMEOUT_S:g} s", remedy="See the log")
     if endpoint.is_changing:
-        log.info("api_order", endpoint=endpoint.name, path=request.url.path)
+        log.info("api_order", endpoint=endpoint.name, path=request.scope["path"])
     content = document.model_dump_json().encode() + b"\n"
     mark(request, "answer written")
     return Response(content, endpoint.status, media_type="application/json")
@@ -145,11 +147,14 @@ async def _body(kind: type[Body], request: Request) -> Body:
     if media_type != "application/json":
         raise HTTPException(415, "the body has to be application/json")
     received = bytearray()
-    async with aclosing(request.stream()) as chunks:
-        async for chunk in chunks:
-            received += chunk
-            if len(received) > MAX_BODY_BYTES:
-                raise HTTPException(413, f"the body has more than {MAX_BODY_BYTES} bytes")
+    with trio.move_on_after(BODY_S) as patience:
+        async with aclosing(request.stream()) as chunks:
+            async for chunk in chunks:
+                received += chunk
+                if len(received) > MAX_BODY_BYTES:
+                    raise HTTPException(413, f"the body has more than {MAX_BODY_BYTES} bytes")
+    if patience.cancelled_caught:
+        raise HTTPException(408, f"the body was not complete after {BODY_S:g} s")
     return kind.model_validate_json(bytes(received))
 
 

@@ -17,7 +17,7 @@ Node = dict[str, Any]
 _REFERENCE = "#/components/schemas/{model}"
 _OF_ALL = (400, 401, 403, 500, 503)
 """401: of reading too, for whom a proxy passes on."""
-_OF_BODIES = (413, 415)
+_OF_BODIES = (408, 413, 415)
 
 ABOUT = """What the daemon does, and what a person may order.
 
