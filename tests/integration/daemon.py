@@ -43,10 +43,10 @@ QUICK = {
 }
 """So that posts come, and are learned from, within seconds."""
 READERS = ("account_discovery", "harvester", "opportunity_review", "scrape_priority", "scrape_background")
-"""Read others' posts and draft replies to them. On this clock they would come every 0.5 to 9 s, so without a pause.
+"""Read others' posts and draft replies to them; on this clock they would come every 0.5 to 9 s.
 
-Posting waits for no context then (0.0 s of six leases), but they take so much of the processor that its run took 9 s
-instead of 4 where the machine was busy anyway: tests of posting would take twice as long.
+Posting waits for no context then (0.0 s for six leases), but they take so much of the processor that its run
+took 9 s instead of 4 where the machine was busy anyway: tests of posting would take twice as long.
 """
 WITH_READERS = {f"ORCHESTRATOR_JOBS__{name.upper()}__ENABLED": "true" for name in READERS}
 QUICK |= dict.fromkeys(WITH_READERS, "false")
