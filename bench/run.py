@@ -28,6 +28,7 @@ from bench import (
     cache,
     exposition,
     faults,
+    feed,
     learning,
     machine,
     memory,
@@ -58,6 +59,7 @@ NAMES = (
     "cache",
     "api",
     "slow",
+    "feed",
 )
 BEGIN, END = "<!-- results: begin -->", "<!-- results: end -->"
 
@@ -105,6 +107,8 @@ def _take(name: str, given: argparse.Namespace) -> Report:
                 return measures[name](directory, max(1, given.rounds // 3))
             case "metrics":
                 return exposition.measure(directory, given.rounds)
+            case "feed":
+                return feed.measure(directory)
             case "faults":
                 return trio.run(faults.measure, directory, given.rounds)
             case "learning":
