@@ -17,6 +17,7 @@ from tests.fuzz.watch import watched
 FRAMES = 20_000
 
 
+@pytest.mark.timeout(600)  # on a machine that is busy
 async def test_no_frame_brings_about_an_error_and_every_door_goes_on_answering(
     database: Database, state_dir: Path
 ) -> None:
