@@ -12,7 +12,7 @@ PARTS := allocator breaker
 SETUP := @PYTHON='$(PYTHON)' sh tools/setup.sh
 
 .DEFAULT_GOAL := help
-.PHONY: help run test check prove simulation chaos contexts fuzz soak systemd-test queries mutants bench format docs site dashboards lock
+.PHONY: help run test check prove simulation chaos contexts fuzz soak systemd-test queries mutants bench format docs site dashboards pictures lock
 
 help:
 	@echo "make run     the whole thing: daemon, database, browser, bundled site (ARGS: see orchestrator demo --help)"
@@ -32,6 +32,7 @@ help:
 	@echo "make docs    write the pages of docs/ that are made from the code"
 	@echo "make site    the documentation as a site, in build/site"
 	@echo "make dashboards  write the JSON of the Grafana dashboards"
+	@echo "make pictures  pictures of what the dashboards show, into docs/images (MINUTES=)"
 	@echo "make lock    pin the packages anew (ARGS=--upgrade for newer ones)"
 
 run:
@@ -114,6 +115,11 @@ site:
 dashboards:
 	$(SETUP) check
 	@$(VENV)/python -W ignore -m dashboards
+
+pictures: MINUTES := 12
+pictures:
+	$(SETUP) test
+	@exec $(VENV)/python -m tests.dashboards.pictures --minutes $(MINUTES)
 
 lock:
 	$(SETUP) lock $(ARGS)

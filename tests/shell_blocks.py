@@ -26,6 +26,7 @@ NOT_RUN = {
     "orchestrator ctl accounts add desk": "sign-ins take a while; tests/integration/test_accounts.py does it",
     "apt-get install prometheus": "it wants root, systemd, Grafana; tests/dashboards asks Prometheus",
     "orchestrator ctl status                                           # the first": ROOT_NEEDED,
+    "journalctl": "it wants systemd; tests/nspawn asks it in a container",
     "git clone": ROOT_NEEDED,
     "cd /opt/orchestrator": ROOT_NEEDED,
     "mkdir my-jobs": "pip fetches packages; tests/testing/test_tutorial.py lays the same directory out",
