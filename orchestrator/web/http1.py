@@ -41,7 +41,7 @@ class Connection(TCPServer):
         except OSError:
             pass  # the client is gone
         finally:
-            await self._close()
+            await self._close()  # noqa: ASYNC102 - cancelled, it closes the socket at once
 
 
 class _Protocol(H11Protocol):
