@@ -41,7 +41,7 @@ run:
 
 test:
 	$(SETUP) test
-	@exec $(VENV)/python -m pytest --numprocesses 2 --dist worksteal $(ARGS)
+	@exec $(VENV)/python -m pytest --numprocesses 4 --dist worksteal $(ARGS)
 
 check:
 	$(SETUP) check

@@ -43,11 +43,6 @@ class Mailbox:
             self._wake = wake
         self._has_come.set()
 
-    @property
-    def is_asked(self) -> bool:
-        """Whether a run waits here that an operator wants now."""
-        return self._wake is not None and self._wake.kind is Kind.ASKED
-
     async def take(self, patience_s: float = math.inf) -> Wake | None:
         """Wait for a wake and empty the mailbox; None when none came within `patience_s` seconds."""
         with trio.move_on_after(patience_s):

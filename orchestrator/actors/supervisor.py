@@ -206,8 +206,6 @@ class Supervisor:
 
     async def _after_crash(self, actor: Actor, crashes: _Crashes, error: Exception) -> None:
         self._revived[actor.job.name] = trio.Event()
-        if actor.mailbox.is_asked:  # while the run was under way that has crashed
-            self._revived[actor.job.name].set()
         crashes.add(actor, self._rule)
         self._metrics.job_restarts.labels(job_name=actor.job.name).inc()
         what = f"{type(error).__name__}: {error}"

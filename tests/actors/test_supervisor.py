@@ -9,7 +9,7 @@ import trio
 from structlog.typing import EventDict
 
 from orchestrator.actors.actor import ActorState
-from orchestrator.actors.job import Job, Run
+from orchestrator.actors.job import Job
 from orchestrator.actors.supervisor import RestartRule
 from orchestrator.errors import ControlError, GraphError, PostRefusedError, SiteUnavailableError
 from orchestrator.model import Ending, Outcome, done, nothing_to_do, over_budget
@@ -202,23 +202,6 @@ async def test_an_operator_who_asks_for_a_run_does_not_wait_for_the_restart(auto
         run_now(stage)
         await settle()
         assert stage.endings == [Ending.GIVEN_UP, Ending.DONE]
-    assert trio.current_time() == 0
-
-
-async def test_a_run_asked_for_during_one_that_crashes_waits_for_no_restart(autojump_clock: object) -> None:
-    crashes = iter(range(RULE.budget + 1))
-
-    async def ask_and_crash(_run: Run) -> Outcome:
-        if next(crashes, None) is None:
-            return done("well")
-        run_now(stage)
-        raise ValueError("a bug")
-
-    async with a_stage([a_job("plan", ask_and_crash)], rng=Highest(), rule=RULE) as stage:
-        run_now(stage)
-        await settle()
-        assert stage.endings == [Ending.GIVEN_UP] * (RULE.budget + 1) + [Ending.DONE]
-        assert stage.state() is ActorState.WAITING
     assert trio.current_time() == 0
 
 
