@@ -226,17 +226,22 @@ class Crowd:
     def __init__(self, database: Database) -> None:
         self._database = database
         self._users = 0
+        self._is_full = trio.Event()
         self.most = 0
 
     async def run(self, *args: Any, **options: Any) -> Any:
         with self._used():
-            await wait_all_tasks_blocked()  # until whoever else may has come as far
+            await self._wait_for_others()
             return await self._database.run(*args, **options)
 
     async def roster(self) -> list[dict[str, Any]]:
         with self._used():
-            await wait_all_tasks_blocked()
+            await self._wait_for_others()
             return await roster()
+
+    async def _wait_for_others(self) -> None:
+        await self._is_full.wait()
+        await wait_all_tasks_blocked()  # until whoever else may has come as far
 
     def statistics(self) -> PoolStatistics:
         return self._database.statistics()
@@ -245,6 +250,8 @@ class Crowd:
     def _used(self) -> Iterator[None]:
         self._users += 1
         self.most = max(self.most, self._users)
+        if self._users >= AT_ONCE:
+            self._is_full.set()
         yield
         self._users -= 1
 
