@@ -252,8 +252,10 @@ class Crowd:
         self.most = max(self.most, self._users)
         if self._users >= AT_ONCE:
             self._is_full.set()
-        yield
-        self._users -= 1
+        try:
+            yield
+        finally:
+            self._users -= 1
 
 
 async def test_three_requests_at_once_use_the_database_whatever_they_ask(api: Api) -> None:
