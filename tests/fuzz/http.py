@@ -49,6 +49,7 @@ HOSTS = (
 STATUS = re.compile(rb"HTTP/1\.1 (\d{3}) ")
 LENGTH = re.compile(rb"\r\ncontent-length: (\d+)\r\n", re.IGNORECASE)
 FAULT = 500
+FOR_FEED = re.compile(rb"GET /feed ")
 
 
 def http_talk(rng: Random, token: str) -> Talk:
@@ -60,6 +61,8 @@ def http_talk(rng: Random, token: str) -> Talk:
         end, says_end = _with_body(rng, token), False
     stage = [b"".join(request for _, request in asked), *slowly(rng, end)]
     methods = [method for method, _ in asked]
+    if asked and FOR_FEED.match(asked[0][1]):
+        del methods[1:]  # the connection is the feed's then, which answers once and ends it
     return Talk("http", len(asked) + 1, [stage], _answers(methods), rng.random() < 0.02, says_end)
 
 

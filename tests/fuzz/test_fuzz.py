@@ -1,7 +1,6 @@
 """A short version of `make fuzz`, and that it finds what it looks for."""
 
 from pathlib import Path
-from random import SystemRandom
 from typing import Any
 
 import pytest
@@ -15,18 +14,20 @@ from tests.fuzz.house import open_doors
 from tests.fuzz.watch import watched
 
 FRAMES = 20_000
+FIRST = 1
+"""The seeds of the short version are the same each time; `make fuzz` draws others."""
 
 
 @pytest.mark.timeout(600)  # on a machine that is busy
 async def test_no_frame_brings_about_an_error_and_every_door_goes_on_answering(
     database: Database, state_dir: Path
 ) -> None:
-    seed, done, number = SystemRandom().getrandbits(32), 0, 0
+    done, number = 0, 0
     with watched() as sink:
         async with open_doors(database, state_dir) as doors:
             while done < FRAMES:
-                wrong, count = await batch(doors, seed + number, sink)
-                assert not wrong, f"make fuzz FRAMES=1 SEED={seed + number}\n{wrong}"
+                wrong, count = await batch(doors, FIRST + number, sink)
+                assert not wrong, f"make fuzz FRAMES=1 SEED={FIRST + number}\n{wrong}"
                 done, number = done + count, number + 1
 
 

@@ -20,7 +20,7 @@ from orchestrator.errors import (
     SiteUnavailableError,
 )
 from orchestrator.model import Timeline, TimelineItem
-from orchestrator.sites import Profile, SiteAccount, SiteSession, driver, load_profile, open_site
+from orchestrator.sites import Profile, SiteAccount, SiteSession, driver, load_profile, open_site, pressing
 from orchestrator.sites.answers import rate_limited
 from tests.browser.harness import Reply, Site, serve
 
@@ -140,10 +140,24 @@ document.querySelector('form').addEventListener('submit', event => {{
 @pytest.mark.parametrize("status", [200, 422, 502])
 @pytest.mark.parametrize("mark", [ACCEPTED, REFUSED], ids=["accepted", "refused"])
 async def test_a_page_that_does_not_wait_for_the_answer_is_not_believed(
-    pool: ContextPool, site: Site, profile: Profile, mark: str, status: int
+    pool: ContextPool, site: Site, profile: Profile, mark: str, status: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    is_noted = threading.Event()
+    note_marks = pressing._Answers.note_marks
+
+    async def tell(answers: pressing._Answers) -> None:
+        is_noted.set()
+        await note_marks(answers)
+
+    def answer(request: BaseHTTPRequestHandler) -> Reply:
+        if request.command != "POST":
+            return hasty
+        is_noted.wait(20)
+        return Reply(status=status)
+
+    monkeypatch.setattr(pressing._Answers, "note_marks", tell)
     hasty = page(HASTY.format(compose=COMPOSE, mark=mark))
-    site.pages["/compose"] = lambda request: Reply(status=status) if request.command == "POST" else hasty
+    site.pages["/compose"] = answer
     with pytest.raises(PostUnclearError):
         await publish(pool, profile)
     assert site.seen.count(("POST", "/compose")) == 1
